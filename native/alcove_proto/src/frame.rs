@@ -34,17 +34,33 @@ pub mod from {
     /// The answer to a call or a batch: id, term.
     pub const REPLY: u8 = 1;
     /// A process was forked: id, its pid, whether that is the reply (1) or a
-    /// reply follows (0). Its channels come with the frame.
+    /// reply follows (0), and how many messages of its output may be sent (-1: no
+    /// limit). Its channels come with the frame.
     pub const FORKED: u8 = 2;
     /// A signal was trapped: its number.
     pub const SIGNAL: u8 = 3;
-    /// A child ended: its pid, its wait status, and whether its parent's options ask for an event.
+    /// A child ended: its pid, its wait status, and which events its parent's options ask
+    /// for, see [`crate::frame::notify`]. With `RUSAGE` among them, what it used follows.
     pub const CHILD: u8 = 4;
     /// The first frame from root: see [`crate::wire::Hello`].
     pub const HELLO: u8 = 5;
     /// The answers so far of a batch whose next call may not return: id, list.
     pub const PARTIAL: u8 = 6;
 }
+
+/// What the owner of a child is told of its end.
+pub mod notify {
+    /// Its exit status.
+    pub const EXIT_STATUS: u8 = 1;
+    /// The signal that ended it.
+    pub const TERMSIG: u8 = 2;
+    /// What it used.
+    pub const RUSAGE: u8 = 4;
+}
+
+/// What a child used: so many numbers of 64 bits, which are seconds and microseconds of
+/// utime and of stime, maxrss, minflt, majflt, inblock, oublock, nvcsw and nivcsw.
+pub const RUSAGE: usize = 11;
 
 /// Reads the length of a frame from its header.
 ///
@@ -94,6 +110,9 @@ mod tests {
         assert_eq!(length(&[1, 0, 0]), Ok(None));
         assert!(length(&[0, 0, 0, 0]).is_err());
         assert!(length(&(MAX_FRAME as u32 + 1).to_le_bytes()).is_err());
-        assert_eq!(length(&(MAX_FRAME as u32).to_le_bytes()), Ok(Some(MAX_FRAME)));
+        assert_eq!(
+            length(&(MAX_FRAME as u32).to_le_bytes()),
+            Ok(Some(MAX_FRAME))
+        );
     }
 }

@@ -10,6 +10,7 @@ pub mod calls;
 pub mod constants;
 pub mod errno;
 pub mod frame;
+pub mod poll;
 pub mod wire;
 
 /// The version of alcove, the same for the NIF, the executable and the OTP

@@ -43,7 +43,11 @@ impl<'a> Reader<'a> {
 
     /// An error unless everything was read.
     pub fn end(&self) -> Result<(), Malformed> {
-        if self.bytes.is_empty() { Ok(()) } else { Err(Malformed) }
+        if self.bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed)
+        }
     }
 
     /// The next `n` bytes.
@@ -221,6 +225,18 @@ pub mod arg {
         Resource: u64 u64;
         /// See [`crate::calls::ArgKind::PrctlOption`].
         PrctlOption: u64 u64;
+        /// See [`crate::calls::ArgKind::Flags`].
+        Flags: u64 u64;
+        /// See [`crate::calls::ArgKind::Const`].
+        Const: i64 i64;
+        /// See [`crate::calls::ArgKind::DirFd`].
+        DirFd: i32 i32;
+        /// See [`crate::calls::ArgKind::Caps`].
+        Caps: u64 u64;
+        /// See [`crate::calls::ArgKind::Millis`].
+        Millis: i32 i32;
+        /// See [`crate::calls::ArgKind::SyscallNumber`].
+        SyscallNumber: u64 u64;
     }
 
     /// See [`crate::calls::ArgKind::Str`].
@@ -260,11 +276,149 @@ pub mod arg {
     impl Arg for Fds {
         type Out<'a> = Vec<i32>;
         fn read<'a>(reader: &mut Reader<'a>) -> Result<Vec<i32>, Malformed> {
-            let n = reader.u32()? as usize;
-            if n > reader.rest().len() / 4 {
+            many(reader, 4, Reader::i32)
+        }
+    }
+
+    /// See [`crate::calls::ArgKind::Ids`].
+    pub struct Ids;
+    impl Arg for Ids {
+        type Out<'a> = Vec<u32>;
+        fn read<'a>(reader: &mut Reader<'a>) -> Result<Vec<u32>, Malformed> {
+            many(reader, 4, Reader::u32)
+        }
+    }
+
+    /// See [`crate::calls::ArgKind::Cpus`].
+    pub struct Cpus;
+    impl Arg for Cpus {
+        type Out<'a> = Vec<u32>;
+        fn read<'a>(reader: &mut Reader<'a>) -> Result<Vec<u32>, Malformed> {
+            many(reader, 4, Reader::u32)
+        }
+    }
+
+    /// A count and so many values, each of `size` bytes at least: a count that can't be
+    /// true asks for no memory.
+    fn many<'a, T>(
+        reader: &mut Reader<'a>,
+        size: usize,
+        mut each: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        let n = reader.u32()? as usize;
+        if n > reader.rest().len() / size {
+            return Err(Malformed);
+        }
+        (0..n).map(|_| each(reader)).collect()
+    }
+
+    /// A descriptor and what to wait for, as [`crate::calls::ArgKind::PollFds`] gives it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct PollFd {
+        /// The descriptor.
+        pub fd: i32,
+        /// The events, as poll(2) has them.
+        pub events: i16,
+    }
+
+    /// See [`crate::calls::ArgKind::PollFds`].
+    pub struct PollFds;
+    impl Arg for PollFds {
+        type Out<'a> = Vec<PollFd>;
+        fn read<'a>(reader: &mut Reader<'a>) -> Result<Vec<PollFd>, Malformed> {
+            many(reader, 6, |reader| {
+                Ok(PollFd {
+                    fd: reader.i32()?,
+                    events: reader.u16()? as i16,
+                })
+            })
+        }
+    }
+
+    /// A time of a file, as [`crate::calls::ArgKind::FileTime`] gives it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum FileTime {
+        /// As it is.
+        Omit,
+        /// The time of the call.
+        Now,
+        /// Nanoseconds since 1970.
+        At(i64),
+    }
+
+    /// The tags of [`FileTime`].
+    pub mod time_tag {
+        /// As it is.
+        pub const OMIT: u8 = 0;
+        /// The time of the call.
+        pub const NOW: u8 = 1;
+        /// 64 bits of nanoseconds follow.
+        pub const AT: u8 = 2;
+    }
+
+    impl Arg for FileTime {
+        type Out<'a> = FileTime;
+        fn read<'a>(reader: &mut Reader<'a>) -> Result<FileTime, Malformed> {
+            match reader.u8()? {
+                time_tag::OMIT => Ok(FileTime::Omit),
+                time_tag::NOW => Ok(FileTime::Now),
+                time_tag::AT => reader.i64().map(FileTime::At),
+                _ => Err(Malformed),
+            }
+        }
+    }
+
+    /// An address of a socket, as [`crate::calls::ArgKind::Sockaddr`] gives it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Sockaddr<'a> {
+        /// As the kernel has it.
+        Raw(&'a [u8]),
+        /// An IPv4 address and a port.
+        Inet([u8; 4], u16),
+        /// An IPv6 address and a port.
+        Inet6([u8; 16], u16),
+        /// A path; one that begins with NUL is Linux's abstract kind.
+        Local(&'a [u8]),
+    }
+
+    /// The tags of [`Sockaddr`].
+    pub mod sockaddr_tag {
+        /// Bytes follow.
+        pub const RAW: u8 = 0;
+        /// 4 bytes and a port follow.
+        pub const INET: u8 = 1;
+        /// 16 bytes and a port follow.
+        pub const INET6: u8 = 2;
+        /// Bytes follow.
+        pub const LOCAL: u8 = 3;
+    }
+
+    impl Arg for Sockaddr<'_> {
+        type Out<'a> = Sockaddr<'a>;
+        fn read<'a>(reader: &mut Reader<'a>) -> Result<Sockaddr<'a>, Malformed> {
+            match reader.u8()? {
+                sockaddr_tag::RAW => reader.bytes().map(Sockaddr::Raw),
+                sockaddr_tag::INET => Ok(Sockaddr::Inet(reader.array()?, reader.u16()?)),
+                sockaddr_tag::INET6 => Ok(Sockaddr::Inet6(reader.array()?, reader.u16()?)),
+                sockaddr_tag::LOCAL => reader.bytes().map(Sockaddr::Local),
+                _ => Err(Malformed),
+            }
+        }
+    }
+
+    /// The most arguments that a system call has.
+    pub const MAX_PTRS: usize = 6;
+
+    /// See [`crate::calls::ArgKind::Ptrs`].
+    pub struct Ptrs;
+    impl Arg for Ptrs {
+        type Out<'a> = Vec<Ptr<'a>>;
+        fn read<'a>(reader: &mut Reader<'a>) -> Result<Vec<Ptr<'a>>, Malformed> {
+            let pointers = many(reader, 5, <Ptr<'_> as Arg>::read)?;
+            if pointers.len() > MAX_PTRS {
                 return Err(Malformed);
             }
-            (0..n).map(|_| reader.i32()).collect()
+            Ok(pointers)
         }
     }
 
@@ -279,7 +433,10 @@ pub mod arg {
     impl Arg for Rlimit {
         type Out<'a> = Rlimit;
         fn read<'a>(reader: &mut Reader<'a>) -> Result<Rlimit, Malformed> {
-            Ok(Rlimit { cur: reader.u64()?, max: reader.u64()? })
+            Ok(Rlimit {
+                cur: reader.u64()?,
+                max: reader.u64()?,
+            })
         }
     }
 
@@ -295,7 +452,10 @@ pub mod arg {
         type Out<'a> = Option<Timeval>;
         fn read<'a>(reader: &mut Reader<'a>) -> Result<Option<Timeval>, Malformed> {
             let given = reader.u8()? != 0;
-            let value = Timeval { sec: reader.i64()?, usec: reader.i64()? };
+            let value = Timeval {
+                sec: reader.i64()?,
+                usec: reader.i64()?,
+            };
             Ok(given.then_some(value))
         }
     }
@@ -316,6 +476,12 @@ pub mod arg {
         Maxforkdepth = 4,
         /// Whether the owner learns termination signals.
         Termsig = 5,
+        /// Whether the owner learns what children used.
+        Rusage = 6,
+        /// How many messages of output the router may send of a child.
+        Flowcontrol = 7,
+        /// The signal for a child when this process loses its connection.
+        Signaloneof = 8,
         /// There is no such option.
         Unknown = 255,
     }
@@ -328,6 +494,9 @@ pub mod arg {
             ("maxchild", Opt::Maxchild),
             ("maxforkdepth", Opt::Maxforkdepth),
             ("termsig", Opt::Termsig),
+            ("rusage", Opt::Rusage),
+            ("flowcontrol", Opt::Flowcontrol),
+            ("signaloneof", Opt::Signaloneof),
         ];
     }
     impl Arg for Opt {
@@ -336,6 +505,25 @@ pub mod arg {
             let number = reader.u8()?;
             let known = Opt::ALL.iter().find(|(_, opt)| *opt as u8 == number);
             Ok(known.map_or(Opt::Unknown, |(_, opt)| *opt))
+        }
+    }
+
+    /// See [`crate::calls::ArgKind::Calls`]: the calls to deny, or those to allow.
+    pub struct Calls;
+    impl Arg for Calls {
+        /// The calls to deny.
+        type Out<'a> = crate::calls::Set;
+        fn read<'a>(reader: &mut Reader<'a>) -> Result<crate::calls::Set, Malformed> {
+            let allow = reader.u8()? != 0;
+            let n = reader.u32()? as usize;
+            if n > reader.rest().len() / 2 {
+                return Err(Malformed);
+            }
+            let mut set = crate::calls::Set::default();
+            for _ in 0..n {
+                set.add(reader.u16()?);
+            }
+            Ok(if allow { set.others() } else { set })
         }
     }
 
@@ -428,7 +616,10 @@ pub mod arg {
                     if n > reader.rest().len() / 5 {
                         return Err(Malformed);
                     }
-                    (0..n).map(|_| field(reader)).collect::<Result<_, _>>().map(Ptr::Struct)
+                    (0..n)
+                        .map(|_| field(reader))
+                        .collect::<Result<_, _>>()
+                        .map(Ptr::Struct)
                 }
                 _ => Err(Malformed),
             }
@@ -448,44 +639,86 @@ pub mod arg {
     }
 }
 
-/// The atoms that replies may hold, besides the names of errors and signals. The
-/// NIF has them ready; a process names one by its place.
-pub const ATOMS: &[&str] = &[
-    "ok",
-    "error",
-    "true",
-    "false",
-    "unsupported",
-    "undefined",
-    "exit_status",
-    "termsig",
-    "stopsig",
-    "continued",
-    "alcove_rlimit",
-    "alcove_timeval",
-    "ptr",
-    "infinity",
-];
+macro_rules! atoms {
+    ($($atom:ident $name:literal,)*) => {
+        /// The atoms that replies may hold, besides the names of errors and signals. The
+        /// NIF has them ready; a process names one by its place.
+        pub const ATOMS: &[&str] = &[$($name),*];
 
-/// A place in [`ATOMS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
-#[allow(missing_docs)]
-pub enum Atom {
-    Ok,
-    Error,
-    True,
-    False,
-    Unsupported,
-    Undefined,
-    ExitStatus,
-    Termsig,
-    Stopsig,
-    Continued,
-    AlcoveRlimit,
-    AlcoveTimeval,
-    Ptr,
-    Infinity,
+        /// A place in [`ATOMS`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u16)]
+        #[allow(missing_docs)]
+        pub enum Atom {
+            $($atom),*
+        }
+    };
+}
+
+atoms! {
+    Ok "ok",
+    Error "error",
+    True "true",
+    False "false",
+    Unsupported "unsupported",
+    Undefined "undefined",
+    ExitStatus "exit_status",
+    Termsig "termsig",
+    Stopsig "stopsig",
+    Continued "continued",
+    AlcoveRlimit "alcove_rlimit",
+    AlcoveTimeval "alcove_timeval",
+    Ptr "ptr",
+    Infinity "infinity",
+    Effective "effective",
+    Permitted "permitted",
+    Inheritable "inheritable",
+    Type "type",
+    Dev "dev",
+    Ino "ino",
+    Mode "mode",
+    Nlink "nlink",
+    Uid "uid",
+    Gid "gid",
+    Rdev "rdev",
+    Size "size",
+    Blksize "blksize",
+    Blocks "blocks",
+    Atime "atime",
+    Mtime "mtime",
+    Ctime "ctime",
+    Regular "regular",
+    Directory "directory",
+    Symlink "symlink",
+    Character "character",
+    Block "block",
+    Fifo "fifo",
+    Socket "socket",
+    Unknown "unknown",
+    Utime "utime",
+    Stime "stime",
+    Maxrss "maxrss",
+    Minflt "minflt",
+    Majflt "majflt",
+    Inblock "inblock",
+    Oublock "oublock",
+    Nvcsw "nvcsw",
+    Nivcsw "nivcsw",
+    Pollin "pollin",
+    Pollpri "pollpri",
+    Pollout "pollout",
+    Pollerr "pollerr",
+    Pollhup "pollhup",
+    Pollnval "pollnval",
+    Pollrdhup "pollrdhup",
+    Pollrdnorm "pollrdnorm",
+    Pollrdband "pollrdband",
+    Pollwrnorm "pollwrnorm",
+    Pollwrband "pollwrband",
+    Inet "inet",
+    Inet6 "inet6",
+    Local "local",
+    Undef "undef",
 }
 
 /// The tags of terms.
@@ -597,7 +830,10 @@ pub trait Builder {
 }
 
 /// Reads one term that came from a process.
-pub fn read_term<B: Builder>(reader: &mut Reader<'_>, builder: &mut B) -> Result<B::Term, Malformed> {
+pub fn read_term<B: Builder>(
+    reader: &mut Reader<'_>,
+    builder: &mut B,
+) -> Result<B::Term, Malformed> {
     nested(reader, builder, MAX_DEPTH)
 }
 
@@ -669,6 +905,10 @@ pub struct Init {
     pub maxchild: Option<u32>,
     /// The longest fork path.
     pub maxforkdepth: u32,
+    /// How many messages of output may be sent of a process that root forks; -1: no limit.
+    pub flowcontrol: i32,
+    /// The signal for its programs when a process loses its connection; 0: none.
+    pub signaloneof: u8,
     /// The soft limit of open files to put back, and to reckon childlimit from; 0: as it is.
     pub nofile: u64,
     /// The environment, as `NAME=value`.
@@ -684,6 +924,8 @@ impl Init {
         out.put_u8(u8::from(self.termsig));
         out.put_i64(self.maxchild.map_or(-1, i64::from));
         out.put_u32(self.maxforkdepth);
+        out.put_i32(self.flowcontrol);
+        out.put_u8(self.signaloneof);
         out.put_u64(self.nofile);
         out.put_u32(self.env.len() as u32);
         for variable in &self.env {
@@ -700,10 +942,14 @@ impl Init {
             termsig: reader.u8()? != 0,
             maxchild: u32::try_from(reader.i64()?).ok(),
             maxforkdepth: reader.u32()?,
+            flowcontrol: reader.i32()?,
+            signaloneof: reader.u8()?,
             nofile: reader.u64()?,
             env: {
                 let env = <arg::StrVec as arg::Arg>::read(reader)?;
-                env.into_iter().map(|variable| variable.to_bytes().to_vec()).collect()
+                env.into_iter()
+                    .map(|variable| variable.to_bytes().to_vec())
+                    .collect()
             },
         };
         reader.end()?;
@@ -737,7 +983,9 @@ impl Hello {
         let hello = Hello {
             table: reader.u64()?,
             pid: reader.u32()?,
-            version: std::str::from_utf8(reader.bytes()?).map_err(|_| Malformed)?.to_owned(),
+            version: std::str::from_utf8(reader.bytes()?)
+                .map_err(|_| Malformed)?
+                .to_owned(),
         };
         reader.end()?;
         Ok(hello)
@@ -757,7 +1005,7 @@ mod tests {
             ATOMS.get(usize::from(place)).map(|name| (*name).to_owned())
         }
         fn errno(&mut self, number: u16) -> String {
-            crate::errno::name(number).unwrap_or_default()
+            crate::errno::name(number).unwrap_or_default().to_owned()
         }
         fn signal(&mut self, number: u16) -> String {
             format!("sig{number}")
@@ -792,9 +1040,9 @@ mod tests {
 
     #[test]
     fn atoms_have_their_places() {
-        assert_eq!(ATOMS.len(), Atom::Infinity as usize + 1);
         assert_eq!(ATOMS[Atom::AlcoveRlimit as usize], "alcove_rlimit");
         assert_eq!(ATOMS[Atom::Infinity as usize], "infinity");
+        assert_eq!(ATOMS.last(), Some(&ATOMS[Atom::Undef as usize]));
     }
 
     #[test]
@@ -808,7 +1056,10 @@ mod tests {
         out.term_map(1);
         out.term_atom(Atom::Ok);
         out.term_uint(u64::MAX);
-        assert_eq!(text(&out).as_deref(), Ok("{error,eacces,[-1,#{ok=>18446744073709551615}]}"));
+        assert_eq!(
+            text(&out).as_deref(),
+            Ok("{error,eacces,[-1,#{ok=>18446744073709551615}]}")
+        );
     }
 
     #[test]
@@ -863,7 +1114,11 @@ mod tests {
         init.write(&mut out);
         assert_eq!(Init::read(&mut Reader::new(&out[5..])), Ok(init));
 
-        let hello = Hello { table: 1, pid: 2, version: "3".to_owned() };
+        let hello = Hello {
+            table: 1,
+            pid: 2,
+            version: "3".to_owned(),
+        };
         let mut out = Vec::new();
         hello.write(&mut out);
         assert_eq!(Hello::read(&mut Reader::new(&out[5..])), Ok(hello));
