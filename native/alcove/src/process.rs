@@ -1,0 +1,238 @@
+//! What a process in its event loop knows about itself.
+
+use crate::child::Children;
+use crate::signals;
+use alcove_proto::calls::Set;
+use alcove_proto::wire::Init;
+use alcove_proto::wire::arg::Opt;
+
+/// The options of an event loop, as `getopt` and `setopt` have them. A forked
+/// process inherits them, but for its childlimit, which is its parent's maxchild.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Debugging output on stderr.
+    pub verbose: u32,
+    /// How many children this process may have at a time; fixed.
+    pub childlimit: u32,
+    /// Whether the owner learns the exit statuses of children.
+    pub exit_status: bool,
+    /// The childlimit of the processes that this one forks.
+    pub maxchild: u32,
+    /// The longest fork path.
+    pub maxforkdepth: u32,
+    /// Whether the owner learns which signals end children.
+    pub termsig: bool,
+    /// Whether the owner learns what children that ended have used.
+    pub rusage: bool,
+    /// How many messages of output the router may send of a process that this one
+    /// forks; -1: no limit.
+    pub flowcontrol: i32,
+    /// The signal for the programs of processes that this one forks, when it loses
+    /// its connection; 0: none.
+    pub signaloneof: u8,
+}
+
+impl Options {
+    /// Root's options; `nofile` is its soft limit of open files.
+    pub fn new(init: &Init, nofile: u64) -> Self {
+        // A child costs the VM four descriptors; some are kept for what the VM has open itself.
+        let childlimit = u32::try_from((nofile / 4).saturating_sub(4)).unwrap_or(u32::MAX);
+        Options {
+            verbose: init.verbose,
+            childlimit,
+            exit_status: init.exit_status,
+            maxchild: init.maxchild.unwrap_or(childlimit),
+            maxforkdepth: init.maxforkdepth,
+            termsig: init.termsig,
+            rusage: false,
+            flowcontrol: init.flowcontrol,
+            signaloneof: init.signaloneof,
+        }
+    }
+
+    /// The options of a process that is forked by one with these.
+    pub fn inherited(&self) -> Self {
+        Options {
+            childlimit: self.maxchild,
+            ..self.clone()
+        }
+    }
+
+    /// The value of an option; `None` when there is no such option.
+    pub fn get(&self, option: Opt) -> Option<i64> {
+        match option {
+            Opt::Verbose => Some(i64::from(self.verbose)),
+            Opt::Childlimit => Some(i64::from(self.childlimit)),
+            Opt::ExitStatus => Some(i64::from(self.exit_status)),
+            Opt::Maxchild => Some(i64::from(self.maxchild)),
+            Opt::Maxforkdepth => Some(i64::from(self.maxforkdepth)),
+            Opt::Termsig => Some(i64::from(self.termsig)),
+            Opt::Rusage => Some(i64::from(self.rusage)),
+            Opt::Flowcontrol => Some(i64::from(self.flowcontrol)),
+            Opt::Signaloneof => Some(i64::from(self.signaloneof)),
+            Opt::Unknown => None,
+        }
+    }
+
+    /// Sets an option; `false` when it is unknown or fixed, or the value is out
+    /// of its range.
+    pub fn set(&mut self, option: Opt, value: i64) -> bool {
+        let number = |to: &mut u32| u32::try_from(value).map(|value| *to = value).is_ok();
+        let flag = |to: &mut bool| match value {
+            0 | 1 => {
+                *to = value == 1;
+                true
+            }
+            _ => false,
+        };
+        match option {
+            Opt::Verbose => number(&mut self.verbose),
+            Opt::ExitStatus => flag(&mut self.exit_status),
+            Opt::Maxchild => number(&mut self.maxchild),
+            Opt::Maxforkdepth => number(&mut self.maxforkdepth),
+            Opt::Termsig => flag(&mut self.termsig),
+            Opt::Rusage => flag(&mut self.rusage),
+            Opt::Flowcontrol => match i32::try_from(value) {
+                Ok(value @ -1..) => {
+                    self.flowcontrol = value;
+                    true
+                }
+                _ => false,
+            },
+            Opt::Signaloneof => match signals::number(value) {
+                Some(signal) => {
+                    self.signaloneof = signal;
+                    true
+                }
+                None => false,
+            },
+            Opt::Childlimit | Opt::Unknown => false,
+        }
+    }
+}
+
+/// A process in its event loop.
+#[derive(Debug)]
+pub struct Process {
+    /// The control socket, the only descriptor that isn't the user's.
+    pub control: i32,
+    /// The length of this process's fork path; 0 for root.
+    pub depth: u32,
+    /// The options.
+    pub options: Options,
+    /// The children that this process forked.
+    pub children: Children,
+    /// A seccomp filter was installed here or in an ancestor: no system call may
+    /// be made that the user didn't ask for, so the loop no longer polls.
+    pub filtered: bool,
+    /// Calls that are refused, here and in what this process forks.
+    pub denied: Set,
+    /// The call that is being made.
+    pub request: Request,
+}
+
+/// What the forking calls have to know about the call that is being made, and
+/// what they leave to know about it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    /// The caller's number for it.
+    pub id: u32,
+    /// It is a call by itself and not one of a batch.
+    pub alone: bool,
+    /// It has been answered.
+    pub answered: bool,
+    /// This process was forked by it: like fork(2), it returns in both.
+    pub born: bool,
+}
+
+impl Request {
+    /// Begins a call.
+    pub fn begin(&mut self, id: u32, alone: bool) {
+        *self = Request {
+            id,
+            alone,
+            ..Request::default()
+        };
+    }
+}
+
+impl Process {
+    /// Root, with its control socket and options.
+    pub fn root(control: i32, options: Options) -> Self {
+        Process {
+            control,
+            depth: 0,
+            options,
+            children: Children::default(),
+            filtered: false,
+            denied: Set::default(),
+            request: Request::default(),
+        }
+    }
+
+    /// Whether a descriptor is alcove's own, so that calls must not touch it.
+    pub fn is_internal(&self, fd: i32) -> bool {
+        fd == self.control
+    }
+
+    /// Must follow every change of credentials: the kernel then forgets that
+    /// this process is to end with its parent. Under a filter it stays forgotten.
+    pub fn credentials_changed(&self) {
+        if !self.filtered {
+            signals::end_with_parent(signals::death_signal(self));
+        }
+    }
+
+    /// Whether a trapped signal arrived during the call that is being made:
+    /// such a call ends with EINTR, while others go on after a signal that only
+    /// alcove is interested in.
+    pub fn interrupted(&self) -> bool {
+        signals::trapped_during_call()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options::new(
+            &Init {
+                maxforkdepth: 16,
+                ..Init::default()
+            },
+            1024,
+        )
+    }
+
+    #[test]
+    fn defaults_come_from_the_limit_of_open_files() {
+        assert_eq!(options().get(Opt::Childlimit), Some(252));
+        assert_eq!(options().get(Opt::Maxchild), Some(252));
+        assert_eq!(Options::new(&Init::default(), 0).childlimit, 0);
+        assert_eq!(options().get(Opt::Unknown), None);
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let mut options = options();
+        assert!(options.set(Opt::Maxchild, 1000));
+        assert!(!options.set(Opt::Maxchild, -1));
+        assert!(!options.set(Opt::Maxchild, i64::from(u32::MAX) + 1));
+        assert!(!options.set(Opt::Childlimit, 5));
+        assert!(!options.set(Opt::Unknown, 5));
+        assert!(!options.set(Opt::Termsig, 2));
+        assert!(options.set(Opt::Termsig, 1));
+        assert_eq!(options.maxchild, 1000);
+        assert!(options.termsig);
+    }
+
+    #[test]
+    fn a_child_gets_its_limit_from_maxchild() {
+        let mut options = options();
+        options.maxchild = 7;
+        options.verbose = 2;
+        let child = options.inherited();
+        assert_eq!((child.childlimit, child.maxchild, child.verbose), (7, 7, 2));
+    }
+}

@@ -1,0 +1,49 @@
+//! The calls, a function each: `sys::MODULE::NAME` of the call table.
+//!
+//! A function takes the process that makes the call and the arguments with the
+//! types that [`alcove_proto::wire::arg`] gives their kinds, and returns what
+//! can be written as one term. It is named after its system call and does what
+//! the man page says; what alcove adds to that is said in its documentation.
+
+pub mod bsd;
+pub mod cap;
+pub mod cred;
+pub mod env;
+pub mod exec;
+pub mod fd;
+pub mod file;
+pub mod fs;
+pub mod host;
+pub mod io;
+pub mod landlock;
+pub mod limits;
+pub mod mount;
+pub mod mountfd;
+pub mod ns;
+pub mod pidfd;
+pub mod poll;
+pub mod prctl;
+pub mod process;
+mod ptr;
+pub mod ptrace;
+pub mod pty;
+pub mod sched;
+mod select;
+pub mod signal;
+pub mod socket;
+pub mod syscall;
+#[cfg(test)]
+mod testing;
+pub mod title;
+pub mod wait;
+
+use crate::reply::Outcome;
+use nix::errno::Errno;
+
+/// What a call comes to that answers nothing but whether it went well.
+fn done(result: libc::c_int) -> Outcome {
+    Errno::result(result)?;
+    Ok(())
+}
+
+pub(crate) use crate::spawn;

@@ -1,0 +1,225 @@
+//! Mounting file systems.
+
+use crate::process::Process;
+use crate::reply::Outcome;
+use std::ffi::CStr;
+
+/// mount(2), as Linux has it. On the BSDs `source` is not used.
+///
+/// An empty source, type or data is no argument (a null pointer), as it is
+/// customary for binding, moving, remounting and propagation, which don't look at it.
+pub fn mount(
+    _: &mut Process,
+    source: &CStr,
+    target: &CStr,
+    fstype: &CStr,
+    flags: u64,
+    data: &CStr,
+) -> Outcome {
+    sys::mount(source, target, fstype, flags, data)
+}
+
+/// umount(2), on the BSDs unmount(2).
+pub fn umount(_: &mut Process, path: &CStr) -> Outcome {
+    sys::umount(path)
+}
+
+/// umount2(2): umount, with flags. Linux only.
+pub fn umount2(_: &mut Process, path: &CStr, flags: u64) -> Outcome {
+    sys::umount2(path, flags)
+}
+
+/// pivot_root(2): makes a mount point the root, and puts the old root at another. Linux only.
+///
+/// The working directory stays where it is.
+pub fn pivot_root(_: &mut Process, new_root: &CStr, put_old: &CStr) -> Outcome {
+    sys::pivot_root(new_root, put_old)
+}
+
+fn given(argument: &CStr) -> Option<&CStr> {
+    (!argument.is_empty()).then_some(argument)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod sys {
+    use super::*;
+    use nix::errno::Errno;
+    use nix::mount::MsFlags;
+
+    pub fn mount(source: &CStr, target: &CStr, fstype: &CStr, flags: u64, data: &CStr) -> Outcome {
+        #[allow(
+            clippy::useless_conversion,
+            reason = "flags have 32 bits on some platforms"
+        )]
+        let flags = flags.try_into().map_err(|_| Errno::EINVAL)?;
+        let flags = MsFlags::from_bits_retain(flags);
+        Ok(nix::mount::mount(
+            given(source),
+            target,
+            given(fstype),
+            flags,
+            given(data),
+        )?)
+    }
+
+    pub fn umount(path: &CStr) -> Outcome {
+        Ok(nix::mount::umount(path)?)
+    }
+
+    pub fn umount2(path: &CStr, flags: u64) -> Outcome {
+        let flags = libc::c_int::try_from(flags).map_err(|_| Errno::EINVAL)?;
+        // SAFETY: the path ends with a NUL.
+        Errno::result(unsafe { libc::umount2(path.as_ptr(), flags) })?;
+        Ok(())
+    }
+
+    pub fn pivot_root(new_root: &CStr, put_old: &CStr) -> Outcome {
+        let (new_root, put_old) = (new_root.as_ptr(), put_old.as_ptr());
+        // SAFETY: the paths end with a NUL.
+        Errno::result(unsafe { libc::syscall(libc::SYS_pivot_root, new_root, put_old) })?;
+        Ok(())
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod linux {
+    use super::*;
+    use crate::reply::Fail;
+
+    pub fn umount2(_: &CStr, _: u64) -> Outcome {
+        Err(Fail::Unsupported)
+    }
+
+    pub fn pivot_root(_: &CStr, _: &CStr) -> Outcome {
+        Err(Fail::Unsupported)
+    }
+}
+
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    target_os = "openbsd"
+))]
+mod sys {
+    pub use super::linux::{pivot_root, umount2};
+    use super::*;
+    use nix::errno::Errno;
+    use std::ptr::null_mut;
+
+    pub fn mount(_: &CStr, target: &CStr, fstype: &CStr, flags: u64, data: &CStr) -> Outcome {
+        let flags = flags.try_into().map_err(|_| Errno::EINVAL)?;
+        let data = given(data).map_or(null_mut(), |data| data.as_ptr().cast_mut().cast());
+        // SAFETY: the strings end with a NUL; the kernel reads what `data` points to.
+        Errno::result(unsafe { libc::mount(fstype.as_ptr(), target.as_ptr(), flags, data) })?;
+        Ok(())
+    }
+
+    pub fn umount(path: &CStr) -> Outcome {
+        // SAFETY: the path ends with a NUL.
+        Errno::result(unsafe { libc::unmount(path.as_ptr(), 0) })?;
+        Ok(())
+    }
+}
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    target_os = "openbsd"
+)))]
+mod sys {
+    pub use super::linux::{pivot_root, umount2};
+    use super::*;
+    use crate::reply::Fail;
+
+    pub fn mount(_: &CStr, _: &CStr, _: &CStr, _: u64, _: &CStr) -> Outcome {
+        Err(Fail::Unsupported)
+    }
+
+    pub fn umount(_: &CStr) -> Outcome {
+        Err(Fail::Unsupported)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "flags have 32 bits on some platforms"
+)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::{Scratch, in_child, process, text};
+    use nix::mount::MsFlags;
+    use nix::sched::{CloneFlags, unshare};
+    use nix::unistd::Uid;
+
+    const RDONLY: u64 = libc::MS_RDONLY as u64;
+    const PRIVATE: u64 = (libc::MS_REC | libc::MS_PRIVATE) as u64;
+    const REMOUNT: u64 = (libc::MS_REMOUNT | libc::MS_RDONLY) as u64;
+    const BIND: u64 = libc::MS_BIND as u64;
+
+    #[test]
+    fn file_systems_come_and_go_in_a_namespace() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let scratch = Scratch::new("mount");
+        let (here, there) = (scratch.path().join("a"), scratch.path().join("b"));
+        in_child(|| {
+            let mut p = process();
+            unshare(CloneFlags::CLONE_NEWNS).expect("unshare");
+            assert_eq!(text(&mount(&mut p, c"", c"/", c"", PRIVATE, c"")), "ok");
+            std::fs::create_dir(&here).expect("create");
+            std::fs::create_dir(&there).expect("create");
+            let (a, b) = (scratch.at("a"), scratch.at("b"));
+            assert_eq!(
+                text(&mount(&mut p, c"", &a, c"tmpfs", 0, c"size=64k")),
+                "ok"
+            );
+            std::fs::write(here.join("file"), "x").expect("write");
+            assert_eq!(text(&mount(&mut p, &a, &b, c"", BIND, c"")), "ok");
+            assert!(there.join("file").exists());
+            assert_eq!(text(&mount(&mut p, c"", &a, c"", REMOUNT, c"")), "ok");
+            assert!(std::fs::write(here.join("more"), "x").is_err());
+            assert_eq!(text(&umount(&mut p, &b)), "ok");
+            assert_eq!(text(&umount(&mut p, &a)), "ok");
+            assert_eq!(text(&umount(&mut p, &a)), "{error,einval}");
+            assert!(!here.join("file").exists());
+        });
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        in_child(|| {
+            let mut p = process();
+            unshare(CloneFlags::CLONE_NEWNS).expect("unshare");
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
+                .expect("private");
+            assert_eq!(
+                text(&mount(&mut p, c"", c"/nonesuch", c"tmpfs", RDONLY, c"")),
+                "{error,enoent}"
+            );
+            assert_eq!(
+                text(&mount(&mut p, c"", c"/tmp", c"nonesuch", 0, c"")),
+                "{error,enodev}"
+            );
+            assert_eq!(
+                text(&mount(&mut p, c"", c"/tmp", c"tmpfs", 0, c"nonesuch=1")),
+                "{error,einval}"
+            );
+            assert_eq!(text(&umount(&mut p, c"/nonesuch")), "{error,enoent}");
+            nix::unistd::setuid(Uid::from_raw(0xf000_0001)).expect("setuid");
+            assert_eq!(
+                text(&mount(&mut p, c"", c"/tmp", c"tmpfs", 0, c"")),
+                "{error,eperm}"
+            );
+        });
+    }
+}
