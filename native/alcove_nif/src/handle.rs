@@ -1,0 +1,412 @@
+//! What Erlang does with a Drv: starts it, finds it, asks it.
+
+use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use alcove_proto::calls::ArgKind;
+use alcove_proto::wire::Init;
+use crossbeam_channel::Receiver;
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifResult, Term};
+
+use crate::args::{self, Refused, Weight};
+use crate::call::{self, Request};
+use crate::deliver::Mail;
+use crate::launch::{self, Failure, Plan};
+use crate::poller::{Channel, Poller};
+use crate::process::Process;
+use crate::router::{self, Ending};
+use crate::stream::Written;
+use crate::tree::{Command, Tree};
+use crate::{load, registry, terms};
+
+/// Starts a tree for the calling process, the Drv.
+pub fn start<'a>(env: Env<'a>, options: Term<'a>) -> Term<'a> {
+    let Ok((plan, owner)) = plan(options) else {
+        return (terms::error(), terms::badarg()).encode(env);
+    };
+    let poller = match Poller::new() {
+        Ok(poller) => poller,
+        Err(errno) => return terms::error_tuple(env, errno as i32),
+    };
+    let (sender, commands) = crossbeam_channel::unbounded();
+    let drv = env.pid();
+    let tells = (plan.init.exit_status, plan.init.termsig);
+    let tree = Arc::new(Tree::new(drv, owner, tells, poller, sender));
+    let key = drv.encode(env).as_c_arg();
+    let thread = std::thread::Builder::new().name("alcove_router".into());
+    registry::insert(key, Arc::clone(&tree));
+    let routed = Arc::clone(&tree);
+    if thread
+        .spawn(move || route(&routed, plan, &commands, key))
+        .is_err()
+    {
+        registry::remove(key);
+        return terms::error_tuple(env, Errno::EAGAIN as i32);
+    }
+    if !load::watch(env, &tree, drv) {
+        tree.command(Command::Stop);
+    }
+    terms::ok().encode(env)
+}
+
+/// What the options ask for, and who gets the messages.
+fn plan(options: Term<'_>) -> NifResult<(Plan, LocalPid)> {
+    let env = options.get_env();
+    let get = |name: &str| options.map_get(Atom::from_str(env, name)?);
+    let strings = |name: &str| -> NifResult<Vec<Vec<u8>>> {
+        let list: Vec<Binary<'_>> = get(name)?.decode()?;
+        Ok(list.iter().map(|string| string.to_vec()).collect())
+    };
+    let argv: Result<Vec<_>, _> = strings("argv")?.into_iter().map(CString::new).collect();
+    let maxchild: i64 = get("maxchild")?.decode()?;
+    let init = Init {
+        verbose: get("verbose")?.decode()?,
+        exit_status: get("exit_status")?.decode()?,
+        termsig: get("termsig")?.decode()?,
+        maxchild: u32::try_from(maxchild).ok(),
+        maxforkdepth: get("maxforkdepth")?.decode()?,
+        flowcontrol: get("flowcontrol")?.decode()?,
+        signaloneof: u8::try_from(get("signaloneof")?.decode::<u32>()?)
+            .map_err(|_| rustler::Error::BadArg)?,
+        nofile: 0,
+        env: strings("env")?,
+    };
+    let plan = Plan {
+        argv: argv.map_err(|_| rustler::Error::BadArg)?,
+        init,
+        stderr_to_stdout: get("stderr_to_stdout")?.decode()?,
+        timeout: Duration::from_millis(get("timeout")?.decode()?),
+    };
+    Ok((plan, get("owner")?.decode()?))
+}
+
+/// The router's thread.
+fn route(tree: &Tree, plan: Plan, commands: &Receiver<Command>, key: rustler::sys::ErlNifTerm) {
+    // The VM's signals are for its own threads.
+    let _ = SigSet::all().thread_block();
+    let mut mail = Mail::router();
+    let mut started = false;
+    let routed = catch_unwind(AssertUnwindSafe(|| {
+        let launched = launch::launch(plan, &tree.poller)?;
+        started = true;
+        let root = launched.root;
+        router::run(tree, launched, commands, || {
+            mail.post(&tree.drv, |env| {
+                (terms::alcove_nif(), terms::started(), root).encode(env)
+            });
+        })
+        .map_err(Failure::Errno)
+    }));
+    // Nobody waits for what will not come.
+    let mut mail = Mail::router();
+    tree.close();
+    for process in tree.all() {
+        abandon(tree, &mut mail, &process);
+    }
+    registry::remove(key);
+    mail.post(&tree.drv, |env| {
+        let (what, reason) = match routed {
+            Ok(Ok(Ending::Asked)) => (terms::stopped(), terms::normal().encode(env)),
+            Ok(Ok(Ending::Root(status))) => (terms::stopped(), ending(env, status)),
+            Ok(Ok(Ending::Unknown)) => (terms::stopped(), terms::killed().encode(env)),
+            Ok(Ok(Ending::Late)) => (
+                terms::stopped(),
+                router_died(env, "the tree did not end in time"),
+            ),
+            Ok(Err(failure)) if !started => (terms::failed(), reason(env, failure)),
+            Ok(Err(failure)) => (terms::stopped(), router_died(env, &format!("{failure:?}"))),
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().copied();
+                let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+                let what = if started {
+                    terms::stopped()
+                } else {
+                    terms::failed()
+                };
+                (what, router_died(env, text.unwrap_or("panic")))
+            }
+        };
+        (terms::alcove_nif(), what, reason).encode(env)
+    });
+}
+
+/// Answers whoever waits for a process.
+fn abandon(tree: &Tree, mail: &mut Mail<'_>, process: &Arc<Process>) {
+    process.hang_up();
+    // A scheduler that reads answers its caller itself.
+    let reader = process.reader.lock();
+    tree.left(mail, process, &mut None);
+    drop(reader);
+    tree.answer_failed(mail, process);
+    let mut told = Vec::new();
+    process.stdin.lock().close(&mut told);
+    for told in told {
+        mail.told(told);
+    }
+    tree.forget(process);
+}
+
+fn ending<'a>(env: Env<'a>, status: i32) -> Term<'a> {
+    if libc::WIFSIGNALED(status) {
+        let signal = terms::signal_name(env, libc::WTERMSIG(status));
+        (terms::termsig(), signal).encode(env)
+    } else if libc::WEXITSTATUS(status) == 0 {
+        terms::normal().encode(env)
+    } else {
+        (terms::exit_status(), libc::WEXITSTATUS(status)).encode(env)
+    }
+}
+
+fn router_died<'a>(env: Env<'a>, text: &str) -> Term<'a> {
+    (terms::router(), terms::binary(env, text.as_bytes())).encode(env)
+}
+
+fn reason<'a>(env: Env<'a>, failure: Failure) -> Term<'a> {
+    match failure {
+        Failure::Errno(errno) => terms::errno(env, errno as i32),
+        Failure::Timeout => terms::timeout().encode(env),
+        Failure::Status(status) if libc::WIFSIGNALED(status) => ending(env, status),
+        Failure::Status(status) => (terms::exit_status(), libc::WEXITSTATUS(status)).encode(env),
+        Failure::Exited => terms::exited().encode(env),
+        Failure::Version(theirs) => {
+            let version = |text: &str| terms::binary(env, text.as_bytes());
+            (
+                terms::version(),
+                version(&theirs),
+                version(alcove_proto::VERSION),
+            )
+                .encode(env)
+        }
+        Failure::NotAlcove => terms::badproto().encode(env),
+        Failure::Cancelled => terms::normal().encode(env),
+    }
+}
+
+/// Ends a tree.
+pub fn stop<'a>(env: Env<'a>, drv: Term<'a>) -> Term<'a> {
+    if let Some(tree) = registry::find(drv) {
+        tree.command(Command::Stop);
+    }
+    terms::ok().encode(env)
+}
+
+/// Makes a call.
+pub fn call<'a>(
+    env: Env<'a>,
+    drv: Term<'a>,
+    pids: Term<'a>,
+    request: Request<'a>,
+    reference: Term<'a>,
+    weight: Weight,
+) -> Term<'a> {
+    match registry::find(drv) {
+        Some(tree) => call::call(env, &tree, pids, request, reference, weight),
+        None => terms::badpid().encode(env),
+    }
+}
+
+/// Forks, or clones with flags, and runs calls in the new process.
+pub fn spawn<'a>(
+    env: Env<'a>,
+    drv: Term<'a>,
+    pids: Term<'a>,
+    flags: Term<'a>,
+    calls: Term<'a>,
+    reference: Term<'a>,
+    weight: Weight,
+) -> Term<'a> {
+    match args::flags(ArgKind::CloneFlags.group(), flags) {
+        Some(flags) => call(
+            env,
+            drv,
+            pids,
+            Request::Spawn(flags, calls),
+            reference,
+            weight,
+        ),
+        None => Refused::Argument(0).encode(env, Some(0)),
+    }
+}
+
+/// Gives up on a call.
+pub fn cancel<'a>(env: Env<'a>, drv: Term<'a>, reference: Term<'a>) -> bool {
+    registry::find(drv).is_some_and(|tree| call::cancel(env, &tree, reference))
+}
+
+/// The process at a fork path, or what to answer without one.
+fn process<'a>(
+    env: Env<'a>,
+    drv: Term<'a>,
+    pids: Term<'a>,
+) -> Result<(Arc<Tree>, Arc<Process>), Term<'a>> {
+    let path = args::path(pids).ok_or_else(|| (terms::badarg(), terms::pids()).encode(env))?;
+    registry::find(drv)
+        .and_then(|tree| tree.find(&path).map(|process| (tree, process)))
+        .ok_or_else(|| terms::badpid().encode(env))
+}
+
+/// Writes to the stdin of a process.
+pub fn stdin<'a>(
+    env: Env<'a>,
+    drv: Term<'a>,
+    pids: Term<'a>,
+    data: Term<'a>,
+    reference: Term<'a>,
+    weight: Weight,
+) -> Term<'a> {
+    let data = match args::data(data, weight) {
+        Ok(data) => data,
+        Err(refused) => return refused.encode(env, None),
+    };
+    let (tree, process) = match process(env, drv, pids) {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    tree.counters
+        .stdin
+        .fetch_add(data.len() as u64, Ordering::Relaxed);
+    let mut stdin = process.stdin.lock();
+    let waited = stdin.is_waiting();
+    let written = stdin.write(data, || call::letter(env.pid(), reference));
+    let waits = stdin.is_waiting();
+    drop(stdin);
+    if waits && !waited {
+        tree.command(Command::Stdin(process));
+    }
+    match written {
+        Written::Taken => true.encode(env),
+        Written::Wait => reference,
+        Written::Failed(errno) => terms::error_tuple(env, errno as i32),
+    }
+}
+
+/// Closes a stream of a process.
+pub fn eof<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, stream: Term<'a>) -> Term<'a> {
+    let (_, process) = match process(env, drv, pids) {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    let closed = if terms::stdin() == stream {
+        process.stdin.lock().eof()
+    } else if terms::stdout() == stream {
+        process.stream(Channel::Stdout).lock().close()
+    } else if terms::stderr() == stream {
+        process.stream(Channel::Stderr).lock().close()
+    } else {
+        return Refused::Argument(1).encode(env, None);
+    };
+    match closed {
+        Ok(()) => terms::ok().encode(env),
+        Err(errno) => terms::error_tuple(env, errno as i32),
+    }
+}
+
+/// Gives a fork path to an Erlang process.
+pub fn owner<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, owner: Term<'a>) -> Term<'a> {
+    let (_, process) = match process(env, drv, pids) {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    let owner = if terms::default() == owner {
+        None
+    } else {
+        match owner.decode::<LocalPid>() {
+            Ok(pid) => Some(pid),
+            Err(_) => return Refused::Argument(1).encode(env, None),
+        }
+    };
+    *process.owner.lock() = owner;
+    terms::ok().encode(env)
+}
+
+/// How many messages of output the owner of a process wants; -1: all.
+pub fn flow<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>) -> Term<'a> {
+    match process(env, drv, pids) {
+        Ok((_, process)) => process.flow().encode(env),
+        Err(answer) => answer,
+    }
+}
+
+/// Sets how many.
+pub fn set_flow<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, messages: i64) -> Term<'a> {
+    match process(env, drv, pids) {
+        Ok((tree, process)) => {
+            process.set_flow(messages);
+            tree.command(Command::Flow(process));
+            true.encode(env)
+        }
+        Err(answer) => answer,
+    }
+}
+
+/// The children of a process, as far as their channels are known here.
+pub fn children<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>) -> Term<'a> {
+    let (tree, parent) = match process(env, drv, pids) {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    let row = |child: &Arc<Process>| {
+        let calls = child.calls.lock();
+        let ended = child.end.lock().is_some();
+        let state = match (calls.closed, calls.execed && !ended) {
+            (false, _) => terms::event_loop(),
+            (true, true) => terms::exec(),
+            (true, false) => terms::exited(),
+        };
+        (child.pid(), state, child.flow()).encode(env)
+    };
+    let mut children = tree.children(&parent);
+    children.retain(|child| {
+        tree.find(&child.path)
+            .is_some_and(|found| found.id == child.id)
+    });
+    children.sort_unstable_by_key(|child| child.id);
+    children.iter().map(row).collect::<Vec<_>>().encode(env)
+}
+
+/// Takes every fork path from an Erlang process that died.
+pub fn reset_owner<'a>(env: Env<'a>, drv: Term<'a>, owner: LocalPid) -> Term<'a> {
+    if let Some(tree) = registry::find(drv) {
+        for process in tree.all() {
+            process.owner.lock().take_if(|pid| *pid == owner);
+        }
+        tree.command(Command::OwnerGone(owner));
+    }
+    terms::ok().encode(env)
+}
+
+/// Lets the streams of an owner that keeps up go on.
+pub fn resume<'a>(env: Env<'a>, drv: Term<'a>, token: u64) -> Term<'a> {
+    if let Some(tree) = registry::find(drv) {
+        tree.command(Command::Resume(token));
+    }
+    terms::ok().encode(env)
+}
+
+/// Counters.
+pub fn info<'a>(env: Env<'a>, drv: Term<'a>) -> Term<'a> {
+    let Some(tree) = registry::find(drv) else {
+        return terms::badpid().encode(env);
+    };
+    let counters = &tree.counters;
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let pairs = [
+        ("processes", tree.len() as u64),
+        ("calls", of(&counters.calls)),
+        ("inline", of(&counters.inline)),
+        ("forks", of(&counters.forks)),
+        ("stdin_bytes", of(&counters.stdin)),
+        ("output_bytes", of(&counters.output)),
+        ("held", of(&counters.held)),
+    ];
+    let pairs: Vec<_> = pairs
+        .iter()
+        .filter_map(|(name, n)| Some((Atom::from_str(env, name).ok()?, n)))
+        .collect();
+    Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
+}

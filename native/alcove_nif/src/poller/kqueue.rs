@@ -1,0 +1,168 @@
+//! The poller by kqueue(2).
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
+use nix::unistd::pipe2;
+
+use super::{Event, Interest, Source};
+
+/// More than a socket can hold: only its end is told then.
+const NEVER: isize = isize::MAX >> 1;
+
+/// A set of descriptors to wait for. Any thread may add and change descriptors
+/// or wake the one that waits.
+pub struct Poller {
+    queue: Kqueue,
+    /// A byte in the pipe ends the wait: not every kqueue has events of its own.
+    wake: OwnedFd,
+    woken: OwnedFd,
+}
+
+/// Events of one wait.
+pub struct Events(Vec<KEvent>);
+
+impl Events {
+    /// Room for `n` events.
+    pub fn with_capacity(n: usize) -> Self {
+        let none = EvFlags::empty();
+        let nothing = FilterFlag::empty();
+        Events(vec![
+            KEvent::new(
+                0,
+                EventFilter::EVFILT_READ,
+                none,
+                nothing,
+                0,
+                0
+            );
+            n
+        ])
+    }
+}
+
+impl Poller {
+    /// An empty set.
+    pub fn new() -> Result<Arc<Self>, Errno> {
+        let (woken, wake) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let poller = Poller {
+            queue: Kqueue::new()?,
+            wake,
+            woken,
+        };
+        poller.modify(&poller.woken, Source::Wake, Interest::READ)?;
+        Ok(Arc::new(poller))
+    }
+
+    fn change(&self, changes: &[KEvent]) -> Result<(), Errno> {
+        let now = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        self.queue.kevent(changes, &mut [], Some(now)).map(drop)
+    }
+
+    /// Adds a descriptor.
+    pub fn add(&self, fd: impl AsFd, source: Source, interest: Interest) -> Result<(), Errno> {
+        self.modify(fd, source, interest)
+    }
+
+    /// Changes what to be told of; what is there already is told at once.
+    pub fn modify(&self, fd: impl AsFd, source: Source, interest: Interest) -> Result<(), Errno> {
+        let fd = fd.as_fd().as_raw_fd() as usize;
+        let data = source.data() as isize;
+        let read = if interest.read { 1 } else { NEVER };
+        let added = EvFlags::EV_ADD | EvFlags::EV_CLEAR;
+        let filter = EventFilter::EVFILT_READ;
+        // Taking a filter out and adding it tells again what was told before.
+        let _ = self.change(&[KEvent::new(
+            fd,
+            filter,
+            EvFlags::EV_DELETE,
+            FilterFlag::empty(),
+            0,
+            data,
+        )]);
+        let writes = if interest.write {
+            added
+        } else {
+            EvFlags::EV_DELETE
+        };
+        let write = KEvent::new(
+            fd,
+            EventFilter::EVFILT_WRITE,
+            writes,
+            FilterFlag::empty(),
+            0,
+            data,
+        );
+        match self.change(&[write]) {
+            Err(Errno::ENOENT) if !interest.write => {}
+            result => result?,
+        }
+        self.change(&[KEvent::new(
+            fd,
+            filter,
+            added,
+            FilterFlag::NOTE_LOWAT,
+            read,
+            data,
+        )])
+    }
+
+    /// The number that a new descriptor would get.
+    pub fn probe(&self) -> Result<i32, Errno> {
+        // A kqueue can be duplicated, not used by the copy; it is closed at once.
+        let fd = self
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|_| Errno::EMFILE)?;
+        Ok(fd.as_raw_fd())
+    }
+
+    /// Ends the wait.
+    pub fn wake(&self) {
+        // A full pipe ends the wait, too.
+        let _ = nix::unistd::write(&self.wake, &[0]);
+    }
+
+    /// Waits, for ever or for some time.
+    pub fn wait<'a>(
+        &self,
+        events: &'a mut Events,
+        limit: Option<Duration>,
+    ) -> Result<impl Iterator<Item = Event> + use<'a>, Errno> {
+        let limit = limit.map(|limit| libc::timespec {
+            tv_sec: limit.as_secs() as libc::time_t,
+            tv_nsec: limit.subsec_nanos() as libc::c_long,
+        });
+        let n = match self.queue.kevent(&[], &mut events.0, limit) {
+            Err(Errno::EINTR) => 0,
+            result => result?,
+        };
+        let woken = |event: &KEvent| Source::of(event.udata() as u64) == Source::Wake;
+        if events.0[..n].iter().any(woken) {
+            while matches!(nix::unistd::read(&self.woken, &mut [0; 64]), Ok(1..)) {}
+        }
+        Ok(events.0[..n].iter().map(|event| {
+            let hangup = event.flags().contains(EvFlags::EV_EOF);
+            Event {
+                source: Source::of(event.udata() as u64),
+                hangup,
+                writable: hangup || event.filter() == Ok(EventFilter::EVFILT_WRITE),
+            }
+        }))
+    }
+}
+
+impl AsFd for Poller {
+    /// Readable when a wait would end.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
+    }
+}
