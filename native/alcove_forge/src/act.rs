@@ -1,0 +1,288 @@
+//! What a process does that has been taken over.
+
+use crate::{Call, End, Forger, announce, child, framed, reply};
+use alcove_proto::calls::number;
+use alcove_proto::frame::{self, from, notify, to};
+use alcove_proto::wire::{Atom, MAX_DEPTH, Put, PutTerm, tag};
+use nix::fcntl::{OFlag, open};
+use nix::sys::eventfd::EventFd;
+use nix::sys::stat::Mode;
+use nix::unistd::pipe;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How often the acts repeat themselves.
+const MANY: u32 = 100_000;
+/// The most descriptors that one message takes.
+const MAX_FDS: usize = 253;
+/// A process that there isn't.
+const NOBODY: i32 = 0x7fff_fff0;
+
+/// How the next fork is announced.
+#[derive(Default)]
+pub enum Forks {
+    /// As it should be.
+    #[default]
+    Honest,
+    /// That often.
+    Often(u32),
+    /// With descriptors that are no channels.
+    With(&'static str),
+    /// With less descriptors than channels.
+    Less(usize),
+}
+
+impl Forks {
+    /// Forks, as far as that is part of the act, and announces it.
+    pub fn announce(self, forger: &mut Forger, call: &Call) -> Result<(), End> {
+        match self {
+            Forks::Honest => {
+                let (pid, fds) = child()?;
+                announce(forger, call.id, pid, true, &fds)
+            }
+            Forks::Often(times) => {
+                for n in 0..times {
+                    let fds = channels("pipes")?;
+                    announce(forger, call.id, NOBODY - n as i32, false, &fds)?;
+                }
+                forger.send(&reply(call.id))
+            }
+            Forks::With(what) => announce(forger, call.id, NOBODY, true, &channels(what)?),
+            Forks::Less(n) => announce(forger, call.id, NOBODY, true, &channels("pipes")?[..n]),
+        }
+    }
+}
+
+/// Descriptors in the place of channels.
+fn channels(what: &str) -> Result<Vec<OwnedFd>, End> {
+    let opened = |path: &str| open(path, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
+    let mut fds = Vec::new();
+    for _ in 0..frame::CHANNELS {
+        fds.push(match what {
+            "null" => opened("/dev/null")?,
+            "zero" => opened("/dev/zero")?,
+            "terminal" => opened("/dev/ptmx")?,
+            "directory" => open(
+                "/",
+                OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_CLOEXEC,
+                Mode::empty(),
+            )?,
+            "event" => OwnedFd::from(EventFd::new()?),
+            _ => pipe()?.0,
+        });
+    }
+    Ok(fds)
+}
+
+/// Some descriptors.
+pub fn handful() -> Result<Vec<OwnedFd>, End> {
+    (0..MAX_FDS).map(|_| Ok(pipe()?.0)).collect()
+}
+
+/// Lends descriptors.
+pub fn borrow(fds: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
+    fds.iter().map(AsFd::as_fd).collect()
+}
+
+/// Bytes of a generator that starts the same each time.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn bytes(&mut self, n: usize) -> Vec<u8> {
+        (0..n).map(|_| (self.next() >> 32) as u8).collect()
+    }
+}
+
+/// Sends bytes without a meaning.
+pub fn noise(forger: &mut Forger) -> Result<(), End> {
+    let bytes = Noise(0x9e37_79b9_7f4a_7c15).bytes(64 * 1024);
+    forger.send(&bytes)
+}
+
+/// Does what `call` names.
+pub fn act(forger: &mut Forger, call: &Call) -> Result<(), End> {
+    let (name, detail) = call.text.split_once(':').unwrap_or((&call.text, ""));
+    let n = detail.parse().unwrap_or(0_u32);
+    match name {
+        "header" => {
+            forger.send(&200_u32.to_le_bytes())?;
+            forger.wait()
+        }
+        "promise" => {
+            forger.send(&(frame::MAX_FRAME as u32).to_le_bytes())?;
+            forger.send(&[from::REPLY; 8])?;
+            forger.wait()
+        }
+        "truncated" => {
+            let whole = reply(call.id);
+            forger.send(&whole[..whole.len() - 1])?;
+            std::process::exit(0)
+        }
+        "oversized" => forger.send(&(frame::MAX_FRAME as u32 + 1).to_le_bytes()),
+        "empty" => forger.send(&[0; frame::HEADER]),
+        "type" => forger.send(&framed(n as u8, |out| out.put_u32(call.id))),
+        "backwards" => forger.send(&framed(to::SPAWN, |out| out.raw(&[0; 64]))),
+        "noise" => noise(forger),
+        "random" => random(forger, u64::from(n) + 1),
+        "unsolicited" => {
+            unsolicited(forger, call.id)?;
+            forger.send(&reply(call.id))
+        }
+        "signals" => {
+            let frame = framed(from::SIGNAL, |out| out.put_i32(libc::SIGUSR1));
+            flood(forger, &frame)?;
+            forger.send(&reply(call.id))
+        }
+        "children" => {
+            let frame = framed(from::CHILD, |out| {
+                out.put_i32(NOBODY);
+                out.put_i32(0);
+                out.put_u8(notify::EXIT_STATUS | notify::TERMSIG);
+            });
+            flood(forger, &frame)?;
+            forger.send(&reply(call.id))
+        }
+        // Replies for ever, and never the one that is waited for.
+        "flood" => loop {
+            flood(forger, &reply(call.id.wrapping_sub(1)))?;
+        },
+        "descriptors" => {
+            forger.send(&(1_000_000_u32).to_le_bytes())?;
+            let fds = handful()?;
+            for _ in 0..n {
+                forger.send_fds(&[from::REPLY], &borrow(&fds))?;
+            }
+            forger.wait()
+        }
+        "others" => {
+            for other in [call.id.wrapping_sub(1), call.id.wrapping_add(1), u32::MAX] {
+                forger.send(&framed(from::REPLY, |out| {
+                    out.put_u32(other);
+                    out.term_atom(Atom::Error);
+                }))?;
+            }
+            forger.send(&reply(call.id))
+        }
+        "reversed" => {
+            forger.send(&reply(call.id))?;
+            let calls = (0..n)
+                .map(|_| forger.receive())
+                .collect::<Result<Vec<_>, _>>()?;
+            for call in calls.iter().rev() {
+                let number = call.number;
+                forger.send(&framed(from::REPLY, |out| {
+                    out.put_u32(call.id);
+                    out.term_int(i64::from(number == number::getpid));
+                }))?;
+            }
+            Ok(())
+        }
+        "twice" => {
+            forger.send(&reply(call.id))?;
+            forger.send(&reply(call.id))
+        }
+        "term" => {
+            let mut bytes = Vec::new();
+            term(detail, &mut bytes);
+            forger.send(&framed(from::REPLY, |out| {
+                out.put_u32(call.id);
+                out.raw(&bytes);
+            }))
+        }
+        "next_fork_often" => next_fork(forger, call, Forks::Often(n)),
+        "next_fork_less" => next_fork(forger, call, Forks::Less(n as usize)),
+        "next_fork_with" => {
+            let what = ["null", "zero", "terminal", "directory", "event"]
+                .into_iter()
+                .find(|what| *what == detail);
+            next_fork(forger, call, Forks::With(what.unwrap_or("pipes")))
+        }
+        _ => forger.send(&reply(call.id)),
+    }
+}
+
+fn next_fork(forger: &mut Forger, call: &Call, forks: Forks) -> Result<(), End> {
+    forger.forks = forks;
+    forger.send(&reply(call.id))
+}
+
+/// A frame many times, in large pieces.
+fn flood(forger: &mut Forger, frame: &[u8]) -> Result<(), End> {
+    let piece = frame.repeat(1000);
+    for _ in 0..MANY / 1000 {
+        forger.send(&piece)?;
+    }
+    Ok(())
+}
+
+/// Answers and forks that nobody asked for.
+fn unsolicited(forger: &mut Forger, id: u32) -> Result<(), End> {
+    for n in 1..=MANY / 100 {
+        let other = id.wrapping_add(n);
+        forger.send(&reply(other))?;
+        forger.send(&framed(from::PARTIAL, |out| {
+            out.put_u32(other);
+            out.raw(&[tag::LIST, 0, 0, 0, 0]);
+        }))?;
+        announce(forger, other, NOBODY, n % 2 == 0, &channels("pipes")?)?;
+    }
+    Ok(())
+}
+
+/// Whole frames of random types and contents.
+fn random(forger: &mut Forger, seed: u64) -> Result<(), End> {
+    let mut noise = Noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    loop {
+        let length = (noise.next() % 64) as usize;
+        let kind = (noise.next() % 7) as u8;
+        let payload = noise.bytes(length);
+        forger.send(&framed(kind, |out| out.raw(&payload)))?;
+    }
+}
+
+/// Terms that an event loop doesn't send.
+fn term(which: &str, out: &mut Vec<u8>) {
+    match which {
+        "atom" => out.raw(&[tag::ATOM, 0xff, 0xff]),
+        "compressed" => out.raw(&[80, 0, 0, 0, 1, 0x78, 0x9c]),
+        "external" => out.raw(&[131, 100, 0, 3, b'f', b'o', b'o']),
+        "deep" => {
+            for _ in 0..=MAX_DEPTH {
+                out.term_tuple(1);
+            }
+            out.term_atom(Atom::Ok);
+        }
+        "count" => out.term_list(u32::MAX as usize),
+        "many" => {
+            let n = (frame::MAX_DATA - 16) / 2;
+            out.term_list(n);
+            for _ in 0..n {
+                out.term_tuple(0);
+            }
+        }
+        "binary" => {
+            out.put_u8(tag::BIN);
+            out.put_u32(u32::MAX);
+        }
+        "same_keys" => {
+            out.term_map(2);
+            for _ in 0..2 {
+                out.term_atom(Atom::Ok);
+                out.term_int(1);
+            }
+        }
+        "trailing" => {
+            out.term_atom(Atom::Ok);
+            out.term_atom(Atom::Ok);
+        }
+        "errno" => out.raw(&[tag::ERRNO, 0xff, 0xff]),
+        "signal" => out.raw(&[tag::SIGNAL, 0xff, 0xff]),
+        _ => {}
+    }
+}
