@@ -1,0 +1,158 @@
+%% @private
+%% @doc A request to a Unix process, and the wait for its reply.
+%%
+%% A request that is refused comes back as the NIF puts it: `` '$badpid' '' when
+%% no process is in its event loop at the fork path, `` {'$badarg', What} '' for
+%% an argument of the wrong shape. {@link alcove} makes exceptions of these.
+-module(alcove_call).
+
+-export([run/4, submit/4, define/2, is_timeout/1, is_fork_path/1]).
+
+-export_type([request/0, outcome/0, how/0, calls/0]).
+
+-type calls() :: [{Call :: atom(), Argv :: [term()]}].
+-type how() :: fork | {clone, alcove:flags()}.
+-type request() ::
+    {call, atom(), [term()]}
+    | {batch, calls()}
+    | {spawn, how(), calls()}
+    | {stdin, iodata()}
+    | {eof, stdin | stdout | stderr}
+    | {define, alcove_nif:group(), atom() | [atom()]}
+    | children
+    | {signal_constant, integer()}
+    | {errno_id, integer()}.
+-type outcome() :: term() | alcove_nif:refused().
+
+%% How long the reply of a call that can't be cancelled any more may take to
+%% arrive: it was sent already.
+-define(SENT, 5000).
+-define(MAX_FLOW, 16#7fffffff).
+
+%% @doc Makes a request and waits for its outcome.
+%%
+%% `exit(timeout)' when the time runs out; the reply then comes as
+%% `{alcove_call, Drv, Pids, Reply}'. A reply that was sent before the request
+%% could be cancelled has made it and is returned.
+-spec run(pid(), alcove:fork_path(), request(), timeout()) -> outcome().
+run(Drv, Pids, Request, Timeout) when node(Drv) =:= node() ->
+    %% The compiler sees that only messages newer than the reference can match,
+    %% so that the caller's mailbox isn't searched.
+    Ref = make_ref(),
+    case submit(Drv, Pids, Request, Ref) of
+        Ref ->
+            receive
+                {Ref, Reply} ->
+                    Reply
+            after Timeout ->
+                case alcove_nif:cancel(Drv, Pids, Ref) of
+                    true ->
+                        exit(timeout);
+                    false ->
+                        receive
+                            {Ref, Reply} ->
+                                Reply
+                        after ?SENT ->
+                            exit(timeout)
+                        end
+                end
+            end;
+        Outcome ->
+            Outcome
+    end;
+run(Drv, Pids, Request, Timeout) ->
+    alcove_proxy:run(Drv, Pids, Request, Timeout).
+
+%% @doc Makes a request to a Drv of this node. When `Ref' comes back, the outcome
+%% follows as the message `{Ref, Outcome}'.
+-spec submit(pid(), alcove:fork_path(), request(), reference()) -> outcome() | reference().
+submit(Drv, Pids, {call, getcpid, [Pid, flowcontrol]}, _Ref) when is_integer(Pid), Pid > 0 ->
+    child(alcove_nif:flowcontrol(Drv, child_path(Pids, Pid)));
+submit(Drv, Pids, {call, setcpid, [Pid, flowcontrol, N]}, _Ref) when
+    is_integer(Pid), Pid > 0, is_integer(N)
+->
+    case N >= -1 andalso N =< ?MAX_FLOW of
+        true -> child(alcove_nif:flowcontrol(Drv, child_path(Pids, Pid), N));
+        false -> false
+    end;
+submit(Drv, Pids, children, _Ref) ->
+    alcove_nif:children(Drv, Pids);
+submit(Drv, Pids, {call, Call, Argv}, Ref) ->
+    case alcove_nif:call(Drv, Pids, Call, Argv, Ref) of
+        '$dirty' -> alcove_nif:call_dirty(Drv, Pids, Call, Argv, Ref);
+        Outcome -> Outcome
+    end;
+submit(Drv, Pids, {stdin, Data}, Ref) ->
+    case alcove_nif:stdin(Drv, Pids, Data, Ref) of
+        '$dirty' -> alcove_nif:stdin_dirty(Drv, Pids, Data, Ref);
+        Outcome -> Outcome
+    end;
+submit(Drv, Pids, {batch, Calls}, Ref) ->
+    case alcove_nif:batch(Drv, Pids, Calls, Ref) of
+        '$dirty' -> alcove_nif:batch_dirty(Drv, Pids, Calls, Ref);
+        Outcome -> Outcome
+    end;
+submit(Drv, Pids, {spawn, How, Calls}, Ref) ->
+    case clone_flags(How) of
+        unknown ->
+            {'$badarg', how};
+        Flags ->
+            case alcove_nif:spawn(Drv, Pids, Flags, Calls, Ref) of
+                '$dirty' -> alcove_nif:spawn_dirty(Drv, Pids, Flags, Calls, Ref);
+                Outcome -> Outcome
+            end
+    end;
+submit(Drv, Pids, {eof, Stream}, _Ref) ->
+    alcove_nif:eof(Drv, Pids, Stream);
+submit(_Drv, _Pids, {define, Group, Names}, _Ref) ->
+    define(Group, Names);
+submit(_Drv, _Pids, {signal_constant, Number}, _Ref) ->
+    alcove_nif:signal_name(Number);
+submit(_Drv, _Pids, {errno_id, Number}, _Ref) ->
+    alcove_nif:errno_name(Number).
+
+%% The router has the flow control of a child, not the child's parent.
+child_path(Pids, Pid) when is_list(Pids) -> Pids ++ [Pid];
+child_path(Pids, _Pid) -> Pids.
+
+child('$badpid') -> false;
+child(Outcome) -> Outcome.
+
+clone_flags(fork) ->
+    0;
+clone_flags({clone, Flags}) when is_integer(Flags), Flags >= 0 ->
+    Flags;
+clone_flags({clone, Names}) ->
+    case define(clone, Names) of
+        Flags when is_integer(Flags) -> Flags;
+        _ -> unknown
+    end;
+clone_flags(_) ->
+    unknown.
+
+%% @doc The value of a constant, or of a list of them combined by `bor'.
+-spec define(alcove_nif:group(), atom() | [atom()]) -> integer() | unknown | {'$badarg', names}.
+define(Group, Name) when is_atom(Name) ->
+    alcove_nif:define(Group, Name);
+define(Group, Names) ->
+    define(Group, Names, 0).
+
+define(Group, [Name | Names], Value) when is_atom(Name) ->
+    case alcove_nif:define(Group, Name) of
+        Flag when is_integer(Flag), is_integer(Value) -> define(Group, Names, Value bor Flag);
+        _ -> define(Group, Names, unknown)
+    end;
+define(_Group, [], Value) ->
+    Value;
+define(_Group, _, _Value) ->
+    {'$badarg', names}.
+
+%% @doc Whether a term can stand after `after'.
+-spec is_timeout(term()) -> boolean().
+is_timeout(infinity) -> true;
+is_timeout(Ms) -> is_integer(Ms) andalso Ms >= 0 andalso Ms =< 16#ffffffff.
+
+%% @doc Whether a term is a list of pids.
+-spec is_fork_path(term()) -> boolean().
+is_fork_path([Pid | Pids]) when is_integer(Pid), Pid >= 0 -> is_fork_path(Pids);
+is_fork_path(Term) -> Term =:= [].

@@ -1,0 +1,216 @@
+%% @private
+%% @doc The functions of the library priv/alcove_nif.so.
+%%
+%% They are called with a Drv of this node. docs/internals.md says what each
+%% takes and gives.
+-module(alcove_nif).
+
+-export([
+    start/1,
+    stop/1,
+    call/5, call_dirty/5,
+    batch/4, batch_dirty/4,
+    spawn/5, spawn_dirty/5,
+    cancel/3,
+    stdin/4, stdin_dirty/4,
+    eof/3,
+    owner/3,
+    flowcontrol/2, flowcontrol/3,
+    children/2,
+    reset_owner/2,
+    resume/2,
+    define/2,
+    constants/1,
+    signal_name/1,
+    errno_name/1,
+    groups/0,
+    calls/0,
+    info/1,
+    version/0,
+    limits/0,
+    seccomp/1
+]).
+
+-export_type([group/0, argv/0, refused/0]).
+
+-type group() ::
+    clone
+    | file
+    | mount
+    | prctl
+    | rlimit
+    | signal
+    | syscall
+    | process
+    | socket
+    | poll
+    | ioctl
+    | landlock
+    | all.
+-type argv() :: [term()].
+-type refused() :: '$badpid' | {'$badarg', term()}.
+
+-nifs([
+    start/1,
+    stop/1,
+    call/5, call_dirty/5,
+    batch/4, batch_dirty/4,
+    spawn/5, spawn_dirty/5,
+    cancel/3,
+    stdin/4, stdin_dirty/4,
+    eof/3,
+    owner/3,
+    flowcontrol/2, flowcontrol/3,
+    children/2,
+    reset_owner/2,
+    resume/2,
+    define/2,
+    constants/1,
+    signal_name/1,
+    errno_name/1,
+    groups/0,
+    calls/0,
+    info/1,
+    version/0,
+    limits/0,
+    seccomp/1
+]).
+
+-on_load(load/0).
+
+load() ->
+    erlang:load_nif(filename:join(priv_dir(), "alcove_nif"), 0).
+
+%% The library lies beside the beam file where the directory isn't called alcove.
+priv_dir() ->
+    case code:priv_dir(alcove) of
+        {error, bad_name} ->
+            filename:join(filename:dirname(filename:dirname(code:which(?MODULE))), "priv");
+        Dir ->
+            Dir
+    end.
+
+-spec start(map()) -> ok | {error, term()}.
+start(_Options) ->
+    erlang:nif_error(not_loaded).
+
+-spec stop(pid()) -> ok.
+stop(_Drv) ->
+    erlang:nif_error(not_loaded).
+
+-spec call(pid(), [non_neg_integer()], atom(), argv(), reference()) ->
+    term() | reference() | '$dirty' | refused().
+call(_Drv, _Pids, _Call, _Argv, _Ref) ->
+    erlang:nif_error(not_loaded).
+
+-spec call_dirty(pid(), [non_neg_integer()], atom(), argv(), reference()) ->
+    term() | reference() | refused().
+call_dirty(_Drv, _Pids, _Call, _Argv, _Ref) ->
+    erlang:nif_error(not_loaded).
+
+-spec batch(pid(), [non_neg_integer()], [{atom(), argv()}], reference()) ->
+    term() | reference() | '$dirty' | refused().
+batch(_Drv, _Pids, _Calls, _Ref) ->
+    erlang:nif_error(not_loaded).
+
+-spec batch_dirty(pid(), [non_neg_integer()], [{atom(), argv()}], reference()) ->
+    term() | reference() | refused().
+batch_dirty(_Drv, _Pids, _Calls, _Ref) ->
+    erlang:nif_error(not_loaded).
+
+-spec spawn(pid(), [non_neg_integer()], non_neg_integer(), [{atom(), argv()}], reference()) ->
+    term() | reference() | '$dirty' | refused().
+spawn(_Drv, _Pids, _Flags, _Calls, _Ref) ->
+    erlang:nif_error(not_loaded).
+
+-spec spawn_dirty(pid(), [non_neg_integer()], non_neg_integer(), [{atom(), argv()}], reference()) ->
+    term() | reference() | refused().
+spawn_dirty(_Drv, _Pids, _Flags, _Calls, _Ref) ->
+    erlang:nif_error(not_loaded).
+
+-spec cancel(pid(), [non_neg_integer()], reference()) -> boolean().
+cancel(_Drv, _Pids, _Ref) ->
+    erlang:nif_error(not_loaded).
+
+-spec stdin(pid(), [non_neg_integer()], iodata(), reference()) ->
+    true | reference() | '$dirty' | {error, atom()} | refused().
+stdin(_Drv, _Pids, _Data, _Ref) ->
+    erlang:nif_error(not_loaded).
+
+-spec stdin_dirty(pid(), [non_neg_integer()], iodata(), reference()) ->
+    true | reference() | {error, atom()} | refused().
+stdin_dirty(_Drv, _Pids, _Data, _Ref) ->
+    erlang:nif_error(not_loaded).
+
+-spec eof(pid(), [non_neg_integer()], stdin | stdout | stderr) ->
+    ok | {error, atom()} | refused().
+eof(_Drv, _Pids, _Stream) ->
+    erlang:nif_error(not_loaded).
+
+-spec owner(pid(), [non_neg_integer()], pid() | default) -> ok | refused().
+owner(_Drv, _Pids, _Owner) ->
+    erlang:nif_error(not_loaded).
+
+-spec flowcontrol(pid(), [non_neg_integer()]) -> integer() | refused().
+flowcontrol(_Drv, _Pids) ->
+    erlang:nif_error(not_loaded).
+
+-spec flowcontrol(pid(), [non_neg_integer()], integer()) -> true | refused().
+flowcontrol(_Drv, _Pids, _Messages) ->
+    erlang:nif_error(not_loaded).
+
+-spec children(pid(), [non_neg_integer()]) ->
+    [{non_neg_integer(), event_loop | exec | exited, integer()}] | refused().
+children(_Drv, _Pids) ->
+    erlang:nif_error(not_loaded).
+
+-spec reset_owner(pid(), pid()) -> ok.
+reset_owner(_Drv, _Owner) ->
+    erlang:nif_error(not_loaded).
+
+-spec resume(pid(), term()) -> ok.
+resume(_Drv, _Token) ->
+    erlang:nif_error(not_loaded).
+
+-spec define(group(), atom()) -> integer() | unknown.
+define(_Group, _Name) ->
+    erlang:nif_error(not_loaded).
+
+-spec constants(group()) -> [{atom(), integer()}].
+constants(_Group) ->
+    erlang:nif_error(not_loaded).
+
+-spec signal_name(integer()) -> atom().
+signal_name(_Number) ->
+    erlang:nif_error(not_loaded).
+
+-spec errno_name(integer()) -> atom().
+errno_name(_Number) ->
+    erlang:nif_error(not_loaded).
+
+-spec groups() -> [group()].
+groups() ->
+    erlang:nif_error(not_loaded).
+
+-spec calls() -> [{atom(), non_neg_integer(), [{atom(), atom()}], binary(), atom(), binary()}].
+calls() ->
+    erlang:nif_error(not_loaded).
+
+-spec info(pid()) -> map() | '$badpid'.
+info(_Drv) ->
+    erlang:nif_error(not_loaded).
+
+-spec version() -> binary().
+version() ->
+    erlang:nif_error(not_loaded).
+
+-spec limits() -> map().
+limits() ->
+    erlang:nif_error(not_loaded).
+
+-spec seccomp(term()) ->
+    {ok, binary()}
+    | {error, {unknown_syscall, [atom()]} | too_large | unsupported}
+    | {'$badarg', term()}.
+seccomp(_Policy) ->
+    erlang:nif_error(not_loaded).
