@@ -1,0 +1,13 @@
+#!/bin/sh
+# Random operations and kills for so many minutes, then the cases of orders and races.
+#
+#   scripts/soak.sh MINUTES [SEED]
+set -eu
+cd "$(dirname "$0")/.."
+export PATH="$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin"
+export ALCOVE_SOAK_MINUTES="${1:-1}"
+[ -z "${2:-}" ] || export ALCOVE_SOAK_SEED="$2"
+
+rebar3 ct --suite test/alcove_soak_SUITE
+unset ALCOVE_SOAK_MINUTES
+exec rebar3 ct --suite test/alcove_attack_SUITE --group pressure --repeat "${ALCOVE_SOAK_REPEAT:-3}"

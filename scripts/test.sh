@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Runs every test and closes with one line that counts them.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin"
+
+passed=0 failed=0 skipped=0
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+
+# Runs a part, shows what it prints and counts its tests with the awk program that
+# is given. A part that fails without a test that failed is one failure itself.
+part() {
+    local name=$1 count=$2 status p f s
+    shift 2
+    printf '\n== %s\n' "$name"
+    "$@" 2>&1 </dev/null | tee "$output"
+    status=${PIPESTATUS[0]}
+    read -r p f s < <(sed 's/\x1b\[[0-9;]*[A-Za-z]//g' "$output" | awk "$count"' END { print p + 0, f + 0, s + 0 }')
+    if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
+        f=1
+    fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+# test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; ...
+# shellcheck disable=SC2016
+cargo_counts='/^test result:/ { for (i = 2; i <= NF; i++) {
+    if ($i == "passed;") p += $(i - 1); if ($i == "failed;") f += $(i - 1); if ($i == "ignored;") s += $(i - 1) } }'
+# 5 tests, 1 failures, 1 skipped
+# shellcheck disable=SC2016
+eunit_counts='/^[0-9]+ tests, [0-9]+ failures/ { p += $1 - $3; f += $3; if ($6 ~ /^skipped/) { s += $5; p -= $5 } }'
+# All 12 tests passed.   or   Failed 1 tests. Skipped 2 (1, 1) tests. Passed 9 tests.
+# shellcheck disable=SC2016
+ct_counts='/^All [0-9]+ tests passed/ { p += $2 }
+    /(Failed|Skipped|Passed) [0-9]+ / { for (i = 1; i < NF; i++) {
+    if ($i == "Failed") f += $(i + 1); if ($i == "Skipped") s += $(i + 1); if ($i == "Passed") p += $(i + 1) } }'
+
+# What tests might leave on the machine: mounts (but for what the kernel mounts by
+# itself), control groups, processes.
+traces() {
+    {
+        awk '{ for (i = 7; i <= NF; i++) if ($i == "-") type = $(i + 1)
+            if (type !~ /^(tracefs|debugfs|autofs|binfmt_misc)$/) print "mount", $5, type }' /proc/self/mountinfo
+        find /sys/fs/cgroup -type d -name 'alcove*' 2>/dev/null
+        ps -eo pid=,comm= | awk '$2 == "alcove" || $2 == "busybox" { print "process", $1, $2 }'
+    } 2>/dev/null | sort
+}
+before=$(traces)
+
+part 'build' '/never/ {}' rebar3 compile
+if [ "$failed" -eq 0 ]; then
+    # The NIF finds its symbols in the virtual machine only: the suites test it.
+    part 'cargo test' "$cargo_counts" cargo test --workspace --exclude alcove_nif --quiet
+    part 'rebar3 eunit' "$eunit_counts" rebar3 eunit
+    if compgen -G 'test/*_SUITE.erl' >/dev/null; then
+        part 'rebar3 ct' "$ct_counts" rebar3 ct
+    fi
+fi
+
+# What was killed last may take a moment.
+for _ in $(seq 50); do
+    left=$(comm -13 <(printf '%s\n' "$before") <(traces))
+    [ -n "$left" ] || break
+    sleep 0.1
+done
+if [ -n "$left" ]; then
+    printf '\n== left behind\n%s\n' "$left"
+    failed=$((failed + 1))
+fi
+
+printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" -eq 0 ]
