@@ -1,0 +1,674 @@
+%% @doc Filters of system calls: what programs say, by an interpreter of theirs,
+%% and what becomes of real processes.
+-module(alcove_seccomp_SUITE).
+
+-include_lib("stdlib/include/assert.hrl").
+-include("alcove_seccomp.hrl").
+
+-export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
+         init_per_testcase/2, end_per_testcase/2]).
+%% programs
+-export([first_rule_decides/1, conditions/1, other_architectures/1, newer_calls/1, actions/1,
+         names/1, wrong_shapes/1, sizes/1, explanations/1]).
+%% by_hand
+-export([instructions/1, macros/1, argument_halves/1, structure/1]).
+%% processes
+-export([killed/1, trapped/1, errno/1, logged/1, allowed/1, arguments/1, least_filter/1,
+         event_loop_is_enough/1, inherited/1, programs/1, most_restrictive_wins/1,
+         foreign_calls/1, ordinary_user/1, in_one_call/1, refused/1, from_another_node/1]).
+-export([hold/0]).
+
+suite() ->
+    alcove_test:suite().
+
+all() ->
+    [{group, Group} || {Group, _, _} <- groups()].
+
+groups() ->
+    [{programs, [], [first_rule_decides, conditions, other_architectures, newer_calls, actions,
+                     names, wrong_shapes, sizes, explanations]},
+     {by_hand, [], [instructions, macros, argument_halves, structure]},
+     {processes, [], [killed, trapped, errno, logged, allowed, arguments, least_filter,
+                      event_loop_is_enough, inherited, programs, most_restrictive_wins,
+                      foreign_calls, ordinary_user, in_one_call, refused, from_another_node]}].
+
+init_per_suite(Config) ->
+    case alcove_seccomp:compile(#{default => allow}) of
+        {ok, _} -> alcove_test:init_suite(Config);
+        {error, unsupported} -> alcove_test:skip("needs seccomp on x86_64 or aarch64")
+    end.
+
+end_per_suite(_Config) ->
+    ok.
+
+init_per_testcase(_Case, Config) ->
+    alcove_test:init_case([{exit_status, true}, {termsig, true}], Config).
+
+end_per_testcase(_Case, Config) ->
+    alcove_test:end_case(Config).
+
+%% ---------------------------------------------------------------------------
+%% An interpreter of filters
+%% ---------------------------------------------------------------------------
+
+compile(Policy) ->
+    {ok, Program} = alcove_seccomp:compile(Policy),
+    Program.
+
+%% What a program returns for a call.
+run(Program, Number, Args) ->
+    run(Program, alcove_seccomp:audit_arch(), Number, Args).
+
+run(Program, Arch, Number, Args) ->
+    Words = << <<Arg:64/native>> || Arg <- Args ++ lists:duplicate(6 - length(Args), 0) >>,
+    Data = <<Number:32/native, Arch:32/native, 0:64/native, Words/binary>>,
+    step([alcove_seccomp:insn(Insn) || <<Insn:8/binary>> <= Program], 0, Data).
+
+step([#alcove_insn{code = Code, jt = True, jf = False, k = K} | Rest], A, Data) ->
+    Jump = fun(Holds) when Holds -> step(lists:nthtail(True, Rest), A, Data);
+              (_) -> step(lists:nthtail(False, Rest), A, Data)
+           end,
+    case Code of
+        ?BPF_LD + ?BPF_W + ?BPF_ABS when K rem 4 =:= 0 ->
+            <<_:K/binary, Word:32/native, _/binary>> = Data,
+            step(Rest, Word, Data);
+        ?BPF_JMP + ?BPF_JA -> step(lists:nthtail(K, Rest), A, Data);
+        ?BPF_JMP + ?BPF_JEQ + ?BPF_K -> Jump(A =:= K);
+        ?BPF_JMP + ?BPF_JGT + ?BPF_K -> Jump(A > K);
+        ?BPF_JMP + ?BPF_JGE + ?BPF_K -> Jump(A >= K);
+        ?BPF_JMP + ?BPF_JSET + ?BPF_K -> Jump(A band K =/= 0);
+        ?BPF_ALU + ?BPF_AND + ?BPF_K -> step(Rest, A band K, Data);
+        ?BPF_RET + ?BPF_K -> K
+    end.
+
+returned(allow) -> ?SECCOMP_RET_ALLOW;
+returned(log) -> ?SECCOMP_RET_LOG;
+returned(trap) -> ?SECCOMP_RET_TRAP;
+returned({errno, Number}) -> ?SECCOMP_RET_ERRNO bor Number;
+returned(kill_thread) -> ?SECCOMP_RET_KILL_THREAD;
+returned(_) -> ?SECCOMP_RET_KILL_PROCESS.
+
+enosys() ->
+    returned({errno, 38}).
+
+%% ---------------------------------------------------------------------------
+%% Programs of policies
+%% ---------------------------------------------------------------------------
+
+%% Policies made up at random say of calls made up at random what the documentation says.
+first_rule_decides(_Config) ->
+    Seed = rand:seed(exsss),
+    ct:log("seed ~p", [rand:export_seed_s(Seed)]),
+    [begin
+         Policy = #{default => random_action(), rules => [random_rule() || _ <- lists:seq(1, rand:uniform(12))]},
+         Program = compile(Policy),
+         [begin
+              Number = rand:uniform(6),
+              Args = [random_word() || _ <- lists:seq(1, 3)],
+              ?assertEqual(expected(Policy, Number, Args), run(Program, Number, Args), {Policy, Number, Args})
+          end || _ <- lists:seq(1, 50)]
+     end || _ <- lists:seq(1, 300)].
+
+pick(List) ->
+    lists:nth(rand:uniform(length(List)), List).
+
+random_action() ->
+    pick([allow, log, trap, kill, kill_process, kill_thread, {errno, 1}, {errno, 13}]).
+
+random_rule() ->
+    Calls = pick([rand:uniform(6), [rand:uniform(6) || _ <- lists:seq(1, rand:uniform(3))]]),
+    Conditions = [random_condition() || _ <- lists:seq(1, rand:uniform(4) - 1)],
+    case pick([call, action, conditions, both]) of
+        call -> rand:uniform(6);
+        action -> {Calls, random_action()};
+        conditions -> {Calls, Conditions};
+        both -> {Calls, Conditions, random_action()}
+    end.
+
+random_condition() ->
+    Bits = pick([32, 64]),
+    Operator = pick([eq, ne, lt, le, gt, ge, {masked_eq, low(Bits, random_word())}]),
+    {rand:uniform(3) - 1, Operator, low(Bits, random_word()), Bits}.
+
+%% Numbers that meet, in one half or both.
+random_word() ->
+    Half = fun() -> pick([0, 1, 2, 5, 16#7fffffff, 16#80000000, 16#ffffffff]) end,
+    (pick([0, 0, Half()]) bsl 32) bor Half().
+
+low(Bits, Word) ->
+    Word band ((1 bsl Bits) - 1).
+
+expected(#{default := Default, rules := Rules}, Number, Args) ->
+    Actions = [Action || Rule <- Rules, {Calls, Conditions, Action} <- [in_full(Rule)],
+                         lists:member(Number, Calls),
+                         lists:all(fun(Condition) -> holds(Condition, Args) end, Conditions)],
+    returned(hd(Actions ++ [Default])).
+
+in_full(Call) when not is_tuple(Call) -> {[Call], [], allow};
+in_full({Calls, Conditions}) when is_list(Conditions) -> in_full({Calls, Conditions, allow});
+in_full({Calls, Action}) -> in_full({Calls, [], Action});
+in_full({Calls, Conditions, Action}) -> {lists:flatten([Calls]), Conditions, Action}.
+
+holds({Index, Operator, Value, Bits}, Args) ->
+    Arg = low(Bits, lists:nth(Index + 1, Args)),
+    case Operator of
+        eq -> Arg =:= Value;
+        ne -> Arg =/= Value;
+        lt -> Arg < Value;
+        le -> Arg =< Value;
+        gt -> Arg > Value;
+        ge -> Arg >= Value;
+        {masked_eq, Mask} -> Arg band Mask =:= Value band Mask
+    end.
+
+%% Of 32 bits the upper half isn't looked at; negative values are their complement.
+conditions(_Config) ->
+    Is = fun(Condition, Arg) ->
+                 Program = compile(#{default => kill, rules => [{7, [Condition]}]}),
+                 run(Program, 7, [0, 0, 0, 0, 0, Arg]) =:= ?SECCOMP_RET_ALLOW
+         end,
+    High = 1 bsl 32,
+    ?assert(Is({5, eq, 16#5412, 32}, 16#5412)),
+    ?assert(Is({5, eq, 16#5412, 32}, High + 16#5412)),
+    ?assertNot(Is({5, eq, 16#5412, 64}, High + 16#5412)),
+    ?assertNot(Is({5, gt, 16#5412, 32}, High)),
+    ?assert(Is({5, gt, 16#5412, 64}, High)),
+    ?assert(Is({5, eq, -100, 32}, 16#ffffff9c)),
+    ?assertNot(Is({5, eq, -100, 64}, 16#ffffff9c)),
+    ?assert(Is({5, eq, -100, 64}, 16#ffffffffffffff9c)),
+    ?assert(Is({5, {masked_eq, 3}, 1, 32}, 16#ff41)),
+    ?assert(Is({5, {masked_eq, 3}, 16#f1, 32}, 16#ff41)),
+    ?assertNot(Is({5, {masked_eq, 3}, 1, 32}, 3)),
+    ?assert(Is({5, {masked_eq, -1}, -1, 64}, 16#ffffffffffffffff)),
+    %% Many of them: more than a jump of BPF reaches over.
+    Many = [{N rem 6, ne, N, 64} || N <- lists:seq(10, 200)],
+    Program = compile(#{default => kill, rules => [{7, Many}]}),
+    ?assertEqual(?SECCOMP_RET_ALLOW, run(Program, 7, [1, 2, 3, 4, 5, 6])),
+    [?assertEqual(?SECCOMP_RET_KILL_PROCESS,
+                  run(Program, 7, [case N rem 6 of I -> N; _ -> 0 end || I <- lists:seq(0, 5)]))
+     || N <- lists:seq(10, 200)].
+
+%% The numbers of other architectures mean other calls, whatever the policy says.
+other_architectures(_Config) ->
+    Here = alcove_seccomp:audit_arch(),
+    Others = [?AUDIT_ARCH_I386, ?AUDIT_ARCH_X86_64, ?AUDIT_ARCH_ARM, ?AUDIT_ARCH_AARCH64, 0] -- [Here],
+    Policies = [#{default => Default, rules => Rules}
+                || Default <- [allow, kill, log, {errno, 1}], Rules <- [[], [1, {2, trap}]]],
+    [?assertEqual(?SECCOMP_RET_KILL_PROCESS, run(compile(Policy), Arch, Number, []))
+     || Policy <- Policies, Arch <- Others,
+        Number <- [0, 1, 2, 11, ?X32_SYSCALL_BIT, ?X32_SYSCALL_BIT + 1, 16#ffffffff]],
+    [?assertEqual(enosys(), run(compile(Policy), Here, Number, []))
+     || Policy <- Policies,
+        Number <- [?X32_SYSCALL_BIT, ?X32_SYSCALL_BIT + 1, ?X32_SYSCALL_BIT + 512, 16#ffffffff]].
+
+%% A policy doesn't say EPERM or worse about calls that are newer than itself.
+newer_calls(_Config) ->
+    Highest = lists:max([Number || {_, Number} <- alcove_nif:constants(syscall)]),
+    [begin
+         Program = compile(#{default => Default}),
+         ?assertEqual(returned(Default), run(Program, Highest, [])),
+         ?assertEqual(enosys(), run(Program, Highest + 1, []))
+     end || Default <- [{errno, 1}, trap, kill, kill_thread]],
+    [?assertEqual(returned(Default), run(compile(#{default => Default}), Highest + 1, []))
+     || Default <- [allow, log]],
+    %% One that it names isn't newer.
+    Program = compile(#{default => kill, rules => [{Highest + 10, trap}]}),
+    ?assertEqual(?SECCOMP_RET_KILL_PROCESS, run(Program, Highest + 9, [])),
+    ?assertEqual(?SECCOMP_RET_TRAP, run(Program, Highest + 10, [])),
+    ?assertEqual(enosys(), run(Program, Highest + 11, [])).
+
+actions(_Config) ->
+    Returns = fun(Action) ->
+                      Value = run(compile(#{default => Action}), 1, []),
+                      ?assertEqual(Value, run(compile(#{default => log, rules => [{1, Action}]}), 1, [])),
+                      Value
+              end,
+    ?assertEqual(16#7fff0000, Returns(allow)),
+    ?assertEqual(16#7ffc0000, Returns(log)),
+    ?assertEqual(16#00030000, Returns(trap)),
+    ?assertEqual(16#80000000, Returns(kill)),
+    ?assertEqual(16#80000000, Returns(kill_process)),
+    ?assertEqual(16#00000000, Returns(kill_thread)),
+    ?assertEqual(16#00050001, Returns({errno, eperm})),
+    ?assertEqual(16#0005000d, Returns({errno, eacces})),
+    ?assertEqual(enosys(), Returns({errno, enosys})),
+    ?assertEqual(16#00050000, Returns({errno, 0})),
+    ?assertEqual(16#00050fff, Returns({errno, 4095})).
+
+names(_Config) ->
+    Getpid = alcove_nif:define(syscall, getpid),
+    Forms = [getpid, sys_getpid, '__NR_getpid', Getpid, {getpid, allow}, {[sys_getpid], []}, {[Getpid], [], allow}],
+    [_] = lists:usort([compile(#{default => kill, rules => [Form]}) || Form <- Forms]),
+    Rules = [getpid, no_such_call, {[read, not_this_one], kill}, {no_such_call, []}],
+    ?assertEqual({error, {unknown_syscall, [no_such_call, not_this_one]}},
+                 alcove_seccomp:compile(#{default => allow, rules => Rules})),
+    ?assertEqual([getpid, sys_read], alcove_seccomp:available([getpid, no_such_call, sys_read])),
+    [?assertEqual(Names, alcove_seccomp:available(Names))
+     || Names <- [alcove_seccomp:event_loop(), alcove_seccomp:exec()]].
+
+wrong_shapes(_Config) ->
+    Rule = fun(Rule) -> #{default => allow, rules => [getpid, Rule]} end,
+    Condition = fun(Condition) -> Rule({getpid, [Condition]}) end,
+    Shapes =
+        [[], policy, {default, allow}, [{default, allow}], #{}, #{rules => []},
+         #{default => allow, rule => []}, #{"default" => allow}, #{default => allow, rules => getpid},
+         #{default => allow, rules => [getpid | read]}, #{default => allow, rules => #{}}]
+        ++ [#{default => Action} || Action <- wrong_actions()]
+        ++ [Rule({getpid, Action}) || Action <- wrong_actions() -- [[]]]
+        ++ [Rule({getpid, [], Action}) || Action <- wrong_actions()]
+        ++ [Rule(Wrong) || Wrong <- [-1, 1 bsl 30, 1 bsl 70, 1.0, <<"getpid">>, "getpid", [getpid], {}, {getpid},
+                                     {getpid, [], allow, x}, {{getpid}, kill}, {[getpid | read], kill},
+                                     {[[getpid]], kill}, #{}, self()]]
+        ++ [Condition(Wrong) || Wrong <- [x, {}, {0, eq, 1}, {0, eq, 1, 16}, {0, eq, 1, 288}, {0, eq, 1, x}, {6, eq, 1, 32},
+                                          {-1, eq, 1, 32}, {256, eq, 1, 32}, {x, eq, 1, 32}, {0, like, 1, 32},
+                                          {0, {masked_eq}, 1, 32}, {0, {masked_eq, x}, 1, 32},
+                                          {0, {masked_eq, 1 bsl 32}, 1, 32}, {0, masked_eq, 1, 32}, {0, eq, x, 32},
+                                          {0, eq, 1 bsl 32, 32}, {0, eq, -(1 bsl 31) - 1, 32}, {0, eq, 1 bsl 64, 64},
+                                          {0, eq, -(1 bsl 63) - 1, 64}, {0, eq, 1.0, 32}]],
+    [alcove_test:badarg(fun() -> alcove_seccomp:compile(Shape) end) || Shape <- Shapes].
+
+wrong_actions() ->
+    [x, 1, "allow", [], {}, {allow}, {errno}, errno, {errno, -1}, {errno, 4096}, {errno, 65537}, {errno, not_an_error}, {errno, "eperm"},
+     {errno, eperm, x}, {trap, 1}, trace].
+
+%% Every call there is has room, with conditions and several actions; what the kernel
+%% couldn't take is refused.
+sizes(_Config) ->
+    Numbers = [Number || {_, Number} <- alcove_nif:constants(syscall)],
+    Rules = [{Number, lists:nth(1 + Number rem 3, [allow, {errno, Number}, trap])} || Number <- Numbers],
+    %% As many actions as calls: a filter each.
+    Program = compile(#{default => kill, rules => Rules}),
+    ct:log("~b instructions", [byte_size(Program) div 8]),
+    [?assertEqual(returned(Action), run(Program, Number, [])) || {Number, Action} <- Rules],
+    Ten = [{N, ne, 77, 64} || N <- lists:seq(0, 5)],
+    TooLarge = [[{Numbers, Ten}], [{7, Ten} || _ <- lists:seq(1, 1000)],
+                lists:duplicate(1000000, {[1, 2], kill}),
+                [{lists:duplicate(5000, 1), Ten}], [{1, lists:duplicate(5000, hd(Ten))}],
+                [{1, [{0, eq, N, 64}]} || N <- lists:seq(1, 700)]],
+    [?assertEqual({error, too_large}, alcove_seccomp:compile(#{default => allow, rules => Large}))
+     || Large <- TooLarge].
+
+%% The shell tells which part it was.
+explanations(_Config) ->
+    Why = fun(Fun) ->
+                  try Fun() of
+                      Value -> ct:fail({returned, Value})
+                  catch
+                      error:badarg:Stack ->
+                          [{alcove_seccomp, _, _, _} | _] = Stack,
+                          maps:map(fun(_, Text) -> lists:flatten(Text) end,
+                                   alcove_seccomp:format_error(badarg, Stack))
+                  end
+          end,
+    Policy = #{default => allow, rules => [{getpid, kil}]},
+    ?assertEqual(#{1 => "no policy can have kil there"}, Why(fun() -> alcove_seccomp:compile(Policy) end)),
+    ?assertMatch(#{3 := "no policy" ++ _}, Why(fun() -> alcove_seccomp:install(self(), [], Policy) end)),
+    ?assertMatch(#{3 := "not iodata" ++ _}, Why(fun() -> alcove_seccomp:install(self(), [], <<1>>) end)),
+    ?assertMatch(#{1 := "not iodata" ++ _}, Why(fun() -> alcove_seccomp:calls([]) end)),
+    ?assertMatch(#{1 := "not the number" ++ _}, Why(fun() -> alcove_seccomp:number(no_such_call) end)),
+    ?assertMatch(#{1 := "not an instruction" ++ _}, Why(fun() -> alcove_seccomp:stmt(0, 1 bsl 32) end)).
+
+%% ---------------------------------------------------------------------------
+%% Filters by hand
+%% ---------------------------------------------------------------------------
+
+instructions(_Config) ->
+    ?assertEqual(<<16#20:16/native, 0, 0, 4:32/native>>, ?BPF_STMT(?BPF_LD + ?BPF_W + ?BPF_ABS, 4)),
+    ?assertEqual(<<16#15:16/native, 1, 2, 16#c000003e:32/native>>,
+                 ?BPF_JUMP(?BPF_JMP + ?BPF_JEQ + ?BPF_K, ?AUDIT_ARCH_X86_64, 1, 2)),
+    Insn = #alcove_insn{code = 16#15, jt = 1, jf = 255, k = 16#ffffffff},
+    ?assertEqual(Insn, alcove_seccomp:insn(alcove_seccomp:insn(Insn))),
+    [alcove_test:badarg(Fun)
+     || Fun <- [fun() -> alcove_seccomp:stmt(1 bsl 16, 0) end, fun() -> alcove_seccomp:stmt(-1, 0) end,
+                fun() -> alcove_seccomp:stmt(6, 1 bsl 32) end, fun() -> alcove_seccomp:stmt(6, -1) end,
+                fun() -> alcove_seccomp:stmt(6, unknown) end, fun() -> alcove_seccomp:jump(6, 0, 256, 0) end,
+                fun() -> alcove_seccomp:jump(6, 0, 0, -1) end, fun() -> alcove_seccomp:insn(<<0:63>>) end,
+                fun() -> alcove_seccomp:number(-1) end, fun() -> alcove_seccomp:number("getpid") end]].
+
+macros(_Config) ->
+    Program = iolist_to_binary(
+                [?VALIDATE_ARCHITECTURE(alcove_seccomp:audit_arch()),
+                 ?EXAMINE_SYSCALL,
+                 [?ALLOW_SYSCALL(Name) || Name <- [sys_read, write]],
+                 ?ALLOW_SYSCALL(1000),
+                 ?DENY_SYSCALL(getpid),
+                 ?DENY_SYSCALL(getppid, 13),
+                 ?TRAP_SYSCALL(chdir),
+                 ?KILL_SYSCALL(fchdir),
+                 ?BPF_STMT(?BPF_RET + ?BPF_K, ?SECCOMP_RET_LOG)]),
+    Returns = [{read, allow}, {write, allow}, {1000, allow}, {getpid, {errno, 1}}, {getppid, {errno, 13}},
+               {chdir, trap}, {fchdir, kill_process}, {1001, log}],
+    [?assertEqual(returned(Action), run(Program, alcove_seccomp:number(Call), [])) || {Call, Action} <- Returns],
+    ?assertEqual(returned(kill_process), run(Program, ?AUDIT_ARCH_I386, 0, [])),
+    ?assertEqual(returned(allow), run(?ALLOW_PROCESS, 0, [])),
+    ?assertEqual(returned(kill_process), run(?KILL_PROCESS, 0, [])).
+
+argument_halves(_Config) ->
+    Load = fun(Offset) -> ?BPF_STMT(?BPF_LD + ?BPF_W + ?BPF_ABS, Offset) end,
+    Is = fun(K) -> [?BPF_JUMP(?BPF_JMP + ?BPF_JEQ + ?BPF_K, K, 1, 0), ?KILL_PROCESS] end,
+    Program = iolist_to_binary([Load(?OFFSET_ARG_LOW(2)), Is(5), Load(?OFFSET_ARG_HIGH(2)), Is(6), ?ALLOW_PROCESS]),
+    ?assertEqual(?SECCOMP_RET_ALLOW, run(Program, 0, [0, 0, (6 bsl 32) + 5])),
+    ?assertEqual(?SECCOMP_RET_KILL_PROCESS, run(Program, 0, [0, 0, (5 bsl 32) + 6])).
+
+structure(_Config) ->
+    Program = [?EXAMINE_SYSCALL, [?ALLOW_PROCESS]],
+    Instructions = iolist_to_binary(Program),
+    Structure = alcove_seccomp:sock_fprog(Program),
+    [Length, Padding, {ptr, Instructions}] = Structure,
+    ?assertEqual(<<2:16/native>>, Length),
+    ?assertEqual(erlang:system_info({wordsize, external}), byte_size(<<Length/binary, Padding/binary>>)),
+    [alcove_test:badarg(fun() -> alcove_seccomp:sock_fprog(Wrong) end)
+     || Wrong <- [[], <<>>, <<0:56>>, <<0:72>>, <<0:(4097 * 64)>>, program, [x], #{default => allow}]].
+
+%% ---------------------------------------------------------------------------
+%% Processes
+%% ---------------------------------------------------------------------------
+
+drv_and_path(Config) ->
+    {alcove_test:drv(Config), alcove_test:path(Config)}.
+
+install(Drv, Path, Policy) ->
+    ok = alcove_seccomp:install(Drv, Path, Policy).
+
+status(Path, Name) ->
+    {ok, Status} = file:read_file(lists:concat(["/proc/", lists:last(Path), "/status"])),
+    {match, [Value]} = re:run(Status, ["^", Name, ":\\s+(\\S+)$"], [multiline, {capture, all_but_first, list}]),
+    Value.
+
+%% A directory may be made by either.
+mkdir() ->
+    alcove_seccomp:available([mkdir, mkdirat]).
+
+killed(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    [begin
+         Child = alcove_test:fork(Drv, Path),
+         install(Drv, Child, #{default => allow, rules => [{getcwd, Action}]}),
+         ok = alcove:chdir(Drv, Child, "/"),
+         alcove_test:badpid(fun() -> alcove:getcwd(Drv, Child) end),
+         ok = alcove_test:event(Drv, Child, {termsig, sigsys})
+     end || Action <- [kill, kill_process, kill_thread]],
+    %% By default too, and by hand.
+    ByPolicy = alcove_test:fork(Drv, Path),
+    install(Drv, ByPolicy, #{default => kill, rules => alcove_seccomp:event_loop()}),
+    alcove_test:badpid(fun() -> alcove:getcwd(Drv, ByPolicy) end),
+    ok = alcove_test:event(Drv, ByPolicy, {termsig, sigsys}),
+    ByHand = alcove_test:fork(Drv, Path),
+    install(Drv, ByHand, [?EXAMINE_SYSCALL, ?KILL_SYSCALL(getcwd), ?ALLOW_PROCESS]),
+    alcove_test:badpid(fun() -> alcove:getcwd(Drv, ByHand) end),
+    ok = alcove_test:event(Drv, ByHand, {termsig, sigsys}),
+    ?assertEqual(lists:last(Path), alcove:getpid(Drv, Path)).
+
+%% The call isn't made, the signal is reported, the process goes on. Without a trap the signal
+%% ends it.
+trapped(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Policy = #{default => allow, rules => [{[chdir, getcwd], trap}]},
+    Child = alcove_test:fork(Drv, Path),
+    {ok, Cwd} = alcove:getcwd(Drv, Path),
+    ok = alcove:sigaction(Drv, Child, sigsys, trap),
+    install(Drv, Child, Policy),
+    [begin
+         {error, enosys} = alcove:chdir(Drv, Child, "/proc"),
+         ok = alcove_test:event(Drv, Child, {signal, sigsys})
+     end || _ <- lists:seq(1, 100)],
+    ?assertEqual({ok, binary_to_list(Cwd)}, file:read_link(lists:concat(["/proc/", lists:last(Child), "/cwd"]))),
+    Untrapped = alcove_test:fork(Drv, Path),
+    install(Drv, Untrapped, Policy),
+    alcove_test:badpid(fun() -> alcove:chdir(Drv, Untrapped, "/proc") end),
+    ok = alcove_test:event(Drv, Untrapped, {termsig, sigsys}).
+
+errno(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Dir = filename:join(alcove_test:tmp(Config), "dir"),
+    install(Drv, Path, #{default => allow,
+                         rules => [{mkdir(), {errno, enospc}}, {chdir, {errno, eacces}}, {getpgid, {errno, 5}}]}),
+    {error, enospc} = alcove:mkdir(Drv, Path, Dir, 8#700),
+    {error, eacces} = alcove:chdir(Drv, Path, "/"),
+    false = filelib:is_dir(Dir),
+    %% As a default, with what the event loop needs.
+    Child = alcove_test:fork(Drv, []),
+    install(Drv, Child, #{default => {errno, eperm}, rules => alcove_seccomp:event_loop() ++ [getpid]}),
+    {error, eperm} = alcove:mkdir(Drv, Child, Dir, 8#700),
+    {error, eperm} = alcove:chdir(Drv, Child, "/"),
+    {error, eperm} = alcove:fork(Drv, Child),
+    ?assertEqual(lists:last(Child), alcove:getpid(Drv, Child)),
+    ok = alcove:exit(Drv, Child, 3),
+    ok = alcove_test:event(Drv, Child, {exit_status, 3}).
+
+%% What is logged is made.
+logged(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    install(Drv, Path, #{default => allow, rules => [{chdir, log}]}),
+    ok = alcove:chdir(Drv, Path, "/proc"),
+    {ok, <<"/proc">>} = alcove:getcwd(Drv, Path).
+
+allowed(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    install(Drv, Path, #{default => kill, rules => alcove_seccomp:event_loop() ++ [chdir, getcwd]}),
+    ok = alcove:chdir(Drv, Path, "/proc"),
+    {ok, <<"/proc">>} = alcove:getcwd(Drv, Path),
+    ?assertEqual("2", status(Path, "Seccomp")),
+    ?assertEqual("1", status(Path, "NoNewPrivs")).
+
+%% Signals of one number to this process only; the order of rules matters.
+arguments(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Pid = lists:last(Path),
+    ok = alcove:sigaction(Drv, Path, sigusr1, trap),
+    install(Drv, Path, #{default => allow,
+                         rules => [{kill, [{0, eq, Pid, 32}, {1, eq, alcove:signal_define(Drv, sigusr1), 32}]},
+                                   {kill, [{1, eq, 0, 32}], {errno, esrch}},
+                                   {kill, {errno, eperm}},
+                                   {umask, [{0, {masked_eq, 8#077}, 8#077, 32}]},
+                                   {umask, {errno, einval}}]}),
+    ok = alcove:kill(Drv, Path, Pid, sigusr1),
+    ok = alcove_test:event(Drv, Path, {signal, sigusr1}),
+    {error, eperm} = alcove:kill(Drv, Path, Pid, sigusr2),
+    {error, eperm} = alcove:kill(Drv, Path, alcove_test:ospid(), sigusr1),
+    {error, esrch} = alcove:kill(Drv, Path, Pid, 0).
+
+%% An event loop that may do nothing but read, write and return from handlers.
+least_filter(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Names = [sys_read, sys_write, sys_writev, sys_poll, sys_exit, sys_exit_group, sys_rt_sigreturn, sys_sigreturn,
+             sys_getpid],
+    ok = alcove:sigaction(Drv, Path, sigusr1, trap),
+    install(Drv, Path, [?VALIDATE_ARCHITECTURE(alcove_seccomp:audit_arch()),
+                        ?EXAMINE_SYSCALL,
+                        [?ALLOW_SYSCALL(Number) || Name <- Names,
+                                                   Number <- [alcove:syscall_define(Drv, Name)], Number =/= unknown],
+                        ?KILL_PROCESS]),
+    Pid = lists:last(Path),
+    [Pid = alcove:getpid(Drv, Path) || _ <- lists:seq(1, 1000)],
+    {ok, Pids} = alcove:batch(Drv, Path, lists:duplicate(1000, {getpid, []})),
+    [Pid] = lists:usort(Pids),
+    ok = alcove:kill(Drv, Pid, sigusr1),
+    ok = alcove_test:event(Drv, Path, {signal, sigusr1}),
+    alcove_test:badpid(fun() -> alcove:getuid(Drv, Path) end),
+    ok = alcove_test:event(Drv, Path, {termsig, sigsys}).
+
+%% The names of event_loop/0 let a process answer, report signals and children, and exit.
+event_loop_is_enough(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Pid = lists:last(Path),
+    Child = alcove_test:fork(Drv, Path),
+    ok = alcove:sigaction(Drv, Path, sigusr1, trap),
+    install(Drv, Path, #{default => kill, rules => alcove_seccomp:event_loop() ++ [getpid]}),
+    [Pid = alcove:getpid(Drv, Path) || _ <- lists:seq(1, 1000)],
+    ok = alcove:kill(Drv, Pid, sigusr1),
+    ok = alcove_test:event(Drv, Path, {signal, sigusr1}),
+    ok = alcove:exit(Drv, Child, 7),
+    ok = alcove_test:event(Drv, Child, {exit_status, 7}),
+    %% Without a call's own system calls there is none.
+    {ok, [16, false]} = alcove:batch(Drv, Path, [{getopt, [maxforkdepth]}, {getenv, ["ALCOVE_NOT_SET"]}]),
+    ok = alcove:exit(Drv, Path, 4),
+    ok = alcove_test:event(Drv, Path, {exit_status, 4}).
+
+inherited(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Dir = filename:join(alcove_test:tmp(Config), "dir"),
+    install(Drv, Path, #{default => allow, rules => [{mkdir(), {errno, enospc}}]}),
+    Child = alcove_test:chain(Drv, Path, 2),
+    {error, enospc} = alcove:mkdir(Drv, Child, Dir, 8#700),
+    Shell = alcove_test:shell(Drv, Child, "exec 2>&1; LC_ALL=C mkdir " ++ Dir ++ "; grep ^Seccomp: /proc/self/status"),
+    {Output, {exit_status, 0}} = alcove_test:output(Drv, Shell),
+    ?assertMatch({match, _}, re:run(Output, "No space left on device.*\nSeccomp:\t2\n")),
+    false = filelib:is_dir(Dir),
+    %% Not by those above.
+    ok = alcove:mkdir(Drv, Dir, 8#700).
+
+%% A program starts under a policy that admits by name, and does what that admits.
+programs(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Names = alcove_seccomp:event_loop() ++ alcove_seccomp:exec(),
+    Run = fun(Default, More, Argv) ->
+                  Child = alcove_test:fork(Drv, Path),
+                  install(Drv, Child, #{default => Default, rules => Names ++ More}),
+                  ok = alcove:execvp(Drv, Child, hd(Argv), Argv),
+                  alcove_test:output(Drv, Child)
+          end,
+    {<<"hello\n">>, {exit_status, 0}} = Run(kill, [], ["/bin/echo", "hello"]),
+    {<<>>, {termsig, sigsys}} = Run(kill, [], ["/bin/sh", "-c", "cd /; echo not here"]),
+    {<<"here\n">>, {exit_status, 0}} = Run(kill, [chdir, getcwd], ["/bin/sh", "-c", "cd /; echo here"]),
+    {<<"no\n">>, {exit_status, 0}} =
+        Run({errno, eperm}, [], ["/bin/sh", "-c", "cd / 2>/dev/null || echo no"]),
+    case alcove_test:busybox() of
+        false -> ok;
+        Busybox -> {<<"static\n">>, {exit_status, 0}} = Run(kill, [], [Busybox, "echo", "static"])
+    end,
+    %% Without execve there is no program; the event loop goes on.
+    install(Drv, Path, #{default => {errno, eperm}, rules => alcove_seccomp:event_loop() ++ [getpid, rt_sigaction]}),
+    {error, eperm} = alcove:execvp(Drv, Path, "/bin/true", ["true"]),
+    ?assertEqual(lists:last(Path), alcove:getpid(Drv, Path)).
+
+%% Of several filters.
+most_restrictive_wins(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Policy = fun(Action) -> #{default => allow, rules => [{[chdir, getcwd], Action}]} end,
+    [install(Drv, Path, Policy(Action)) || Action <- [allow, {errno, eacces}, log, allow]],
+    {error, eacces} = alcove:chdir(Drv, Path, "/"),
+    ?assertEqual("4", status(Path, "Seccomp_filters")),
+    install(Drv, Path, Policy(kill)),
+    alcove_test:badpid(fun() -> alcove:chdir(Drv, Path, "/") end),
+    ok = alcove_test:event(Drv, Path, {termsig, sigsys}).
+
+%% A program that calls getpid by int 0x80 and exits with 0. Without a policy it may.
+foreign_calls(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    File = filename:join(alcove_test:tmp(Config), "int80"),
+    ok = file:write_file(File, elf(<<16#b8, 20:32/little,           % mov eax, 20
+                                     16#cd, 16#80,                  % int 0x80
+                                     16#31, 16#ff,                  % xor edi, edi
+                                     16#b8, 60:32/little,           % mov eax, 60
+                                     16#0f, 16#05>>)),              % syscall
+    ok = file:change_mode(File, 8#755),
+    Run = fun() -> alcove_test:output(Drv, alcove_test:run(Drv, Path, [File])) end,
+    case alcove_seccomp:audit_arch() =:= ?AUDIT_ARCH_X86_64 andalso Run() of
+        {<<>>, {exit_status, 0}} ->
+            install(Drv, Path, #{default => allow}),
+            ?assertEqual({<<>>, {termsig, sigsys}}, Run());
+        _ ->
+            alcove_test:skip("needs calls of i386 on x86_64")
+    end.
+
+%% A static executable of this code.
+elf(Code) ->
+    Base = 16#400000,
+    Size = 64 + 56 + byte_size(Code),
+    <<16#7f, "ELF", 2, 1, 1, 0:72,
+      2:16/little, 62:16/little, 1:32/little, (Base + 120):64/little, 64:64/little, 0:64, 0:32,
+      64:16/little, 56:16/little, 1:16/little, 0:48,
+      1:32/little, 5:32/little, 0:64, Base:64/little, Base:64/little, Size:64/little, Size:64/little, 16#1000:64/little,
+      Code/binary>>.
+
+%% No privilege is needed to give up calls, only no_new_privs, which install/3 sets.
+ordinary_user(Config) ->
+    alcove_test:need(
+      [root],
+      fun() ->
+              {Drv, Path} = drv_and_path(Config),
+              ok = alcove:setgid(Drv, Path, 65534),
+              ok = alcove:setuid(Drv, Path, 65534),
+              Program = compile(#{default => allow, rules => [{chdir, {errno, eacces}}]}),
+              {error, eacces} = alcove:prctl(Drv, Path, pr_set_seccomp, ?SECCOMP_MODE_FILTER,
+                                             alcove_seccomp:sock_fprog(Program), 0, 0),
+              ok = alcove:chdir(Drv, Path, "/"),
+              install(Drv, Path, Program),
+              {error, eacces} = alcove:chdir(Drv, Path, "/")
+      end).
+
+%% A process that never was without its filter.
+in_one_call(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Program = compile(#{default => allow, rules => [{chdir, {errno, eacces}}]}),
+    {ok, Pid} = alcove:spawn(Drv, Path, fork, alcove_seccomp:calls(Program)
+                             ++ [{execvp, ["/bin/sh", ["sh", "-c", "cd / 2>/dev/null || echo no"]]}]),
+    {<<"no\n">>, {exit_status, 0}} = alcove_test:output(Drv, Path ++ [Pid]).
+
+%% Nothing is installed.
+refused(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    {error, {unknown_syscall, [no_such_call]}} =
+        alcove_seccomp:install(Drv, Path, #{default => allow, rules => [no_such_call]}),
+    {error, too_large} =
+        alcove_seccomp:install(Drv, Path, #{default => allow, rules => lists:duplicate(5000, getpid)}),
+    %% It doesn't return.
+    {error, einval} = alcove_seccomp:install(Drv, Path, ?EXAMINE_SYSCALL),
+    alcove_test:alive_after(
+      Config,
+      fun() ->
+              [alcove_test:badarg(fun() -> alcove_seccomp:install(Drv, Path, Wrong) end)
+               || Wrong <- [<<1>>, [], x, {a}, #{}, #{default => x}]],
+              alcove_test:badarg(fun() -> alcove_seccomp:install(Drv, x, #{default => allow}) end),
+              alcove_test:badarg(fun() -> alcove_seccomp:install(x, Path, #{default => allow}) end)
+      end),
+    ?assertEqual("0", status(Path, "Seccomp")),
+    alcove_test:badpid(fun() -> alcove_seccomp:install(Drv, [1], #{default => allow}) end).
+
+%% Two nodes that find each other by the port, without a name server: of both only one listens.
+from_another_node(_Config) ->
+    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Socket),
+    ok = gen_tcp:close(Socket),
+    Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
+    Start = fun(Name, Args) ->
+                    Common = ["-erl_epmd_port", integer_to_list(Port), "-start_epmd", "false",
+                              "-setcookie", "alcove_test", "-kernel", "inet_dist_use_interface", "{127,0,0,1}"],
+                    alcove_test:peer(Paths, #{name => Name, host => "localhost",
+                                              args => lists:append([["-pa", Path] || Path <- Paths]) ++ Common ++ Args})
+            end,
+    There = Start(alcove_there, []),
+    Here = Start(alcove_here, ["-dist_listen", "false"]),
+    Node = peer:call(There, erlang, node, []),
+    true = peer:call(Here, net_kernel, connect_node, [Node]),
+    {Drv, Path} = peer:call(There, ?MODULE, hold, []),
+    Install = fun(Policy) ->
+                      alcove_test:in_peer(Here, fun() -> alcove_seccomp:install(Drv, Path, Policy) end)
+              end,
+    {error, {unknown_syscall, [no_such_call]}} = Install(#{default => allow, rules => [no_such_call]}),
+    alcove_test:in_peer(
+      Here,
+      fun() ->
+              alcove_test:badarg(fun() -> alcove_seccomp:install(Drv, Path, #{default => x}) end),
+              alcove_test:badpid(fun() -> alcove_seccomp:install(Drv, [1], #{default => allow}) end)
+      end),
+    ok = Install(#{default => allow, rules => [{chdir, {errno, eacces}}]}),
+    {error, eacces} = peer:call(Here, alcove, chdir, [Drv, Path, "/"]),
+    ok = alcove_test:stop_peer(There),
+    alcove_test:in_peer(
+      Here,
+      fun() ->
+              {nodedown, Node} = try alcove_seccomp:install(Drv, Path, #{default => allow}) catch exit:Reason -> Reason end
+      end),
+    alcove_test:stop_peer(Here).
+
+%% A process that owns a Drv for as long as its node lives.
+hold() ->
+    Self = self(),
+    _ = spawn(fun() ->
+                      Drv = alcove_test:start(),
+                      Self ! {started, Drv, alcove_test:fork(Drv, [])},
+                      receive after infinity -> ok end
+              end),
+    receive {started, Drv, Path} -> {Drv, Path} after 10000 -> error(timeout) end.

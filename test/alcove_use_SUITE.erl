@@ -1,0 +1,1112 @@
+%% @doc Programs, as people run them every day, and the tree as people look at it.
+-module(alcove_use_SUITE).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
+         init_per_testcase/2, end_per_testcase/2]).
+%% runs
+-export([what_it_wrote/1, statuses/1, errors_say_what_failed/1, wrong_options/1, usage/1, stdin_of_any_size/1,
+         long_argv/1, no_input_is_eof/1, deadline/1, deadline_kills_all/1, output_limit/1, truncated/1,
+         caller_traps_exits/1, caller_ends/1, many_and_one_hangs/1, nothing_is_left/1, leftovers_are_left/1,
+         options_of_the_drv/1, stray_messages/1, drv_ends/1, parent_is_killed/1, a_drv_of_its_own/1,
+         another_node/1]).
+%% options
+-export([environment/1, files/1, merged_and_discarded/1, functions/1, directories/1, users/1, users_by_number/1,
+         capabilities/1, limits/1, policy/1, chrooted/1, namespaces/1, setup_calls/1, control_group/1,
+         control_group_out_of_memory/1, strings/1]).
+%% streams
+-export([push/1, active_modes/1, lazy/1, held_while_reading_stdin/1, eof_while_output_goes_on/1, owner_is_behind/1,
+         read_times_out/1, closed_stdin/1, controlling_process/1, terminal/1, terminal_size/1, terminal_at_length/1,
+         terminal_is_lazy/1]).
+%% processes
+-export([exit_reasons/1, quiet/1, stopped/1, owner_ends/1, killed/1, supervised/1, signals/1, looked_at/1]).
+%% tree
+-export([tree/1, pictures/1, live_view/1, explanations/1, events/1, logged/1]).
+%% docs
+-export([guide/1, coming_from/1, troubleshooting/1, elixir/1, links/1]).
+
+%% Callbacks of a supervisor and of logger.
+-export([init/1, log/2]).
+
+suite() ->
+    alcove_test:suite().
+
+all() ->
+    [{group, Group} || {Group, _, _} <- groups()].
+
+groups() ->
+    [{runs, [], [what_it_wrote, statuses, errors_say_what_failed, wrong_options, usage, stdin_of_any_size,
+                 long_argv, no_input_is_eof, deadline, deadline_kills_all, output_limit, truncated,
+                 caller_traps_exits, caller_ends, many_and_one_hangs, nothing_is_left, leftovers_are_left,
+                 options_of_the_drv, stray_messages, drv_ends, parent_is_killed, a_drv_of_its_own, another_node]},
+     {options, [], [environment, files, merged_and_discarded, functions, directories, users, users_by_number,
+                    capabilities, limits, policy, chrooted, namespaces, setup_calls, control_group,
+                    control_group_out_of_memory, strings]},
+     {streams, [], [push, active_modes, lazy, held_while_reading_stdin, eof_while_output_goes_on, owner_is_behind,
+                    read_times_out, closed_stdin, controlling_process, terminal, terminal_size,
+                    terminal_at_length, terminal_is_lazy]},
+     {processes, [], [exit_reasons, quiet, stopped, owner_ends, killed, supervised, signals, looked_at]},
+     {tree, [], [tree, pictures, live_view, explanations, events, logged]},
+     {docs, [], [guide, coming_from, troubleshooting, elixir, links]}].
+
+init_per_suite(Config) ->
+    alcove_test:init_suite(Config).
+
+end_per_suite(_Config) ->
+    ok.
+
+init_per_testcase(_Case, Config) ->
+    Config1 = alcove_test:init_case(Config),
+    [{drv, alcove_test:start()} | Config1].
+
+end_per_testcase(_Case, Config) ->
+    alcove_test:end_case(Config).
+
+drv(Config) ->
+    alcove_test:drv(Config).
+
+sh(Script) ->
+    ["/bin/sh", "-c", Script].
+
+%% A file that the case's program may write to, whoever it is.
+path(Config, Name) ->
+    filename:join(alcove_test:tmp(Config), Name).
+
+number(Text) ->
+    binary_to_integer(string:trim(Text)).
+
+%% Nothing of the Drv is there but root; what has ended may be waited for still.
+bare(Drv) ->
+    Living = fun() ->
+        #{children := Children} = alcove:tree(Drv),
+        [Child || #{run_state := Run, state := State} = Child <- Children, Run =/= <<"Z">>, State =/= exited]
+    end,
+    ?assertEqual([], Living()),
+    true = alcove_test:until(fun() -> maps:get(children, alcove:tree(Drv)) =:= [] end).
+
+bare_soon(Drv) ->
+    true = alcove_test:until(fun() -> maps:get(children, alcove:tree(Drv)) =:= [] end).
+
+%% ---------------------------------------------------------------------------
+%% Runs
+%% ---------------------------------------------------------------------------
+
+what_it_wrote(Config) ->
+    Drv = drv(Config),
+    ?assertMatch({ok, #{status := 0, stdout := <<"hi\n">>, stderr := <<>>}}, alcove_proc:run(Drv, ["echo", "hi"])),
+    ?assertMatch({ok, #{stdout := <<"out\n">>, stderr := <<"err\n">>}},
+                 alcove_proc:run(Drv, sh("echo out; echo err >&2"))),
+    {ok, #{stdout := Much}} = alcove_proc:run(Drv, sh("yes | head -c 5000000")),
+    ?assertEqual(5000000, byte_size(Much)),
+    bare(Drv).
+
+statuses(Config) ->
+    Drv = drv(Config),
+    [?assertMatch({N, {ok, #{status := N}}}, {N, alcove_proc:run(Drv, sh(["exit ", integer_to_list(N)]))})
+     || N <- [0, 1, 127, 255]],
+    ?assertMatch({ok, #{status := {termsig, sigkill}}}, alcove_proc:run(Drv, sh("kill -9 $$"))).
+
+errors_say_what_failed(Config) ->
+    Drv = drv(Config),
+    Run = fun(Options) -> alcove_proc:run(Drv, ["true"], Options) end,
+    ?assertEqual({error, {execvp, enoent}}, alcove_proc:run(Drv, ["/nowhere/to/be/found"])),
+    ?assertEqual({error, {execvp, eacces}}, alcove_proc:run(Drv, ["/etc/passwd"])),
+    ?assertEqual({error, {chdir, enoent}}, Run([{cwd, "/nowhere"}])),
+    ?assertEqual({error, {open, enoent}}, Run([{stdout, {file, "/nowhere/file"}}])),
+    ?assertEqual({error, {open, enoent}}, Run([{stdin, {file, "/nowhere/file"}}])),
+    ?assertEqual({error, {user, {unknown, <<"nobody at all">>}}}, Run([{user, "nobody at all"}])),
+    ?assertEqual({error, {group, {unknown, <<"none">>}}}, Run([{group, "none"}])),
+    ?assertEqual({error, {mkdir, eexist}}, Run([{setup, [{mkdir, ["/", 8#755]}]}])),
+    ?assertEqual({error, {mkdir, badarg}}, Run([{setup, [{mkdir, [nothing, 8#755]}]}])),
+    ?assertEqual({error, {in, badpid}}, Run([{in, [1]}])),
+    ?assertEqual({error, {execvp, enoent}}, alcove_proc:start(Drv, ["/nowhere/to/be/found"])),
+    ?assertEqual({error, {execvp, enoent}}, alcove_proc:start_link(Drv, ["/nowhere/to/be/found"])),
+    bare(Drv).
+
+wrong_options(Config) ->
+    Drv = drv(Config),
+    Wrong = fun(Option) ->
+        ?assertError({badarg, Option}, alcove_proc:run(Drv, ["true"], [Option])),
+        ?assertError({badarg, Option}, alcove_proc:start(Drv, ["true"], [Option]))
+    end,
+    [Wrong(Option)
+     || Option <- [{no_such, 1}, {cwd, 1}, {cwd, "a\0b"}, {user, -1}, {user, 16#ffffffff}, {user, ""},
+                   {env, [{"A=B", "x"}]}, {env, [{"", "x"}]}, {rlimits, [{no_such, 1}]}, {nice, 20},
+                   {namespaces, [no_such]}, {timeout, -1}, {stdout, nowhere}, {stdout, {file, "x", [no]}},
+                   {pty, {0, 1}}, {active, 0}, {seccomp, #{}}, {setup, [x]}, {owner, nobody_of_this_name},
+                   {stop_signal, nothing}, {cgroup, 1}]],
+    ?assertError({badarg, {argv, _}}, alcove_proc:run(Drv, [])),
+    ?assertError({badarg, {argv, _}}, alcove_proc:run(Drv, "ls -l")),
+    ?assertError({badarg, {argv, _}}, alcove_proc:run(Drv, <<"ls -l">>)),
+    ?assertError({badarg, {argv, _}}, alcove_proc:run(Drv, ["a", "b\0c"])),
+    ?assertError({badarg, {drv, _}}, alcove_proc:run(nobody_of_this_name, ["true"])),
+    ?assertError({badarg, _}, alcove_proc:run(Drv, ["true"], [{pty, true}, {stdout, {file, "x"}}])),
+    try
+        alcove_proc:run(Drv, ["true"], #{nice => 99})
+    catch
+        error:Reason:Stack ->
+            #{3 := Text} = alcove_errors:format_error(Reason, Stack),
+            ?assertMatch({match, _}, re:run(Text, "nice,99"))
+    end,
+    bare(Drv).
+
+%% Wall time, processor time and memory come together.
+usage(Config) ->
+    {ok, #{wall_time := Wall, user_time := User, system_time := System, peak_memory := Peak, os_pid := Pid}} =
+        alcove_proc:run(drv(Config), sh("i=0; while [ $i -lt 50000 ]; do i=$((i + 1)); done; sleep 0.1")),
+    ?assert(Wall >= 100000),
+    ?assert(User + System > 1000),
+    ?assert(User + System < Wall),
+    ?assert(Peak > 100000),
+    ?assert(is_integer(Pid)).
+
+stdin_of_any_size(Config) ->
+    Drv = drv(Config),
+    [begin
+         Data = bytes(Size),
+         {ok, #{stdout := Out}} = alcove_proc:run(Drv, ["cat"], #{stdin => Data}),
+         %% Neither is to be printed.
+         ?assertEqual({Size, erlang:md5(Data)}, {byte_size(Out), erlang:md5(Out)})
+     end || Size <- [0, 1, 32768, 32769, 65511, 65512, 65513, 65536, 65537, 147456, 147457, 3000000]],
+    {ok, #{stdout := <<"abc">>}} = alcove_proc:run(Drv, ["cat"], #{stdin => ["a", <<"b">>, $c]}),
+    {ok, #{stdout := <<"3000000\n">>}} =
+        alcove_proc:run(Drv, sh("sleep 0.2; wc -c"), #{stdin => {data, binary:copy(<<"x">>, 3000000)}}),
+    %% A program that doesn't read it.
+    {ok, #{status := 0}} = alcove_proc:run(Drv, ["true"], #{stdin => binary:copy(<<"x">>, 3000000)}).
+
+%% Bytes that differ from place to place.
+bytes(Size) ->
+    binary:part(<< <<N:24>> || N <- lists:seq(0, Size div 3) >>, 0, Size).
+
+long_argv(Config) ->
+    Drv = drv(Config),
+    Words = [lists:duplicate(700, $a) || _ <- lists:seq(1, 100)],
+    {ok, #{stdout := Out}} = alcove_proc:run(Drv, ["echo" | Words]),
+    ?assertEqual(70100, byte_size(Out)),
+    {ok, #{stdout := One}} = alcove_proc:run(Drv, ["echo", binary:copy(<<"b">>, 100000)]),
+    ?assertEqual(100001, byte_size(One)),
+    ?assertEqual({error, {execvp, e2big}}, alcove_proc:run(Drv, ["echo", binary:copy(<<"b">>, 200000)])).
+
+no_input_is_eof(Config) ->
+    ?assertMatch({ok, #{stdout := <<"0\n">>}}, alcove_proc:run(drv(Config), ["wc", "-c"])).
+
+deadline(Config) ->
+    Drv = drv(Config),
+    {error, {timeout, #{status := Status, stdout := Out, os_pid := Pid, wall_time := Wall}}} =
+        alcove_proc:run(Drv, sh("echo begun; sleep 1000"), #{timeout => 200}),
+    ?assertEqual({termsig, sigterm}, Status),
+    ?assertEqual(<<"begun\n">>, Out),
+    ?assertNot(alcove_test:alive(Pid)),
+    ?assert(Wall >= 190000),
+    {error, {timeout, #{status := 5}}} =
+        alcove_proc:run(Drv, sh("trap 'exit 5' INT; while :; do sleep 0.01; done"),
+                        #{timeout => 200, stop_signal => sigint}),
+    %% One that starts slowly: nobody ever reads this.
+    Fifo = path(Config, "fifo"),
+    ok = alcove:mkfifo(Drv, Fifo, 8#600),
+    ?assertEqual({error, {start, timeout}},
+                 alcove_proc:run(Drv, ["true"], #{timeout => 200, stdout => {file, Fifo}})),
+    bare(Drv).
+
+%% SIGTERM is ignored, the children are in sessions of their own, and stopped.
+deadline_kills_all(Config) ->
+    Drv = drv(Config),
+    Script = "trap '' TERM; setsid sh -c 'echo $$; exec sleep 1000' & (setsid sh -c 'echo $$; kill -STOP $$') & "
+             "while :; do sleep 1; done",
+    {error, {timeout, #{status := {termsig, sigkill}, stdout := Out}}} =
+        alcove_proc:run(Drv, sh(Script), #{timeout => 500, grace => 100}),
+    Pids = [number(Line) || Line <- binary:split(Out, <<"\n">>, [global, trim])],
+    ?assertEqual(2, length(Pids)),
+    [?assertNot(alcove_test:alive(Pid)) || Pid <- Pids],
+    bare(Drv).
+
+output_limit(Config) ->
+    Drv = drv(Config),
+    {error, {{output_limit, stdout}, #{stdout := Out, truncated := [stdout], os_pid := Pid}}} =
+        alcove_proc:run(Drv, ["yes"], #{stdout => {collect, 1000}}),
+    ?assertEqual(1000, byte_size(Out)),
+    ?assertNot(alcove_test:alive(Pid)),
+    {error, {{output_limit, stderr}, #{stderr := <<>>}}} =
+        alcove_proc:run(Drv, sh("echo x >&2; sleep 1000"), #{stderr => {collect, 0}}),
+    {ok, #{stdout := <<"12345">>, truncated := []}} =
+        alcove_proc:run(Drv, ["printf", "12345"], #{stdout => {collect, 5}}),
+    bare(Drv).
+
+truncated(Config) ->
+    {ok, #{status := 0, stdout := Out, truncated := [stdout]}} =
+        alcove_proc:run(drv(Config), sh("yes | head -c 3000000"), #{stdout => {collect, 10, truncate}}),
+    ?assertEqual(<<"y\ny\ny\ny\ny\n">>, Out).
+
+caller_traps_exits(Config) ->
+    process_flag(trap_exit, true),
+    {ok, #{status := 3}} = alcove_proc:run(drv(Config), sh("exit 3")),
+    {error, {execvp, enoent}} = alcove_proc:run(drv(Config), ["/nowhere"]),
+    process_flag(trap_exit, false),
+    receive {'EXIT', _, _} = Exit -> ct:fail(Exit) after 0 -> ok end.
+
+caller_ends(Config) ->
+    Drv = drv(Config),
+    Caller = spawn(fun() -> alcove_proc:run(Drv, ["sleep", "1000"]) end),
+    true = alcove_test:until(fun() -> programs(Drv) =/= [] end),
+    exit(Caller, kill),
+    true = alcove_test:until(fun() -> maps:get(children, alcove:tree(Drv)) =:= [] end).
+
+programs(Drv) ->
+    programs_of(alcove:tree(Drv)).
+
+programs_of(#{state := State, pid := Pid, children := Children}) ->
+    [Pid || State =:= exec] ++ lists:append([programs_of(Child) || Child <- Children]).
+
+many_and_one_hangs(Config) ->
+    Drv = drv(Config),
+    Self = self(),
+    Hangs = spawn(fun() -> Self ! {hung, alcove_proc:run(Drv, ["sleep", "1000"], #{timeout => 20000, grace => 0})} end),
+    Runs = [spawn_monitor(fun() ->
+                Word = integer_to_binary(N),
+                {ok, #{status := 0, stdout := Out}} = alcove_proc:run(Drv, ["echo", Word]),
+                Out = <<Word/binary, "\n">>
+            end) || N <- lists:seq(1, 40)],
+    [receive {'DOWN', Ref, process, Pid, Reason} -> ?assertEqual(normal, Reason) end || {Pid, Ref} <- Runs],
+    receive {hung, Result} -> ct:fail(Result) after 0 -> ok end,
+    exit(Hangs, kill),
+    true = alcove_test:until(fun() -> maps:get(children, alcove:tree(Drv)) =:= [] end).
+
+%% What a program leaves behind ends with it, and has ended when the run returns.
+nothing_is_left(Config) ->
+    Drv = drv(Config),
+    {ok, #{status := 0, stdout := Out}} =
+        alcove_proc:run(Drv, sh("sleep 1000 & echo $!; setsid sleep 1000 & echo $!; (setsid sh -c 'sleep 1000 & echo $!') &
+                                 sleep 0.2")),
+    Pids = [number(Line) || Line <- binary:split(Out, <<"\n">>, [global, trim])],
+    ?assertEqual(3, length(Pids)),
+    [?assertNot(alcove_test:alive(Pid)) || Pid <- Pids],
+    bare(Drv).
+
+leftovers_are_left(Config) ->
+    Drv = drv(Config),
+    {ok, #{stdout := Out}} =
+        alcove_proc:run(Drv, sh("setsid sleep 1000 >/dev/null 2>&1 & echo $!"), #{leftovers => leave}),
+    ?assert(alcove_test:alive(number(Out))),
+    alcove_test:stop(Drv),
+    ?assertNot(alcove_test:alive(number(Out))).
+
+%% What a Drv's users have set for it is nothing to a run, nor the other way round.
+options_of_the_drv(_Config) ->
+    [begin
+         Drv = alcove_test:start([{exit_status, Flag}, {termsig, Flag}, {flowcontrol, Flow}]),
+         _ = Rusage andalso alcove:setopt(Drv, rusage, 1),
+         {ok, #{status := 3, stdout := <<"x\n">>}} = alcove_proc:run(Drv, sh("echo x; exit 3")),
+         {ok, #{status := {termsig, sigterm}}} = alcove_proc:run(Drv, sh("kill $$")),
+         {ok, #{stdout := <<"x\r\n">>}} = alcove_proc:run(Drv, sh("echo x"), #{pty => true}),
+         {ok, Proc} = alcove_proc:start(Drv, ["cat"]),
+         ok = alcove_proc:eof(Proc),
+         {ok, #{status := 0}} = alcove_proc:await(Proc),
+         alcove_test:stop(Drv),
+         ?assertEqual({messages, []}, process_info(self(), messages))
+     end || Flag <- [true, false], Rusage <- [true, false], Flow <- [-1, 0]].
+
+stray_messages(Config) ->
+    Drv = drv(Config),
+    {ok, _} = alcove_proc:run(Drv, sh("echo x; echo y >&2")),
+    {error, _} = alcove_proc:run(Drv, ["/nowhere"]),
+    {error, _} = alcove_proc:run(Drv, sh("echo x; sleep 100"), #{timeout => 100}),
+    {error, _} = alcove_proc:run(Drv, ["yes"], #{stdout => {collect, 1}}),
+    alcove_test:stop(Drv),
+    ?assertEqual({messages, []}, process_info(self(), messages)).
+
+drv_ends(Config) ->
+    Drv = drv(Config),
+    Self = self(),
+    spawn(fun() -> Self ! alcove_proc:run(Drv, ["sleep", "1000"]) end),
+    {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"]),
+    Ref = monitor(process, Proc),
+    true = alcove_test:until(fun() -> length(programs(Drv)) =:= 2 end),
+    alcove_test:stop(Drv),
+    receive {error, {drv, normal}} -> ok end,
+    receive {'DOWN', Ref, process, Proc, Reason} -> ?assertEqual({drv, normal}, Reason) end,
+    ?assertMatch({error, {drv, normal}}, alcove_proc:await(Proc)),
+    ?assertMatch({error, {drv, _}}, alcove_proc:run(Drv, ["true"])).
+
+parent_is_killed(Config) ->
+    Drv = drv(Config),
+    {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"]),
+    #{fork_path := [Parent, Pid]} = alcove_proc:info(Proc),
+    ok = alcove:kill(Drv, Parent, sigkill),
+    ?assertEqual({error, {parent, gone}}, alcove_proc:await(Proc, 10000)),
+    ?assertNot(alcove_test:alive(Pid)).
+
+a_drv_of_its_own(_Config) ->
+    {ok, #{stdout := <<"hi\n">>}} = alcove_proc:run({start, []}, ["echo", "hi"]),
+    {error, {execvp, enoent}} = alcove_proc:run({start, []}, ["/nowhere"]),
+    {error, {drv, enoent}} = alcove_proc:run({start, [{progname, "/nowhere"}]}, ["true"]),
+    {ok, Proc} = alcove_proc:start({start, []}, ["sleep", "1000"]),
+    #{drv := Drv} = alcove_proc:info(Proc),
+    Ref = monitor(process, Drv),
+    {ok, #{status := {termsig, sigterm}}} = alcove_proc:stop(Proc),
+    receive {'DOWN', Ref, process, Drv, Reason} -> ?assertEqual(normal, Reason) end,
+    {ok, _} = alcove_proc:await(Proc).
+
+%% The program runs where the Drv is.
+another_node(Config) ->
+    alcove_test:need([epmd], fun() ->
+        Name = list_to_atom(lists:concat(["use", os:getpid()])),
+        Start = [E || not is_alive(), E <- [net_kernel:start([Name, shortnames])]],
+        try
+            Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
+            {ok, Peer, Node} = peer:start_link(#{name => peer:random_name(), args => lists:append([["-pa", P] || P <- Paths])}),
+            {ok, Drv} = erpc:call(Node, alcove_drv, start, [[{owner, self()}]]),
+            {ok, #{stdout := <<"hi\n">>}} = alcove_proc:run(Drv, ["echo", "hi"]),
+            {ok, #{stdout := Data}} = alcove_proc:run(Drv, ["cat"], #{stdin => binary:copy(<<"x">>, 200000)}),
+            200000 = byte_size(Data),
+            {ok, Proc} = alcove_proc:start(Drv, ["cat"]),
+            ok = alcove_proc:write(Proc, "a"),
+            receive {alcove_proc, Proc, {stdout, <<"a">>}} -> ok end,
+            #{children := [_]} = alcove:tree(Drv),
+            {ok, _} = alcove_proc:stop(Proc),
+            {ok, _} = alcove_proc:await(Proc),
+            ok = alcove_drv:stop(Drv),
+            peer:stop(Peer)
+        after
+            [net_kernel:stop() || Start =/= []]
+        end,
+        Config
+    end),
+    ok.
+
+%% ---------------------------------------------------------------------------
+%% Options
+%% ---------------------------------------------------------------------------
+
+environment(Config) ->
+    Drv = drv(Config),
+    Env = fun(Options) ->
+        {ok, #{stdout := Out}} = alcove_proc:run(Drv, ["/usr/bin/env"], Options),
+        lists:sort(binary:split(Out, <<"\n">>, [global, trim]))
+    end,
+    Inherited = Env([]),
+    ?assertEqual([<<"A=1">>, <<"B=">>], Env([clearenv, {env, [{"A", "1"}, {<<"B">>, <<>>}]}])),
+    ?assertEqual([<<"A=2">>], Env(#{clearenv => true, env => #{'A' => "2"}})),
+    ?assertEqual([], [V || <<"PATH=", _/binary>> = V <- Env(#{env => #{"PATH" => false}})]),
+    ?assertEqual([<<"ALCOVE_USE=x">>], Env(#{env => #{"ALCOVE_USE" => "x"}}) -- Inherited),
+    %% The PATH that counts is the new one.
+    ?assertEqual({error, {execvp, enoent}}, alcove_proc:run(Drv, ["true"], #{env => #{"PATH" => "/nowhere"}})).
+
+files(Config) ->
+    Drv = drv(Config),
+    File = path(Config, "out"),
+    {ok, Result} = alcove_proc:run(Drv, ["echo", "one"], #{stdout => {file, File, [{mode, 8#600}]}}),
+    ?assertNot(is_map_key(stdout, Result)),
+    ?assertEqual({ok, <<"one\n">>}, file:read_file(File)),
+    {ok, #{mode := 8#600}} = alcove:stat(Drv, File),
+    {ok, _} = alcove_proc:run(Drv, ["echo", "two"], #{stdout => {file, File, [append]}}),
+    ?assertEqual({ok, <<"one\ntwo\n">>}, file:read_file(File)),
+    {ok, #{stdout := <<"one\ntwo\n">>}} = alcove_proc:run(Drv, ["cat"], #{stdin => {file, File}}),
+    {ok, _} = alcove_proc:run(Drv, ["echo", "three"], #{stdout => {file, File, [truncate]}}),
+    ?assertEqual({ok, <<"three\n">>}, file:read_file(File)),
+    {ok, _} = alcove_proc:run(Drv, sh("echo out; echo err >&2"), #{stdout => {file, File}, stderr => stdout}),
+    ?assertEqual({ok, <<"out\nerr\n">>}, file:read_file(File)),
+    {ok, #{stdout := <<"out\n">>}} = alcove_proc:run(Drv, sh("echo out; echo err >&2"), #{stderr => {file, File}}),
+    ?assertEqual({ok, <<"err\n">>}, file:read_file(File)).
+
+merged_and_discarded(Config) ->
+    Drv = drv(Config),
+    {ok, #{stdout := <<"out\nerr\n">>} = Merged} =
+        alcove_proc:run(Drv, sh("echo out; echo err >&2"), #{stderr => stdout}),
+    ?assertNot(is_map_key(stderr, Merged)),
+    {ok, #{status := 0, stderr := <<"err\n">>} = Half} =
+        alcove_proc:run(Drv, sh("yes | head -c 1000000; echo err >&2"), #{stdout => discard}),
+    ?assertNot(is_map_key(stdout, Half)).
+
+functions(Config) ->
+    Self = self(),
+    {ok, _} = alcove_proc:run(drv(Config), ["echo", "hi"], #{stdout => fun(Bytes) -> Self ! {got, Bytes} end}),
+    receive {got, <<"hi\n">>} -> ok after 0 -> ct:fail(nothing) end.
+
+directories(Config) ->
+    Drv = drv(Config),
+    {ok, #{stdout := <<"/usr\n">>}} = alcove_proc:run(Drv, ["pwd"], #{cwd => <<"/usr">>}),
+    alcove_test:need([root], fun() ->
+        Dir = path(Config, "private"),
+        ok = file:make_dir(Dir),
+        ok = file:change_mode(Dir, 8#700),
+        {ok, _} = alcove_proc:run(Drv, ["true"], #{cwd => Dir}),
+        {error, {chdir, eacces}} = alcove_proc:run(Drv, ["true"], #{cwd => Dir, user => "nobody"})
+    end).
+
+users(Config) ->
+    Drv = drv(Config),
+    alcove_test:need([root], fun() ->
+        Id = fun(Options) ->
+            {ok, #{stdout := Out}} = alcove_proc:run(Drv, sh("id -u; id -g; id -G; grep -c 'Cap[A-Z][a-z]*:.0*$' /proc/self/status"),
+                                                     Options),
+            binary:split(Out, <<"\n">>, [global, trim])
+        end,
+        [Uid, Gid] = [string:trim(list_to_binary(os:cmd("id -" ++ Letter ++ " nobody"))) || Letter <- ["u", "g"]],
+        %% Of the five sets of capabilities all but the bounding set are empty.
+        ?assertEqual([Uid, Gid, Gid, <<"4">>], Id(#{user => "nobody"})),
+        ?assertEqual([Uid, <<"1">>, <<"1">>, <<"4">>], Id(#{user => <<"nobody">>, group => "daemon"})),
+        ?assertEqual([Uid, Gid, <<Gid/binary, " 1 7777">>, <<"4">>], Id(#{user => "nobody", groups => ["daemon", 7777]})),
+        ?assertMatch([<<"0">>, <<"1">>, _, _], Id(#{group => 1})),
+        %% There is no way back.
+        {ok, #{status := Status}} = alcove_proc:run(Drv, ["setpriv", "--reuid=0", "true"], #{user => "nobody"}),
+        ?assertNotEqual(0, Status)
+    end).
+
+%% Nothing is guessed.
+users_by_number(Config) ->
+    Drv = drv(Config),
+    alcove_test:need([root], fun() ->
+        {ok, #{stdout := <<"12345\n54321\n">>}} =
+            alcove_proc:run(Drv, sh("id -u; id -G"), #{user => 12345, group => 54321}),
+        ?assertEqual({error, {user, {no_group, 12345}}}, alcove_proc:run(Drv, ["true"], #{user => 12345}))
+    end).
+
+capabilities(Config) ->
+    Drv = drv(Config),
+    alcove_test:need([root], fun() ->
+        Caps = fun(Options) ->
+            {ok, #{stdout := Out}} = alcove_proc:run(Drv, ["sed", "-n", "s/^Cap...:.//p", "/proc/self/status"], Options),
+            [binary_to_integer(Line, 16) || Line <- binary:split(Out, <<"\n">>, [global, trim])]
+        end,
+        Bind = 1 bsl 10,
+        ?assertEqual([0, 0, 0, 0, 0], Caps(#{capabilities => []})),
+        ?assertEqual([0, 0, 0, 0, 0], Caps(#{capabilities => [], user => "nobody"})),
+        ?assertEqual([Bind, Bind, Bind, Bind, Bind], Caps(#{capabilities => [cap_net_bind_service], user => "nobody"})),
+        ?assertEqual([Bind, Bind, Bind, Bind, Bind], Caps(#{capabilities => [cap_net_bind_service]})),
+        ?assertEqual({error, {capabilities, {unknown, cap_nothing}}},
+                     alcove_proc:run(Drv, ["true"], #{capabilities => [cap_nothing]})),
+        {ok, #{stdout := <<"1\n">>}} =
+            alcove_proc:run(Drv, ["sed", "-n", "s/^NoNewPrivs:.//p", "/proc/self/status"], #{no_new_privs => true})
+    end).
+
+limits(Config) ->
+    Drv = drv(Config),
+    {ok, #{stdout := <<"0\n30\n40\n">>}} =
+        alcove_proc:run(Drv, sh("ulimit -c; ulimit -Sn; ulimit -Hn"),
+                        #{rlimits => #{rlimit_core => 0, nofile => {30, 40}}}),
+    {ok, #{stdout := <<"7\n">>}} = alcove_proc:run(Drv, ["nice"], #{nice => 7}),
+    {ok, #{stdout := <<"1\n">>}} = alcove_proc:run(Drv, ["nproc"], #{cpus => [0]}),
+    {ok, #{status := {termsig, sigxcpu}}} =
+        alcove_proc:run(Drv, sh("while :; do :; done"), #{rlimits => [{cpu, {1, 5}}], timeout => 30000}).
+
+policy(Config) ->
+    Policy = #{default => allow, rules => [{[mkdir, mkdirat], {errno, eperm}}]},
+    Drv = drv(Config),
+    {ok, #{status := Status, stderr := Text}} =
+        alcove_proc:run(Drv, ["mkdir", path(Config, "refused")], #{seccomp => Policy}),
+    ?assertNotEqual(0, Status),
+    ?assertMatch({match, _}, re:run(Text, "not permitted")).
+
+%% No shell, no library, no /dev, nothing but the program.
+chrooted(Config) ->
+    Drv = drv(Config),
+    alcove_test:need([root, busybox], fun() ->
+        Dir = alcove_test:chroot_dir(Config),
+        Options = #{chroot => Dir, user => 12345, group => 12345, clearenv => true},
+        {ok, #{status := 0, stdout := <<"busybox\n">>}} = alcove_proc:run(Drv, ["/busybox", "ls", "/"], Options),
+        {ok, #{stdout := <<"/\n">>}} = alcove_proc:run(Drv, ["/busybox", "pwd"], Options#{stderr => discard}),
+        {error, {execvp, enoent}} = alcove_proc:run(Drv, ["/bin/sh"], Options),
+        File = path(Config, "log"),
+        {ok, _} = alcove_proc:run(Drv, ["/busybox", "echo", "logged"], Options#{stdout => {file, File}}),
+        ?assertEqual({ok, <<"logged\n">>}, file:read_file(File)),
+        bare(Drv)
+    end).
+
+namespaces(Config) ->
+    Drv = drv(Config),
+    alcove_test:need([userns], fun() ->
+        Script = "id -u; hostname; echo $$; ls /proc/self/task | wc -l",
+        {ok, #{stdout := <<"0\nbox\n1\n", _/binary>>}} =
+            alcove_proc:run(Drv, sh(Script),
+                            #{namespaces => [newuser, newuts, newpid, newns, newnet, newipc], hostname => "box"}),
+        %% The first of a pid namespace ignores SIGTERM that it doesn't handle.
+        {error, {timeout, #{status := {termsig, sigkill}}}} =
+            alcove_proc:run(Drv, ["sleep", "1000"],
+                            #{namespaces => [newuser, newpid], timeout => 200, grace => 50}),
+        bare(Drv)
+    end),
+    alcove_test:need([root], fun() ->
+        {ok, #{stdout := <<"5\n6\n5\n">>}} =
+            alcove_proc:run(Drv, sh("id -u; id -g; id -u"),
+                            #{namespaces => [newuser], uid_map => [{0, 100000, 10}], gid_map => [{0, 100000, 10}],
+                              user => 5, group => 6}),
+        {ok, #{status := 0}} = alcove_proc:run(Drv, ["true"], #{namespaces => [clone_newuts]})
+    end).
+
+setup_calls(Config) ->
+    Drv = drv(Config),
+    alcove_test:need([root], fun() ->
+        Dir = alcove_test:tmp(Config),
+        {ok, #{stdout := <<"x\n">>}} =
+            alcove_proc:run(Drv, sh("echo x > x; cat x"),
+                            #{namespaces => [newns], cwd => Dir, setup => [{mount, ["tmpfs", Dir, "tmpfs", 0, ""]}]}),
+        ?assertEqual({ok, []}, file:list_dir(Dir))
+    end).
+
+with_cgroups(Drv, Fun) ->
+    alcove_test:need([root], fun() ->
+        Name = iolist_to_binary(["alcove-use-", os:getpid()]),
+        case alcove_cgroup:supported(Drv, [], memory) andalso alcove_cgroup:create(Drv, [], Name) of
+            ok ->
+                ok = alcove_cgroup:destroy(Drv, [], Name),
+                Fun();
+            false ->
+                alcove_test:skip("no hierarchy has memory");
+            {error, Reason} ->
+                alcove_test:skip(lists:flatten(io_lib:format("~0p", [Reason])))
+        end
+    end).
+
+control_group(Config) ->
+    Drv = drv(Config),
+    with_cgroups(Drv, fun() ->
+        {ok, #{cgroup := #{memory := #{peak := Peak}, pids := #{limit := 20}}, peak_memory := Peak}} =
+            alcove_proc:run(Drv, sh("sleep 1000 & head -c 20000000 /dev/zero | tail -c 20000000 | wc -c"),
+                            #{cgroup => #{memory => 64 bsl 20, pids => 20}}),
+        ?assert(Peak >= 20000000),
+        %% Nothing of it stays when there is no run, or when the run is killed.
+        {error, {execvp, enoent}} = alcove_proc:run(Drv, ["/nowhere"], #{cgroup => #{pids => 20}}),
+        {error, {cgroup, _}} = alcove_proc:run(Drv, ["true"], #{cgroup => #{cpus => "1000000"}}),
+        {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"], #{cgroup => #{pids => 20}}),
+        exit(Proc, kill),
+        bare_soon(Drv)
+    end).
+
+control_group_out_of_memory(Config) ->
+    Drv = drv(Config),
+    with_cgroups(Drv, fun() ->
+        {ok, #{status := {termsig, sigkill}, cgroup := #{memory := #{oom_kills := Kills}}}} =
+            alcove_proc:run(Drv, ["tail", "/dev/zero"], #{cgroup => #{memory => 8 bsl 20}, stdout => discard}),
+        ?assert(Kills >= 1)
+    end).
+
+strings(Config) ->
+    Drv = drv(Config),
+    Text = <<"d", 195, 169, "j", 195, 160>>,
+    Encoded = unicode:characters_to_binary([$d, 233, $j, 224], unicode, file:native_name_encoding()),
+    {ok, #{stdout := Text}} = alcove_proc:run(Drv, ["printf", <<"%s">>, Text]),
+    {ok, #{stdout := Encoded}} = alcove_proc:run(Drv, ["printf", ["%", $s], [$d, 233, $j, 224]]),
+    {ok, #{stdout := <<"name x\n">>}} = alcove_proc:run(Drv, ["sh", "-c", "echo $0 $1", "name", "x"]),
+    {ok, #{stdout := <<"me">>}} =
+        alcove_proc:run(Drv, sh("printf %s $(tr '\\0' ' ' < /proc/$$/cmdline | cut -d ' ' -f 1)"), #{arg0 => "me"}).
+
+%% ---------------------------------------------------------------------------
+%% Streams
+%% ---------------------------------------------------------------------------
+
+push(Config) ->
+    {ok, Proc} = alcove_proc:start_link(drv(Config), sh("while read line; do echo \"got $line\"; echo e >&2; done; exit 0")),
+    ok = alcove_proc:write(Proc, "one\n"),
+    receive {alcove_proc, Proc, {stdout, Out}} -> ?assertEqual(<<"got one\n">>, Out) end,
+    receive {alcove_proc, Proc, {stderr, Err}} -> ?assertEqual(<<"e\n">>, Err) end,
+    ok = alcove_proc:eof(Proc),
+    receive {alcove_proc, Proc, {exit, Exit}} -> ?assertMatch({ok, #{status := 0}}, Exit) end.
+
+active_modes(Config) ->
+    Drv = drv(Config),
+    {ok, Proc} = alcove_proc:start(Drv, ["cat"], #{active => false}),
+    Say = fun(Text) -> ok = alcove_proc:write(Proc, Text) end,
+    Next = fun() -> receive {alcove_proc, Proc, What} -> What after 5000 -> nothing end end,
+    Say("a"),
+    ?assertEqual({ok, {stdout, <<"a">>}}, alcove_proc:read(Proc)),
+    ok = alcove_proc:active(Proc, once),
+    ?assertEqual({error, active}, alcove_proc:read(Proc)),
+    Say("b"),
+    ?assertEqual({stdout, <<"b">>}, Next()),
+    Say("c"),
+    ?assertEqual({ok, {stdout, <<"c">>}}, alcove_proc:read(Proc)),
+    ok = alcove_proc:active(Proc, 2),
+    Say("d"),
+    ?assertEqual({stdout, <<"d">>}, Next()),
+    Say("e"),
+    ?assertEqual({stdout, <<"e">>}, Next()),
+    ?assertEqual(passive, Next()),
+    Say("f"),
+    ?assertEqual({ok, {stdout, <<"f">>}}, alcove_proc:read(Proc)),
+    ok = alcove_proc:active(Proc, true),
+    [begin Say([N]), ?assertEqual({stdout, <<N>>}, Next()) end || N <- lists:seq($0, $9)],
+    ?assertError(badarg, alcove_proc:active(Proc, 0)),
+    ok = alcove_proc:eof(Proc),
+    ?assertMatch({exit, {ok, #{status := 0}}}, Next()),
+    ?assertEqual(eof, alcove_proc:read(Proc)),
+    ?assertEqual({error, closed}, alcove_proc:active(Proc, true)),
+    ?assertEqual({error, closed}, alcove_proc:write(Proc, "x")).
+
+%% Unread output stays in the pipe, and none of it is lost.
+lazy(Config) ->
+    Drv = drv(Config),
+    {ok, Proc} = alcove_proc:start(Drv, sh("head -c 30000000 /dev/zero"), #{active => false}),
+    true = alcove_test:until(fun() -> maps:get(queued, alcove_proc:info(Proc)) > 0 end),
+    Held = fun() -> maps:get(output_bytes, alcove_drv:info(Drv)) end,
+    settled(Held),
+    ?assert(Held() < 20000000),
+    ?assertEqual({ok, 30000000},
+                 alcove_proc:fold(Proc, fun({stdout, Bytes}, Size) -> Size + byte_size(Bytes) end, 0)),
+    {ok, #{status := 0}} = alcove_proc:await(Proc),
+    ?assertEqual({message_queue_len, 0}, process_info(self(), message_queue_len)).
+
+%% A figure that has not changed for a while.
+settled(Fun) ->
+    settled(Fun, Fun()).
+
+settled(Fun, Before) ->
+    receive after 100 -> ok end,
+    case Fun() of
+        Before -> ok;
+        Now -> settled(Fun, Now)
+    end.
+
+%% Input goes on while output waits for a reader, and the caller of neither blocks the other.
+held_while_reading_stdin(Config) ->
+    {ok, Proc} = alcove_proc:start(drv(Config), ["cat"], #{active => false}),
+    Data = bytes(20000000),
+    {Writer, Ref} = spawn_monitor(fun() ->
+        ok = alcove_proc:write(Proc, Data),
+        ok = alcove_proc:eof(Proc)
+    end),
+    #{state := running} = alcove_proc:info(Proc),
+    {ok, Read} = alcove_proc:fold(Proc, fun({stdout, Bytes}, Acc) -> [Acc, Bytes] end, []),
+    ?assertEqual(erlang:md5(Data), erlang:md5(Read)),
+    receive {'DOWN', Ref, process, Writer, Reason} -> ?assertEqual(normal, Reason) end.
+
+eof_while_output_goes_on(Config) ->
+    Drv = drv(Config),
+    Lines = [[integer_to_list(N), "\n"] || N <- lists:seq(50000, 1, -1)],
+    {ok, #{stdout := Sorted}} = alcove_proc:run(Drv, ["sort", "-n"], #{stdin => Lines}),
+    ?assertEqual(iolist_to_binary(lists:reverse(Lines)), Sorted),
+    {ok, Proc} = alcove_proc:start(Drv, sh("cat; echo more; sleep 0.1; echo end")),
+    ok = alcove_proc:write(Proc, "begin\n"),
+    ok = alcove_proc:eof(Proc),
+    ?assertEqual(<<"begin\nmore\nend\n">>, pushed(Proc, [])).
+
+pushed(Proc, Acc) ->
+    receive
+        {alcove_proc, Proc, {stdout, Bytes}} -> pushed(Proc, [Acc, Bytes]);
+        {alcove_proc, Proc, {exit, _}} -> iolist_to_binary(Acc)
+    after 20000 -> ct:fail(Acc)
+    end.
+
+%% An owner that doesn't read holds back an active program too.
+owner_is_behind(Config) ->
+    Drv = drv(Config),
+    {ok, Proc} = alcove_proc:start(Drv, sh("while echo line; do :; done")),
+    Length = fun() -> element(2, process_info(self(), message_queue_len)) end,
+    true = alcove_test:until(fun() -> Length() > 256 end),
+    settled(Length),
+    ?assert(Length() < 1000),
+    [receive {alcove_proc, Proc, {stdout, _}} -> ok end || _ <- lists:seq(1, 2000)],
+    {ok, _} = alcove_proc:stop(Proc, 0),
+    pushed(Proc, []).
+
+read_times_out(Config) ->
+    {ok, Proc} = alcove_proc:start(drv(Config), ["cat"], #{active => false}),
+    ?assertEqual({error, timeout}, alcove_proc:read(Proc, 0)),
+    ?assertEqual({error, timeout}, alcove_proc:read(Proc, 50)),
+    ok = alcove_proc:write(Proc, "x"),
+    ?assertEqual({ok, {stdout, <<"x">>}}, alcove_proc:read(Proc, 5000)),
+    ok = alcove_proc:eof(Proc),
+    ?assertEqual(eof, alcove_proc:read(Proc, 5000)).
+
+closed_stdin(Config) ->
+    Drv = drv(Config),
+    {ok, Proc} = alcove_proc:start(Drv, sh("exec <&-; echo closed; sleep 1000")),
+    receive {alcove_proc, Proc, {stdout, <<"closed\n">>}} -> ok end,
+    true = alcove_test:until(fun() -> alcove_proc:write(Proc, "x") =:= {error, epipe} end),
+    {ok, _} = alcove_proc:stop(Proc),
+    {ok, _} = alcove_proc:await(Proc).
+
+controlling_process(Config) ->
+    {ok, Proc} = alcove_proc:start(drv(Config), ["cat"]),
+    Self = self(),
+    New = spawn(fun() -> receive {alcove_proc, Proc, What} -> Self ! {new, What} end, receive stop -> ok end end),
+    ok = alcove_proc:controlling_process(Proc, New),
+    ok = alcove_proc:write(Proc, "x"),
+    receive {new, What} -> ?assertEqual({stdout, <<"x">>}, What) end,
+    Ref = monitor(process, Proc),
+    New ! stop,
+    receive {'DOWN', Ref, process, Proc, Reason} -> ?assertEqual({shutdown, owner_died}, Reason) end.
+
+terminal(Config) ->
+    Drv = drv(Config),
+    {ok, #{stdout := Out}} =
+        alcove_proc:run(Drv, sh("tty && test -t 0 && test -t 1 && test -t 2 && echo hi > /dev/tty"), #{pty => true}),
+    ?assertMatch({match, _}, re:run(Out, "^/dev/pts/\\d+\r\nhi\r\n$")),
+    {ok, Proc} = alcove_proc:start(Drv, sh("stty -echo; echo ready; cat; echo bye"), #{pty => true}),
+    expect(Proc, <<"ready\r\n">>),
+    ok = alcove_proc:write(Proc, "line\n"),
+    expect(Proc, <<"line\r\n">>),
+    ok = alcove_proc:eof(Proc),
+    expect(Proc, <<"bye\r\n">>),
+    {ok, #{status := 0}} = alcove_proc:await(Proc),
+    %% Control-C is a signal to the foreground group.
+    {ok, Sleep} = alcove_proc:start(Drv, sh("stty -echo; echo ready; exec sleep 1000"), #{pty => true}),
+    expect(Sleep, <<"ready\r\n">>),
+    ok = alcove_proc:write(Sleep, <<3>>),
+    {ok, #{status := {termsig, sigint}}} = alcove_proc:await(Sleep),
+    bare(Drv).
+
+%% The next output, in as many pieces as it comes.
+expect(Proc, Expected) ->
+    expect(Proc, Expected, <<>>).
+
+expect(_Proc, Expected, Expected) ->
+    ok;
+expect(Proc, Expected, Got) ->
+    receive
+        {alcove_proc, Proc, {stdout, Bytes}} -> expect(Proc, Expected, <<Got/binary, Bytes/binary>>)
+    after 5000 -> ct:fail({Expected, Got})
+    end.
+
+terminal_size(Config) ->
+    Drv = drv(Config),
+    {ok, #{stdout := <<"24 80\r\n">>}} = alcove_proc:run(Drv, ["stty", "size"], #{pty => true}),
+    {ok, #{stdout := <<"10 33\r\n">>}} = alcove_proc:run(Drv, ["stty", "size"], #{pty => #{rows => 10, cols => 33}}),
+    {ok, Proc} = alcove_proc:start(Drv, sh("trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.01; done"),
+                                   #{pty => {5, 6}}),
+    expect(Proc, <<"ready\r\n">>),
+    ok = alcove_proc:winsize(Proc, 50, 60),
+    expect(Proc, <<"50 60\r\n">>),
+    {ok, _} = alcove_proc:await(Proc),
+    {ok, Pipe} = alcove_proc:start(Drv, ["cat"]),
+    ?assertEqual({error, enotty}, alcove_proc:winsize(Pipe, 1, 1)),
+    {ok, _} = alcove_proc:stop(Pipe),
+    {ok, _} = alcove_proc:await(Pipe).
+
+%% All of it arrives, the last bytes before the end included.
+terminal_at_length(Config) ->
+    {ok, #{stdout := Out}} =
+        alcove_proc:run(drv(Config), sh("stty -opost; yes 0123456789 | head -n 20000; printf end"), #{pty => true}),
+    ?assertEqual(11 * 20000 + 3, byte_size(Out)),
+    ?assertEqual(<<"end">>, binary:part(Out, byte_size(Out), -3)).
+
+terminal_is_lazy(Config) ->
+    {ok, Proc} = alcove_proc:start(drv(Config), sh("stty -opost; yes | head -c 1000000"), #{pty => true, active => false}),
+    Queued = fun() -> maps:get(queued, alcove_proc:info(Proc)) end,
+    settled(Queued),
+    ?assert(Queued() =< 32),
+    ?assertEqual({ok, 1000000}, alcove_proc:fold(Proc, fun({stdout, Bytes}, N) -> N + byte_size(Bytes) end, 0)),
+    {ok, #{status := 0}} = alcove_proc:await(Proc).
+
+%% ---------------------------------------------------------------------------
+%% Processes
+%% ---------------------------------------------------------------------------
+
+exit_reasons(Config) ->
+    Drv = drv(Config),
+    process_flag(trap_exit, true),
+    Reason = fun(Argv, Options) ->
+        {ok, Proc} = alcove_proc:start_link(Drv, Argv, Options),
+        receive {'EXIT', Proc, Why} -> Why after 10000 -> nothing end
+    end,
+    ?assertEqual(normal, Reason(["true"], #{})),
+    ?assertEqual({exit_status, 3}, Reason(sh("exit 3"), #{})),
+    ?assertEqual({termsig, sigkill}, Reason(sh("kill -9 $$"), #{})),
+    ?assertEqual(timeout, Reason(["sleep", "1000"], #{timeout => 100})),
+    ?assertEqual({output_limit, stdout}, Reason(["yes"], #{stdout => {collect, 10}})),
+    %% A start that fails is a value, and no exit signal.
+    {error, {execvp, enoent}} = alcove_proc:start_link(Drv, ["/nowhere"]),
+    receive {'EXIT', _, Other} -> ct:fail(Other) after 100 -> ok end,
+    process_flag(trap_exit, false).
+
+%% A program that fails is nothing to log, nor is one that can't start.
+quiet(Config) ->
+    Drv = drv(Config),
+    Self = self(),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => Self, level => all}),
+    try
+        {ok, Proc} = alcove_proc:start(Drv, sh("read x; exit 3")),
+        Ref = monitor(process, Proc),
+        ok = alcove_proc:eof(Proc),
+        receive {'DOWN', Ref, process, Proc, Reason} -> ?assertEqual({exit_status, 3}, Reason) end,
+        {error, _} = alcove_proc:start(Drv, ["/nowhere"]),
+        {ok, #{status := 1}} = alcove_proc:run(Drv, ["false"]),
+        {error, {timeout, _}} = alcove_proc:run(Drv, ["sleep", "1000"], #{timeout => 50}),
+        receive {log, Event} -> ct:fail(Event) after 100 -> ok end
+    after
+        logger:remove_handler(?MODULE)
+    end.
+
+%% The handler of logger's.
+log(Event, #{config := Pid}) ->
+    Pid ! {log, Event}.
+
+stopped(Config) ->
+    Drv = drv(Config),
+    {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"]),
+    Ref = monitor(process, Proc),
+    ?assertMatch({ok, #{status := {termsig, sigterm}}}, alcove_proc:stop(Proc)),
+    receive {'DOWN', Ref, process, Proc, Reason} -> ?assertEqual(normal, Reason) end,
+    {ok, Hard} = alcove_proc:start(Drv, sh("trap '' TERM; echo ready; while :; do sleep 1; done")),
+    receive {alcove_proc, Hard, {stdout, _}} -> ok end,
+    ?assertMatch({ok, #{status := {termsig, sigkill}}}, alcove_proc:stop(Hard, 100)),
+    {ok, Soft} = alcove_proc:start(Drv, ["sleep", "1000"]),
+    ?assertMatch({ok, #{status := {termsig, sigkill}}}, alcove_proc:stop(Soft, 0)),
+    ?assertEqual({error, closed}, alcove_proc:stop(Soft)),
+    bare(Drv).
+
+owner_ends(Config) ->
+    Drv = drv(Config),
+    Self = self(),
+    {Owner, _} = spawn_monitor(fun() ->
+        {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"]),
+        Self ! Proc,
+        receive stop -> ok end
+    end),
+    Proc = receive P when is_pid(P) -> P end,
+    Ref = monitor(process, Proc),
+    Owner ! stop,
+    receive {'DOWN', Ref, process, Proc, Reason} -> ?assertEqual({shutdown, owner_died}, Reason) end,
+    bare(Drv).
+
+%% A process that is killed cleans nothing up; its program ends all the same.
+killed(Config) ->
+    Drv = drv(Config),
+    {ok, Proc} = alcove_proc:start(Drv, sh("trap '' TERM; setsid sleep 1000 & while :; do sleep 1; done")),
+    true = alcove_test:until(fun() -> length(alcove_test:descendants(root_pid(Drv))) >= 3 end),
+    exit(Proc, kill),
+    true = alcove_test:until(fun() -> alcove_test:descendants(root_pid(Drv)) =:= [] end),
+    %% Nor does anybody else hear of it.
+    alcove_test:stop(Drv),
+    ?assertEqual({messages, []}, process_info(self(), messages)).
+
+root_pid(Drv) ->
+    maps:get(os_pid, alcove_drv:info(Drv)).
+
+%% The supervisor's callback.
+init(Specs) ->
+    {ok, {#{strategy => one_for_one, intensity => 3, period => 10}, Specs}}.
+
+supervised(Config) ->
+    Drv = drv(Config),
+    process_flag(trap_exit, true),
+    true = register(alcove_use, Drv),
+    Count = path(Config, "count"),
+    Again = "echo x >> " ++ Count ++ "; [ $(wc -l < " ++ Count ++ ") -ge 3 ]",
+    ok = logger:set_primary_config(level, none),
+    {ok, Sup} = supervisor:start_link(?MODULE, [
+        alcove_proc:child_spec(#{id => sleeps, drv => alcove_use, argv => ["sleep", "1000"], restart => permanent}),
+        alcove_proc:child_spec(#{id => again, drv => alcove_use, argv => sh(Again)}),
+        alcove_proc:child_spec(#{id => echo, drv => alcove_use, argv => ["echo", "hi"], options => #{owner => self()}})
+    ]),
+    receive {alcove_proc, _, {stdout, <<"hi\n">>}} -> ok end,
+    %% It is restarted until it ends with 0.
+    true = alcove_test:until(fun() -> file:read_file(Count) =:= {ok, <<"x\nx\nx\n">>} end),
+    true = alcove_test:until(fun() -> undefined =:= child(again, Sup) end),
+    Sleeps = child(sleeps, Sup),
+    #{os_pid := Pid} = alcove_proc:info(Sleeps),
+    ok = alcove_proc:signal(Sleeps, sigkill),
+    true = alcove_test:until(fun() -> is_pid(child(sleeps, Sup)) andalso child(sleeps, Sup) =/= Sleeps end),
+    ?assertNot(alcove_test:alive(Pid)),
+    #{os_pid := Pid2} = alcove_proc:info(child(sleeps, Sup)),
+    ok = gen_server:stop(Sup, shutdown, 20000),
+    ?assertNot(alcove_test:alive(Pid2)),
+    {error, {shutdown, {failed_to_start_child, _, {execvp, enoent}}}} =
+        supervisor:start_link(?MODULE, [alcove_proc:child_spec({Drv, ["/nowhere"]})]),
+    ok = logger:set_primary_config(level, notice),
+    ?assertMatch(#{id := alcove_proc, start := {alcove_proc, _, _}}, alcove_proc:child_spec({Drv, ["true"], #{}})),
+    ?assertError({badarg, _}, alcove_proc:child_spec(nothing)),
+    process_flag(trap_exit, false),
+    bare(Drv).
+
+child(Id, Sup) ->
+    {Id, Child, _, _} = lists:keyfind(Id, 1, supervisor:which_children(Sup)),
+    Child.
+
+%% Signals go to the group.
+signals(Config) ->
+    {ok, Proc} = alcove_proc:start(drv(Config), sh("trap 'echo usr1' USR1; sh -c \"trap 'echo child; exit' USR1; echo ready; while :; do sleep 0.01; done\"; echo end")),
+    receive {alcove_proc, Proc, {stdout, <<"ready\n">>}} -> ok end,
+    ok = alcove_proc:signal(Proc, sigusr1),
+    ?assertEqual(<<"child\nusr1\nend\n">>, pushed(Proc, [])),
+    ?assertEqual({error, closed}, alcove_proc:signal(Proc, sigusr1)).
+
+looked_at(Config) ->
+    Drv = drv(Config),
+    {ok, Proc} = alcove_proc:start(Drv, ["cat"]),
+    #{drv := Drv, argv := [<<"cat">>], state := running, owner := Owner, os_pid := Pid, fork_path := [_, Pid]} =
+        alcove_proc:info(Proc),
+    ?assertEqual(self(), Owner),
+    {status, Proc, _, [_, _, _, _, Data]} = sys:get_status(Proc),
+    ?assertMatch({match, _}, re:run(io_lib:format("~p", [Data]), "fork_path")),
+    {ok, _} = alcove_proc:stop(Proc),
+    {ok, _} = alcove_proc:await(Proc),
+    ?assertEqual({error, closed}, alcove_proc:info(Proc)).
+
+%% ---------------------------------------------------------------------------
+%% The tree
+%% ---------------------------------------------------------------------------
+
+tree(Config) ->
+    Drv = drv(Config),
+    alcove_test:need([root], fun() ->
+        {ok, A} = alcove:fork(Drv),
+        {ok, B} = alcove:clone(Drv, [A], [clone_newpid, clone_newuts]),
+        {ok, C} = alcove:fork(Drv, [A, B]),
+        ok = alcove:setresuid(Drv, [A, B, C], 65534, 65534, 65534),
+        {ok, D} = alcove:spawn(Drv, [A], fork, [{execvp, ["sh", ["sh", "-c", "sleep 1000; :"]]}]),
+        true = alcove_test:until(fun() -> length(alcove_test:descendants(D)) =:= 1 end),
+        #{pid := Root, fork_path := [], state := event_loop, namespaces := Own, children := [TreeA]} = alcove:tree(Drv),
+        ?assertEqual(Root, root_pid(Drv)),
+        #{pid := A, fork_path := [A], children := Below} = TreeA,
+        [TreeB] = [T || #{fork_path := [_, P]} = T <- Below, P =:= B],
+        [TreeD] = [T || #{fork_path := [_, P]} = T <- Below, P =:= D],
+        #{namespaces := Namespaces, children := [TreeC]} = TreeB,
+        [?assert((maps:get(N, Namespaces) =/= maps:get(N, Own)) =:= lists:member(N, [pid, uts])) || N <- [pid, uts, net, mnt]],
+        %% Its number is the one of its pid namespace.
+        ?assertEqual(2, C),
+        #{fork_path := [A, B, C], uid := 65534, pid := Pid} = TreeC,
+        ?assertNotEqual(C, Pid),
+        #{state := exec, command := <<"sh -c sleep 1000; :">>, memory := Memory, children := [Sleep]} = TreeD,
+        ?assert(Memory > 0),
+        #{state := other, fork_path := undefined, command := <<"sleep 1000">>, run_state := <<"S">>} = Sleep,
+        alcove_test:stop(Drv),
+        ?assertEqual({error, gone}, alcove:tree(Drv)),
+        ?assertError(badarg, alcove:tree(nothing))
+    end).
+
+pictures(Config) ->
+    Drv = drv(Config),
+    {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"], #{arg0 => "sl\e[2Jeep"}),
+    Text = unicode:characters_to_list(alcove_tree:format(alcove:tree(Drv))),
+    ?assertMatch([_, _, _, _, ""], string:split(Text, "\n", all)),
+    ?assertMatch({match, _}, re:run(Text, "program +\\d+ .*`- sl\\?\\[2Jeep 1000\n$")),
+    ?assertEqual(nomatch, re:run(Text, "\e")),
+    ok = alcove:i(Drv),
+    {First, Seen} = alcove_top:frame(Drv, #{}),
+    {Second, _} = alcove_top:frame(Drv, Seen),
+    ?assertMatch({match, _}, re:run(unicode:characters_to_list(First), "3 processes\n.*TIME")),
+    ?assertMatch({match, _}, re:run(unicode:characters_to_list(Second), "3 processes\n.*CPU")),
+    ?assert(lists:member(Drv, alcove_top:drvs())),
+    {ok, _} = alcove_proc:stop(Proc),
+    {ok, _} = alcove_proc:await(Proc),
+    ok.
+
+%% What `make top' runs, in a terminal.
+live_view(Config) ->
+    Erl = filename:join([code:root_dir(), "bin", "erl"]),
+    {ok, Top} = alcove_proc:start(drv(Config),
+                                  [Erl, "-noshell", "-pa", filename:dirname(code:which(alcove)),
+                                   "-eval", "alcove_top:main([]), halt()."],
+                                  #{pty => {24, 120}, env => #{"ERL_FLAGS" => false}}),
+    shows(Top, "while :; do :; done", <<>>),
+    %% Drawn again, it has a share of a processor.
+    shows(Top, "%", <<>>),
+    ok = alcove_proc:write(Top, "\n"),
+    {ok, #{status := 0}} = alcove_proc:await(Top, 20000).
+
+shows(Top, What, Before) ->
+    receive
+        {alcove_proc, Top, {stdout, Bytes}} ->
+            case binary:match(<<Before/binary, Bytes/binary>>, list_to_binary(What)) of
+                nomatch -> shows(Top, What, <<Before/binary, Bytes/binary>>);
+                _ -> ok
+            end
+    after 20000 -> ct:fail({What, Before})
+    end.
+
+%% Each call has a text for each error, and the common ones say why.
+explanations(_Config) ->
+    Says = fun(Error, Pattern) ->
+        Text = unicode:characters_to_binary(alcove:format_error(Error)),
+        ?assertMatch({match, _}, re:run(Text, Pattern), {Error, Text})
+    end,
+    Says({chroot, eperm}, "chroot\\(2\\).*CAP_SYS_CHROOT"),
+    Says({error, {execvp, enoent}}, "PATH"),
+    Says({error, {2, mount, eperm}}, "call 2.*CAP_SYS_ADMIN"),
+    Says({error, enoent}, "no such file"),
+    Says({user, {unknown, <<"x">>}}, "x"),
+    Says({error, {timeout, #{}}}, "killed"),
+    Says({error, {{output_limit, stdout}, #{}}}, "stdout"),
+    Says({cgroup, {<<"/sys/fs/cgroup/x">>, eacces}}, "/sys/fs/cgroup/x"),
+    Says(anything, "anything"),
+    Says({a, b, {c, "d"}}, "d"),
+    [Says({Call, Error}, "[a-z]")
+     || {Call, _, _, _, _, _} <- alcove_nif:calls(), Error <- [eperm, enoent, einval, eagain, ebusy, unsupported]].
+
+%% What `telemetry' would get, where it is there.
+events(Config) ->
+    Drv = drv(Config),
+    Self = self(),
+    Forms = [{attribute, 1, module, telemetry},
+             {attribute, 1, export, [{execute, 3}]},
+             {function, 1, execute, 3,
+              [{clause, 1, [{var, 1, 'E'}, {var, 1, 'M'}, {var, 1, 'D'}], [],
+                [{op, 1, '!', {call, 1, {atom, 1, list_to_pid}, [erl_parse:abstract(pid_to_list(Self))]},
+                  {tuple, 1, [{atom, 1, event}, {var, 1, 'E'}, {var, 1, 'M'}, {var, 1, 'D'}]}}]}]}],
+    {ok, telemetry, Beam} = compile:forms(Forms),
+    {module, telemetry} = code:load_binary(telemetry, "telemetry", Beam),
+    try
+        {error, {timeout, _}} = alcove_proc:run(Drv, ["sleep", "1000"], #{timeout => 100, meta => #{job => 7}}),
+        receive {event, [alcove, proc, spawn], #{duration := _, system_time := _}, #{job := 7, os_pid := Pid}} -> Pid end,
+        receive {event, [alcove, proc, kill], #{duration := _}, #{reason := timeout, signal := sigterm}} -> ok end,
+        receive
+            {event, [alcove, proc, exit], #{duration := _, user_time := _, system_time := _, peak_memory := _},
+             #{status := {termsig, sigterm}, argv := [<<"sleep">>, <<"1000">>], job := 7}} -> ok
+        end
+    after
+        code:purge(telemetry),
+        code:delete(telemetry),
+        code:purge(telemetry)
+    end.
+
+%% Events are logged by who wants that.
+logged(Config) ->
+    Drv = drv(Config),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), level => all}),
+    ok = application:set_env(alcove, log_level, error),
+    try
+        {ok, _} = alcove_proc:run(Drv, ["true"]),
+        [receive
+             {log, #{level := error, msg := {report, #{event := [alcove, proc, Name]}},
+                     meta := #{domain := [alcove], argv := [<<"true">>]}}} -> ok
+         after 5000 -> ct:fail(Name)
+         end || Name <- [spawn, exit]]
+    after
+        application:unset_env(alcove, log_level),
+        logger:remove_handler(?MODULE)
+    end.
+
+%% ---------------------------------------------------------------------------
+%% The pages of docs/
+%% ---------------------------------------------------------------------------
+
+guide(Config) ->
+    alcove_test:need([root, busybox, {program, "ip"}], fun() ->
+        with_cgroups(drv(Config), fun() -> alcove_readme_SUITE:check("docs/guide.md") end)
+    end).
+
+coming_from(_Config) ->
+    alcove_test:need([root], fun() -> alcove_readme_SUITE:check("docs/coming-from.md") end).
+
+troubleshooting(_Config) ->
+    alcove_test:need([root], fun() -> alcove_readme_SUITE:check("docs/troubleshooting.md") end).
+
+%% A mix project, and the examples of docs/elixir.md as doctests of one of its modules.
+elixir(Config) ->
+    alcove_test:need([{program, "mix"}], fun() ->
+        Top = alcove_test:top(),
+        Project = path(Config, "elixir_use"),
+        "" = os:cmd(lists:concat(["cp -r ", filename:join([Top, "test", "elixir_use"]), " ", Project])),
+        Env = #{
+            "ERL_LIBS" => filename:dirname(code:lib_dir(alcove)),
+            "ALCOVE_DOCS" => filename:join(Top, "docs"),
+            "MIX_HOME" => path(Config, "mix"),
+            "MIX_ENV" => "test",
+            "LC_ALL" => "C.UTF-8",
+            "ERL_FLAGS" => false
+        },
+        {ok, #{status := Status, stdout := Out}} =
+            alcove_proc:run(drv(Config), ["mix", "test"], #{cwd => Project, env => Env, stderr => stdout,
+                                                            timeout => 50000}),
+        ct:log("~ts", [Out]),
+        ?assertEqual(0, Status),
+        ?assertMatch({match, _}, re:run(Out, "doctest"))
+    end).
+
+%% Where the pages point to, there is something.
+links(Config) ->
+    Top = alcove_test:top(),
+    {ok, #{status := Status, stdout := Out}} =
+        alcove_proc:run(drv(Config), [filename:join([Top, "scripts", "check-links.sh"])], #{cwd => Top, stderr => stdout}),
+    ?assertEqual({0, <<>>}, {Status, Out}).

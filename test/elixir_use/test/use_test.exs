@@ -1,0 +1,67 @@
+defmodule UseTest do
+  use ExUnit.Case
+
+  doctest Use.Page
+
+  setup do
+    {:ok, drv} = :alcove_drv.start_link()
+    on_exit(fn -> :alcove_drv.stop(drv) end)
+    {:ok, drv: drv}
+  end
+
+  test "strings and charlists, maps and keywords", %{drv: drv} do
+    for text <- ["hé", 'hé', ["h", ?é]] do
+      assert {:ok, %{status: 0, stdout: "hé"}} = :alcove_proc.run(drv, ["printf", "%s", text])
+    end
+
+    for options <- [%{cwd: "/usr"}, [cwd: "/usr"], %{cwd: '/usr'}] do
+      assert {:ok, %{stdout: "/usr\n"}} = :alcove_proc.run(drv, ["pwd"], options)
+    end
+
+    for env <- [%{"A" => "1"}, %{A: "1"}, [{"A", "1"}], [A: '1']] do
+      assert {:ok, %{stdout: "A=1\n"}} = :alcove_proc.run(drv, ["env"], env: env, clearenv: true, env: env)
+    end
+
+    assert {:ok, %{stdout: ""}} =
+             :alcove_proc.run(drv, ["/usr/bin/env"], clearenv: true, env: %{"PATH" => nil})
+  end
+
+  test "the primitives", %{drv: drv} do
+    {:ok, child} = :alcove.fork(drv)
+    assert :ok = :alcove.chdir(drv, [child], "/usr")
+    assert {:ok, "/usr"} = :alcove.getcwd(drv, [child])
+    assert {:error, :enoent} = :alcove.chdir(drv, [child], '/nowhere')
+    assert_raise ErlangError, fn -> :alcove.getpid(drv, [child, 1]) end
+    assert_raise ArgumentError, fn -> :alcove.chdir(drv, [child], :nothing) end
+  end
+
+  test "under a supervisor", %{drv: drv} do
+    children = [{:alcove_proc, {drv, ["echo", "hi"], owner: self()}}]
+    {:ok, _} = Supervisor.start_link(children, strategy: :one_for_one)
+    assert_receive {:alcove_proc, _, {:stdout, "hi\n"}}, 5000
+    assert_receive {:alcove_proc, _, {:exit, {:ok, %{status: 0}}}}, 5000
+  end
+
+  test "a GenServer that gets lines", %{drv: drv} do
+    {:ok, pid} = Use.Lines.start_link(drv, self())
+    assert_receive {:line, "1"}, 5000
+    assert_receive {:line, "2"}, 5000
+    ref = Process.monitor(pid)
+    assert_receive {:DOWN, ^ref, :process, ^pid, :normal}, 5000
+  end
+
+  test "all of it ends with a task", %{drv: drv} do
+    task = Task.async(fn -> :alcove_proc.run(drv, ["sleep", "1000"]) end)
+    assert Task.yield(task, 200) == nil
+    Task.shutdown(task, :brutal_kill)
+    assert gone?(drv, 500)
+  end
+
+  defp gone?(drv, n) do
+    case :alcove.tree(drv) do
+      %{children: []} -> true
+      _ when n > 0 -> Process.sleep(10) && gone?(drv, n - 1)
+      _ -> false
+    end
+  end
+end
