@@ -103,6 +103,24 @@ const fn wide(limit: nix::libc::rlim_t) -> u64 {
     limit as u64
 }
 
+/// Leaves the low numbers to the VM, whose own sockets and files can't have numbers from
+/// the limit on that it was started with.
+pub fn out_of_the_way(channels: [OwnedFd; CHANNELS]) -> Result<[OwnedFd; CHANNELS], Errno> {
+    let (now, before) = raise_nofile();
+    let lowest = i32::try_from(before).unwrap_or(i32::MAX);
+    if lowest >= now {
+        return Ok(channels);
+    }
+    let [control, stdin, stdout, stderr] = channels;
+    let raise = |fd| sys::raise(fd, lowest);
+    Ok([
+        raise(control)?,
+        raise(stdin)?,
+        raise(stdout)?,
+        raise(stderr)?,
+    ])
+}
+
 /// How many files the VM may have open, by its own limit as it is now.
 pub fn nofile() -> i32 {
     let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);

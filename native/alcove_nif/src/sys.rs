@@ -19,6 +19,16 @@ pub fn available(fd: &OwnedFd) -> usize {
     }
 }
 
+/// The same open file under a number that isn't below `lowest`.
+pub fn raise(fd: OwnedFd, lowest: i32) -> Result<OwnedFd, Errno> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: takes numbers only; a descriptor that comes back is new and nobody else's.
+    unsafe {
+        let raised = libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest);
+        Ok(OwnedFd::from_raw_fd(Errno::result(raised)?))
+    }
+}
+
 /// read(2), without waiting.
 pub fn read_now(fd: &OwnedFd, buf: &mut [u8]) -> Result<usize, Errno> {
     #[cfg(target_os = "linux")]

@@ -18,6 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use rustler::{LocalPid, Term};
 
 use crate::deliver::{Answer, Mail};
+use crate::launch;
 use crate::poller::Poller;
 use crate::process::{Calls, End, Frame, Kind, Pending, Process, Reader, Received};
 use crate::terms;
@@ -346,6 +347,15 @@ impl Tree {
             calls.lost += 1;
             drop(calls);
             return self.fork_failed(mail, parent, pending, Errno::EMFILE, inline);
+        };
+
+        let channels = match launch::out_of_the_way(channels) {
+            Ok(channels) => channels,
+            Err(errno) => {
+                calls.lost += 1;
+                drop(calls);
+                return self.fork_failed(mail, parent, pending, errno, inline);
+            }
         };
 
         let first = if is_spawn { id.wrapping_add(1) } else { 0 };
