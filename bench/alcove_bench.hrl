@@ -28,13 +28,16 @@
 -type mark() ::
     %% The ratio to a limit, over all rounds: at least.
     {limit, atom(), float()}
-    %% The same in every round.
+    %% The same in every round, to the median of the limit's rounds: some of these run
+    %% as fast as the limit on one processor, which is a limit of its own.
     | {every, atom(), float()}
     %% The 99th percentile, in medians: at most.
     | {tail, float()}
     %% What another variant of the group takes, times: at most.
     | {against, atom(), float()}
     %% What another variant does, times: at least.
+    | {like, atom(), float()}
+    %% More than another variant, unless that used so much of the processors already.
     | {grows, atom(), float()}
     %% Better than a port.
     | above_port

@@ -43,7 +43,7 @@ underscores(Id) ->
 calls(Results) ->
     case Results of
         #{calls := #{} = Variants} ->
-            [
+            lists:join("\n\n", [
                 [
                     io_lib:format("\"~s\"~n", [Title]),
                     [
@@ -51,8 +51,7 @@ calls(Results) ->
                             Q / 10, alcove_bench_table:median([quantile(Times, Q) || Times <- Rounds])
                         ])
                      || Q <- alcove_bench_measure:quantiles(), Q > 0, Q < 1000
-                    ],
-                    "\n\n"
+                    ]
                 ]
              || {Variant, Title} <- [
                     {depth0, "alcove, depth 0"},
@@ -62,7 +61,7 @@ calls(Results) ->
                     {port, "open_port"}
                 ],
                 [_ | _] = Rounds <- [maps:get(Variant, Variants, [])]
-            ];
+            ]);
         _ ->
             []
     end.

@@ -9,6 +9,9 @@
 %% the same differ by.
 -define(SAME, 1.05).
 
+%% All processors are busy.
+-define(ALL, 0.95).
+
 %% @doc All lines, in the order of the table.
 -spec all() -> [#row{}].
 all() ->
@@ -67,7 +70,7 @@ all() ->
                 marks = Marks
             }
          || {N, Marks} <- [
-                {1, []}, {10, [{grows, alcove_1, 1.0}]}, {100, [{grows, alcove_10, 1 / ?SAME}]}
+                {1, []}, {10, [{grows, alcove_1, ?ALL}]}, {100, [{grows, alcove_10, ?ALL}]}
             ]
         ] ++
         [
@@ -110,11 +113,11 @@ all() ->
             },
             out(stdout_head_1, head1, "stdout of head, depth 1", head_limit, head_port, []),
             out(stdout_head_16, head16, "stdout of head, depth 16", head_limit, head_port, [
-                {grows, head1, 0.95}
+                {like, head1, 0.95}
             ]),
             out(stdout_dd_1, dd1, "stdout of dd, depth 1", dd_limit, dd_port, []),
             out(stdout_dd_16, dd16, "stdout of dd, depth 16", dd_limit, dd_port, [
-                {grows, dd1, 0.95}
+                {like, dd1, 0.95}
             ]),
             #row{
                 id = stdin,
@@ -164,7 +167,7 @@ all() ->
 -spec needs(#row{}) -> [atom()].
 needs(#row{alcove = Alcove, limits = Limits, port = Port, marks = Marks}) ->
     [Alcove | Limits] ++ [Port || Port =/= none] ++
-        [Other || {Kind, Other, _} <- Marks, Kind =:= against orelse Kind =:= grows].
+        [Other || {Kind, Other, _} <- Marks, lists:member(Kind, [against, like, grows])].
 
 call(Id, Variant, Title, Marks) ->
     #row{

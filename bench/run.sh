@@ -6,7 +6,8 @@
 #
 #   run      measure (default)
 #   check    measure, and fail when a ratio is more than 20 % below the recorded one
-#   record   measure, and record the ratios
+#   record   measure, and record the ratios that are lower than those recorded: run it
+#            some times on a quiet machine, after removing bench/recorded.terms
 #
 #   BENCH_ROWS     rows or groups of rows, separated by commas (default: all; see
 #                  alcove_bench_rows.erl)
