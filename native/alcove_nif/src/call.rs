@@ -97,21 +97,27 @@ fn encode<'a>(
         Request::Batch(list) => {
             let at = frame::start(out, frame::to::BATCH);
             out.put_u32(0);
-            let calls =
-                args::batch(out, list, weight).map_err(|(i, refused)| (Some(i), refused))?;
-            frame::finish(out, at);
-            Ok(Kind::Batch(calls))
+            calls(out, at, list, weight).map(Kind::Batch)
         }
         Request::Spawn(flags, list) => {
             let at = frame::start(out, frame::to::SPAWN);
             out.put_u32(0);
             out.put_u64(flags);
-            let calls =
-                args::batch(out, list, weight).map_err(|(i, refused)| (Some(i), refused))?;
-            frame::finish(out, at);
-            Ok(Kind::Spawn(calls))
+            calls(out, at, list, weight).map(Kind::Spawn)
         }
     }
+}
+
+/// Ends the frame that was started at `at` with a list of calls.
+fn calls<'a>(
+    out: &mut Vec<u8>,
+    at: usize,
+    list: Term<'a>,
+    weight: Weight,
+) -> Result<Box<[u16]>, (Option<usize>, Refused)> {
+    let calls = args::batch(out, list, weight).map_err(|(i, refused)| (Some(i), refused))?;
+    frame::finish(out, at);
+    Ok(calls)
 }
 
 /// Where a frame has its number: behind its length and its type.
@@ -206,14 +212,12 @@ fn poll<'a>(
         if answer.is_some() || matches!(received, Received::End | Received::Malformed) {
             return answer;
         }
-        let mut go_on = true;
-        if received == Received::Nothing {
+        let idle = received == Received::Nothing;
+        if idle {
             std::thread::yield_now();
         }
         let now = Instant::now();
-        if received == Received::Nothing {
-            go_on = guard.yielded(now - last, now);
-        }
+        let go_on = !idle || guard.yielded(now - last, now);
         last = now;
         // A long reply is the router's, too. What came during a long yield is still taken.
         if last - start > POLL || !go_on {

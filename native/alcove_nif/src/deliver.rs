@@ -151,11 +151,13 @@ impl<'a> Mail<'a> {
         }
     }
 
-    /// Tells a writer that it need not wait any more.
-    pub fn told(&mut self, told: Told) {
-        self.letter(told.letter, |env| match told.result {
-            Ok(()) => true.encode(env),
-            Err(errno) => terms::error_tuple(env, errno as i32),
-        });
+    /// Tells writers that they need not wait any more.
+    pub fn tell(&mut self, all: Vec<Told>) {
+        for Told { letter, result } in all {
+            self.letter(letter, |env| match result {
+                Ok(()) => true.encode(env),
+                Err(errno) => terms::error_tuple(env, errno as i32),
+            });
+        }
     }
 }

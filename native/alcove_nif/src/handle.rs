@@ -142,12 +142,7 @@ fn abandon(tree: &Tree, mail: &mut Mail<'_>, process: &Arc<Process>) {
     let reader = process.reader.lock();
     tree.left(mail, process, &mut None);
     drop(reader);
-    tree.answer_failed(mail, process);
-    let mut told = Vec::new();
-    process.stdin.lock().close(&mut told);
-    for told in told {
-        mail.told(told);
-    }
+    tree.dismiss(mail, process);
     tree.forget(process);
 }
 

@@ -188,15 +188,13 @@ fn send_init(
     fds: &[i32],
     deadline: Deadline<'_>,
 ) -> Result<(), Failure> {
-    let (head, tail) = frame.split_at(frame.len().min(4096));
-    let mut rest = &head[scm::send_fds(control.as_fd(), head, fds).map_err(ended)?..];
-    for mut part in [std::mem::take(&mut rest), tail] {
-        while !part.is_empty() {
-            match scm::send_now(control.as_fd(), part) {
-                Ok(n) => part = &part[n..],
-                Err(Errno::EAGAIN) => wait(control, PollFlags::POLLOUT, deadline)?,
-                Err(errno) => return Err(ended(errno)),
-            }
+    let head = &frame[..frame.len().min(4096)];
+    let mut rest = &frame[scm::send_fds(control.as_fd(), head, fds).map_err(ended)?..];
+    while !rest.is_empty() {
+        match scm::send_now(control.as_fd(), rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(Errno::EAGAIN) => wait(control, PollFlags::POLLOUT, deadline)?,
+            Err(errno) => return Err(ended(errno)),
         }
     }
     Ok(())
@@ -254,21 +252,22 @@ fn wait(fd: &OwnedFd, flags: PollFlags, deadline: Deadline<'_>) -> Result<(), Fa
 fn hello(control: &OwnedFd, deadline: Deadline<'_>) -> Result<Hello, Failure> {
     let mut bytes = Vec::new();
     let mut fds = VecDeque::new();
+    let mut space = [0; frame::HEADER + 4096];
     let payload = loop {
-        if let Some(length) = frame::length(&bytes)? {
-            if length > 4096 {
-                return Err(Failure::NotAlcove);
-            }
-            if let Some(frame) = bytes.get(frame::HEADER..frame::HEADER + length) {
-                break frame;
-            }
+        // No more than the header, and then the frame: what follows it is the router's.
+        let end = match frame::length(&bytes)? {
+            Some(length) if length > 4096 => return Err(Failure::NotAlcove),
+            Some(length) => frame::HEADER + length,
+            None => frame::HEADER,
+        };
+        if end > frame::HEADER && bytes.len() == end {
+            break &bytes[frame::HEADER..];
         }
         wait(control, PollFlags::POLLIN, deadline)?;
-        // No more than the frame: what follows it is the router's.
-        let mut byte = [0];
-        match scm::receive(control.as_fd(), &mut byte, &mut fds) {
+        let missing = &mut space[..end - bytes.len()];
+        match scm::receive(control.as_fd(), missing, &mut fds) {
             Ok(0) => return Err(Failure::Exited),
-            Ok(_) => bytes.extend(byte),
+            Ok(n) => bytes.extend(&missing[..n]),
             Err(Errno::EAGAIN) => {}
             Err(errno) => return Err(ended(errno)),
         }

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
+use parking_lot::MutexGuard;
 use rustler::{Atom, Encoder, Env, LocalPid, OwnedBinary, Term};
 
 use crate::deliver::Mail;
 use crate::launch::{Deadline, Launched};
 use crate::poller::{self, Channel, Events, Interest, Source};
 use crate::process::{End, Process, Reader, Received};
-use crate::stream::MESSAGE;
+use crate::stream::{MESSAGE, Stream};
 use crate::terms;
 use crate::tree::{Command, Event, SCRATCH, Tree};
 
@@ -356,9 +357,7 @@ impl Router<'_> {
             }
             stdin.flush(&mut told);
         }
-        for told in told {
-            self.mail.told(told);
-        }
+        self.mail.tell(told);
     }
 
     /// Delivers what a stream has, for one turn.
@@ -393,16 +392,8 @@ impl Router<'_> {
         }
         let available = stream.available();
         if available == 0 {
-            // What was there may have been read by somebody else.
-            let owed = std::mem::take(&mut stream.owed) > 0;
-            let closed = stream.hangup && stream.close().is_ok();
-            drop(stream);
-            if closed {
-                self.closed(process);
-            }
-            if owed {
-                self.settle(process);
-            }
+            let over = stream.hangup;
+            self.dry(process, stream, over);
             return false;
         }
         if hold && process.flow() == 0 {
@@ -430,16 +421,7 @@ impl Router<'_> {
         let n = match stream.read(space) {
             Ok(n @ 1..) => n,
             read => {
-                // Read by somebody else since: nothing is there, or never will be.
-                let owed = std::mem::take(&mut stream.owed) > 0;
-                let closed = read != Err(Errno::EAGAIN) && stream.close().is_ok();
-                drop(stream);
-                if closed {
-                    self.closed(process);
-                }
-                if owed {
-                    self.settle(process);
-                }
+                self.dry(process, stream, read != Err(Errno::EAGAIN));
                 return false;
             }
         };
@@ -480,6 +462,20 @@ impl Router<'_> {
             self.settle(process);
         }
         true
+    }
+
+    /// A stream has nothing now, and if it is `over` never will. What was owed of it has been
+    /// read by somebody else.
+    fn dry(&mut self, process: &Arc<Process>, mut stream: MutexGuard<'_, Stream>, over: bool) {
+        let owed = std::mem::take(&mut stream.owed) > 0;
+        let closed = over && stream.close().is_ok();
+        drop(stream);
+        if closed {
+            self.closed(process);
+        }
+        if owed {
+            self.settle(process);
+        }
     }
 
     /// Has the Drv look whether an owner keeps up.
@@ -591,19 +587,9 @@ impl Router<'_> {
     /// A process is gone; its output may live on in processes that it left behind.
     fn gone(&mut self, process: &Arc<Process>) {
         self.tree.unlink_process(process);
-        self.dismiss(process);
+        self.tree.dismiss(&mut self.mail, process);
         self.closed(process);
         self.orphans(process);
-    }
-
-    /// Answers whoever waits for a process that is gone.
-    fn dismiss(&mut self, process: &Process) {
-        self.tree.answer_failed(&mut self.mail, process);
-        let mut told = Vec::new();
-        process.stdin.lock().close(&mut told);
-        for told in told {
-            self.mail.told(told);
-        }
     }
 
     /// Nobody will report the end of the children of a process without an event loop.
@@ -628,7 +614,7 @@ impl Router<'_> {
         let told = process.end.lock().is_some_and(|end| end.told);
         if left && !process.has_output() && (told || self.tree.is_orphan(process)) {
             // Nobody finds it again: not its parent's end either, which may not be known yet.
-            self.dismiss(process);
+            self.tree.dismiss(&mut self.mail, process);
             self.tree.forget(process);
         }
     }

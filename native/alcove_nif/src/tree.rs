@@ -125,6 +125,19 @@ impl Tree {
         }
     }
 
+    /// Has the router tell an event. It looks for commands itself after it has handled a
+    /// frame: only somebody else has to wake it.
+    fn event(&self, mail: &Mail<'_>, event: Event) {
+        let command = Command::Event(event);
+        match mail {
+            Mail::Scheduler(_) => self.command(command),
+            Mail::Router(_) => {
+                // Without a router there is nobody left to care.
+                let _ = self.commands.send(command);
+            }
+        }
+    }
+
     /// The process at a fork path.
     pub fn find(&self, path: &[u32]) -> Option<Arc<Process>> {
         self.paths.read().get(path).cloned()
@@ -203,8 +216,8 @@ impl Tree {
         self.paths.write().clear();
     }
 
-    /// Reads what a process sent until there is nothing, or `enough`. `reader` is
-    /// that of `process`. The answer to the scheduler that calls goes to `inline`.
+    /// Reads once what a process sent. `reader` is that of `process`. The answer to the
+    /// scheduler that calls goes to `inline`.
     pub fn read<'a>(
         &self,
         mail: &mut Mail<'a>,
@@ -219,7 +232,7 @@ impl Tree {
         match received {
             Received::Malformed => {
                 process.hang_up();
-                self.command(Command::Event(Event::Malformed(Arc::clone(process))));
+                self.event(mail, Event::Malformed(Arc::clone(process)));
                 self.left(mail, process, inline);
             }
             Received::End => self.left(mail, process, inline),
@@ -259,7 +272,7 @@ impl Tree {
                 if !process.calls.lock().traps {
                     return Ok(());
                 }
-                self.command(Command::Event(Event::Signal(Arc::clone(process), signal)));
+                self.event(mail, Event::Signal(Arc::clone(process), signal));
                 Ok(())
             }
             from::CHILD => {
@@ -295,7 +308,7 @@ impl Tree {
                         Event::Lost(path, end)
                     }
                 };
-                self.command(Command::Event(event));
+                self.event(mail, event);
                 Ok(())
             }
             from::PARTIAL => {
@@ -342,14 +355,9 @@ impl Tree {
             None
         };
         self.counters.forks.fetch_add(1, Ordering::Relaxed);
-        let Ok(channels) = channels else {
-            // The kernel had no room for them in this process's table.
-            calls.lost += 1;
-            drop(calls);
-            return self.fork_failed(mail, parent, pending, Errno::EMFILE, inline);
-        };
-
-        let channels = match launch::out_of_the_way(channels) {
+        // The kernel drops what it has no room for in this process's table.
+        let channels = channels.map_err(|_| Errno::EMFILE);
+        let channels = match channels.and_then(launch::out_of_the_way) {
             Ok(channels) => channels,
             Err(errno) => {
                 calls.lost += 1;
@@ -480,7 +488,7 @@ impl Tree {
             // A batch's results that can't be read: its caller was told that it is gone.
             let _ = self.answer(mail, process, pending, answer, inline);
         }
-        self.command(Command::Event(Event::Left(Arc::clone(process))));
+        self.event(mail, Event::Left(Arc::clone(process)));
     }
 
     /// Answers a spawn whose calls failed, now that its process is gone.
@@ -491,6 +499,14 @@ impl Tree {
         };
         let _ = self.answer(mail, process, pending, Answer::Reply(&bytes), &mut None);
         true
+    }
+
+    /// Answers whoever waits for a process that is gone.
+    pub fn dismiss(&self, mail: &mut Mail<'_>, process: &Process) {
+        self.answer_failed(mail, process);
+        let mut told = Vec::new();
+        process.stdin.lock().close(&mut told);
+        mail.tell(told);
     }
 
     /// Whether nobody will report the end of a process: its parent runs no event loop.
