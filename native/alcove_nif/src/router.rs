@@ -547,6 +547,8 @@ impl Router<'_> {
                 _ => return,
             }
         };
+        // Whoever is told of the end finds nobody at the path any more.
+        self.tree.unlink_process(process);
         // Of a spawn that failed, its caller hears.
         if !self.tree.answer_failed(&mut self.mail, process) {
             let owner = process.owner.lock().unwrap_or(self.tree.owner);
