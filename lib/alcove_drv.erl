@@ -246,7 +246,7 @@ start_owned(How, Explicit, Options, Function, Args) ->
     case alcove_options:parse(Options) of
         {ok, #{owner := Named} = Parsed} ->
             case owner([Explicit, Named]) of
-                Owner when is_pid(Owner) -> started(How, Parsed#{owner := Owner});
+                Owner when is_pid(Owner) -> alcove_start:run(How, ?MODULE, Parsed#{owner := Owner});
                 Name -> {error, {noproc, Name}}
             end;
         {error, Option} ->
@@ -267,19 +267,6 @@ owner([Name | _]) ->
     end;
 owner([]) -> self().
 
-%% A process that can't start ends normally, after it has told why: a failure
-%% is the caller's to judge, not the log's.
-started(How, Options) ->
-    case proc_lib:How(?MODULE, init, [{self(), Options}]) of
-        {failed, Pid, Reason} ->
-            Ref = monitor(process, Pid),
-            receive
-                {'DOWN', Ref, process, Pid, _} -> {error, Reason}
-            end;
-        Result ->
-            Result
-    end.
-
 %% @private
 -spec init({pid(), alcove_options:options()}) -> no_return().
 init({Parent, #{owner := Owner, timeout := Timeout} = Options}) ->
@@ -298,20 +285,14 @@ init({Parent, #{owner := Owner, timeout := Timeout} = Options}) ->
                         forwards = Forwards
                     });
                 {alcove_nif, failed, Reason} ->
-                    failed(Parent, Reason)
+                    alcove_start:failed(Parent, Reason)
             after Timeout + ?GRACE ->
                 ok = alcove_nif:stop(self()),
-                failed(Parent, timeout)
+                alcove_start:failed(Parent, timeout)
             end;
         {error, Reason} ->
-            failed(Parent, Reason)
+            alcove_start:failed(Parent, Reason)
     end.
-
--spec failed(pid(), term()) -> no_return().
-failed(Parent, Reason) ->
-    proc_lib:init_ack(Parent, {failed, self(), Reason}),
-    unlink(Parent),
-    exit(normal).
 
 %% The router sends to processes of this node.
 local(Owner, Forwards) when node(Owner) =:= node() ->

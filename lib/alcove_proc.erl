@@ -295,7 +295,7 @@ start(Drv, Argv) ->
 %% When the owner ends, the program is ended.
 -spec start(drv(), argv(), options()) -> {ok, pid()} | {error, term()}.
 start(Drv, Argv, Options) ->
-    started(start, parse(start, Drv, Argv, Options, start)).
+    alcove_start:run(start, ?MODULE, parse(start, Drv, Argv, Options, start)).
 
 %% @equiv start_link(Drv, Argv, #{})
 -spec start_link(drv(), argv()) -> {ok, pid()} | {error, term()}.
@@ -305,7 +305,7 @@ start_link(Drv, Argv) ->
 %% @doc As {@link start/3}, linked to the caller.
 -spec start_link(drv(), argv(), options()) -> {ok, pid()} | {error, term()}.
 start_link(Drv, Argv, Options) ->
-    started(start_link, parse(start, Drv, Argv, Options, start_link)).
+    alcove_start:run(start_link, ?MODULE, parse(start, Drv, Argv, Options, start_link)).
 
 %% @doc A child specification for a supervisor: `{Drv, Argv}', `{Drv, Argv, Options}' or a
 %% map with `drv', `argv', `options', and what else a child specification may have, as `id'
@@ -350,7 +350,7 @@ child_spec(Spec) ->
 start_child(Drv, Argv, Options) ->
     %% A name that nobody has yet is for the supervisor to try again.
     case alcove_proc_options:parse(child, Drv, Argv, Options) of
-        {ok, Parsed} -> started(start_link, Parsed);
+        {ok, Parsed} -> alcove_start:run(start_link, ?MODULE, Parsed);
         {error, Option} -> {error, {badarg, Option}}
     end.
 
@@ -372,18 +372,6 @@ parse(How, Drv, Argv, Options, Function) ->
                 [Drv, Argv, Options],
                 {{option, Option}, Position}
             )
-    end.
-
-%% As alcove_drv does: a start that fails is the caller's to judge, not the log's.
-started(How, Options) ->
-    case proc_lib:How(?MODULE, init, [{self(), Options}]) of
-        {failed, Pid, Reason} ->
-            Ref = monitor(process, Pid),
-            receive
-                {'DOWN', Ref, process, Pid, _} -> {error, Reason}
-            end;
-        Result ->
-            Result
     end.
 
 %%--------------------------------------------------------------------
@@ -532,9 +520,7 @@ init({Starter, Options}) ->
             proc_lib:init_ack(Starter, {ok, self()}),
             enter(State);
         {error, Reason} ->
-            proc_lib:init_ack(Starter, {failed, self(), Reason}),
-            unlink(Starter),
-            exit(normal)
+            alcove_start:failed(Starter, Reason)
     end.
 
 answer(Alias, Outcome) ->
