@@ -83,15 +83,6 @@ init_per_testcase(_Case, Config) ->
 end_per_testcase(_Case, Config) ->
     alcove_test:end_case(Config).
 
-%% Evaluates the fun with a way to make calls in root, without a fork path, and
-%% with a way to make them in a child, with one.
-both(Config, Fun) ->
-    Drv = alcove_test:drv(Config),
-    Path = alcove_test:path(Config),
-    Fun(fun(Call, Args) -> apply(alcove, Call, [Drv | Args]) end),
-    Fun(fun(Call, Args) -> apply(alcove, Call, [Drv, Path | Args]) end),
-    ok.
-
 %% A way to make calls in a new child, for what can't be taken back.
 in_child(Config) ->
     Drv = alcove_test:drv(Config),
@@ -265,7 +256,7 @@ bad_fork_paths(Config) ->
 %% The largest and smallest numbers that an argument may be come to the kernel as
 %% they are: it is the kernel that refuses them.
 numbers_at_their_limits(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {error, ebadf} = Do(close, [16#7fffffff]),
                  {error, ebadf} = Do(close, [-16#80000000]),
@@ -327,7 +318,7 @@ version(Config) ->
     _ = application:load(alcove),
     {ok, Vsn} = application:get_key(alcove, vsn),
     Version = list_to_binary(Vsn),
-    both(Config, fun(Do) -> Version = Do(version, []) end),
+    alcove_test:both(Config, fun(Do) -> Version = Do(version, []) end),
     Version = alcove_nif:version().
 
 pid(Config) ->
@@ -348,7 +339,7 @@ pid(Config) ->
     [A] = alcove:pid(Drv, Path).
 
 getopt(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, #alcove_rlimit{cur = Nofile}} = Do(getrlimit, [alcove_test:constant(rlimit_nofile)]),
                  Childlimit = Nofile div 4 - 4,
@@ -364,7 +355,7 @@ getopt(Config) ->
 setopt(Config) ->
     Drv = alcove_test:drv(Config),
     Path = alcove_test:path(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  [begin
                       true = Do(setopt, [Option, Value]),
@@ -393,7 +384,7 @@ setopt(Config) ->
 fork(Config) ->
     Drv = alcove_test:drv(Config),
     Path = alcove_test:path(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Pid} = Do(fork, []),
                  true = lists:member(Pid, Do(pid, []))
@@ -427,7 +418,7 @@ fork(Config) ->
 clone(Config) ->
     Drv = alcove_test:drv(Config),
     Path = alcove_test:path(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Pid} = Do(clone, [0]),
                  true = lists:member(Pid, Do(pid, [])),
@@ -471,7 +462,7 @@ execvp(Config) ->
     NoFormat = file(Config, "noformat"),
     ok = file:write_file(NoFormat, <<1, 2, 3, 4, 5, 6, 7, 8>>),
     ok = file:change_mode(NoFormat, 8#755),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(setenv, ["PATH", "/nonexistent:/usr/bin:/bin", 1]),
                  {error, enoent} = Do(execvp, ["/nonexistent/program", ["program"]]),
@@ -506,7 +497,7 @@ execve(Config) ->
     Drv = alcove_test:drv(Config),
     Path = alcove_test:path(Config),
     true = alcove:setopt(Drv, Path, exit_status, 1),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {error, enoent} = Do(execve, ["/nonexistent/program", ["program"], []]),
                  %% No search in PATH.
@@ -582,7 +573,7 @@ getsid(Config) ->
     %% The tree isn't in the session of the virtual machine: no terminal's signals reach it.
     {ok, Ours} = alcove:getsid(Drv, alcove_test:ospid()),
     ?assertNotEqual(Ours, Session),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {error, esrch} = Do(getsid, [16#7fffffff]),
                  {error, esrch} = Do(getsid, [-1])
@@ -592,7 +583,7 @@ setpgid(Config) ->
     Drv = alcove_test:drv(Config),
     [Child] = Path = alcove_test:path(Config),
     {ok, Grandchild} = alcove:fork(Drv, Path),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {error, esrch} = Do(setpgid, [16#7fffffff, 0]),
                  {error, einval} = Do(setpgid, [0, -1]),
@@ -621,11 +612,11 @@ setsid(Config) ->
 
 getuid(Config) ->
     Uid = list_to_integer(string:trim(os:cmd("id -u"))),
-    both(Config, fun(Do) -> Uid = Do(getuid, []) end).
+    alcove_test:both(Config, fun(Do) -> Uid = Do(getuid, []) end).
 
 getgid(Config) ->
     Gid = list_to_integer(string:trim(os:cmd("id -g"))),
-    both(Config, fun(Do) -> Gid = Do(getgid, []) end).
+    alcove_test:both(Config, fun(Do) -> Gid = Do(getgid, []) end).
 
 setuid(Config) ->
     case alcove_test:root() of
@@ -638,9 +629,9 @@ setuid(Config) ->
             Largest = in_child(Config),
             ok = Largest(setuid, [16#fffffffe]),
             16#fffffffe = Largest(getuid, []),
-            both(Config, fun(Both) -> ok = Both(setuid, [65533]), 65533 = Both(getuid, []) end);
+            alcove_test:both(Config, fun(Both) -> ok = Both(setuid, [65533]), 65533 = Both(getuid, []) end);
         false ->
-            both(Config,
+            alcove_test:both(Config,
                  fun(Both) ->
                          ok = Both(setuid, [Both(getuid, [])]),
                          {error, eperm} = Both(setuid, [0])
@@ -657,9 +648,9 @@ setgid(Config) ->
             ok = Do(setgid, [65533]),
             ok = Do(setuid, [65533]),
             {error, eperm} = Do(setgid, [0]),
-            both(Config, fun(Both) -> ok = Both(setgid, [65533]), 65533 = Both(getgid, []) end);
+            alcove_test:both(Config, fun(Both) -> ok = Both(setgid, [65533]), 65533 = Both(getgid, []) end);
         false ->
-            both(Config,
+            alcove_test:both(Config,
                  fun(Both) ->
                          ok = Both(setgid, [Both(getgid, [])]),
                          {error, eperm} = Both(setgid, [0])
@@ -674,7 +665,7 @@ chdir(Config) ->
     Dir = alcove_test:tmp(Config),
     File = file(Config, "file"),
     ok = file:write_file(File, <<>>),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(chdir, [Dir]),
                  {ok, Cwd} = Do(getcwd, []),
@@ -690,7 +681,7 @@ chdir(Config) ->
 chmod(Config) ->
     File = file(Config, <<"f\x{f6}"/utf8>>),
     ok = file:write_file(File, <<>>),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  [begin
                       ok = Do(chmod, [File, Mode]),
@@ -708,7 +699,7 @@ chown(Config) ->
     ok = file:write_file(File, <<>>),
     {ok, Before} = file:read_file_info(File, [raw]),
     #file_info{uid = Uid, gid = Gid} = Before,
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  case alcove_test:root() of
                      true ->
@@ -723,7 +714,7 @@ chown(Config) ->
 
 chroot(Config) ->
     Dir = alcove_test:tmp(Config),
-    both(Config, fun(Do) ->
+    alcove_test:both(Config, fun(Do) ->
                          case alcove_test:root() of
                              true -> {error, enoent} = Do(chroot, ["/nonexistent"]);
                              false -> {error, eperm} = Do(chroot, [Dir])
@@ -732,7 +723,7 @@ chroot(Config) ->
     case alcove_test:root() of
         true ->
             ok = file:write_file(file(Config, "here"), <<>>),
-            both(Config, fun(Do) ->
+            alcove_test:both(Config, fun(Do) ->
                                  {error, enotdir} = Do(chroot, [file(Config, "here")]),
                                  ok = Do(chroot, [Dir]),
                                  ok = Do(chdir, ["/"]),
@@ -745,7 +736,7 @@ chroot(Config) ->
 
 getcwd(Config) ->
     Dir = file(Config, "gone"),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = file:make_dir(Dir),
                  ok = Do(chdir, [Dir]),
@@ -759,7 +750,7 @@ getcwd(Config) ->
 
 mkdir(Config) ->
     Dir = file(Config, "dir"),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(mkdir, [Dir, 8#700]),
                  ?assertEqual(8#700, mode(Dir)),
@@ -771,7 +762,7 @@ mkdir(Config) ->
 readdir(Config) ->
     Dir = file(Config, "dir"),
     ok = file:make_dir(Dir),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, []} = Do(readdir, [Dir]),
                  {error, enoent} = Do(readdir, ["/nonexistent"]),
@@ -781,7 +772,7 @@ readdir(Config) ->
     Names = [<<"a">>, <<".hidden">>, <<"...">>, <<"with\nnewline">>, <<255, 254>>]
         ++ [integer_to_binary(N) || N <- lists:seq(1, 1000)],
     [ok = file:write_file(<<(list_to_binary(Dir))/binary, "/", Name/binary>>, <<>>) || Name <- Names],
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Read} = Do(readdir, [Dir]),
                  ?assertEqual(lists:sort(Names), lists:sort(Read))
@@ -790,7 +781,7 @@ readdir(Config) ->
 rmdir(Config) ->
     Dir = file(Config, "dir"),
     File = filename:join(Dir, "file"),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = file:make_dir(Dir),
                  ok = file:write_file(File, <<>>),
@@ -807,7 +798,7 @@ rmdir(Config) ->
 
 open(Config) ->
     File = file(Config, "file"),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  _ = file:delete(File),
                  {error, enoent} = Do(open, [File, o_rdonly, 0]),
@@ -826,7 +817,7 @@ open(Config) ->
          end).
 
 close(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Fd} = Do(open, ["/dev/null", 0, 0]),
                  ok = Do(close, [Fd]),
@@ -843,7 +834,7 @@ read(Config) ->
     File = file(Config, "file"),
     Bytes = binary:copy(<<0, 1, 255, "abcde">>, 131072),
     ok = file:write_file(File, Bytes),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Fd} = Do(open, [File, o_rdonly, 0]),
                  {ok, <<>>} = Do(read, [Fd, 0]),
@@ -864,7 +855,7 @@ read(Config) ->
 
 write(Config) ->
     File = file(Config, "file"),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  _ = file:delete(File),
                  {ok, Fd} = Do(open, [File, [o_rdwr, o_creat], 8#600]),
@@ -885,7 +876,7 @@ write(Config) ->
 lseek(Config) ->
     File = file(Config, "file"),
     ok = file:write_file(File, <<"0123456789">>),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Fd} = Do(open, [File, o_rdonly, 0]),
                  [begin
@@ -908,7 +899,7 @@ select(Config) ->
     Drv = alcove_test:drv(Config),
     Path = alcove_test:path(Config),
     Now = #alcove_timeval{sec = 0, usec = 0},
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, [], [], []} = Do(select, [[], [], [], Now]),
                  {ok, [], [], []} = Do(select, [[0], [], [], #alcove_timeval{sec = 0, usec = 1000}]),
@@ -958,7 +949,7 @@ internal_fds_are_invisible(Config) ->
 %% ---------------------------------------------------------------------------
 
 clearenv(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(setenv, ["A", "1", 1]),
                  ok = Do(clearenv, []),
@@ -970,7 +961,7 @@ clearenv(Config) ->
          end).
 
 environ(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(clearenv, []),
                  [] = Do(environ, []),
@@ -980,7 +971,7 @@ environ(Config) ->
          end).
 
 getenv(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(setenv, ["ALCOVE", "1", 1]),
                  <<"1">> = Do(getenv, ["ALCOVE"]),
@@ -992,7 +983,7 @@ getenv(Config) ->
 
 setenv(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(setenv, ["A", "1", 0]),
                  ok = Do(setenv, ["A", "2", 0]),
@@ -1016,7 +1007,7 @@ setenv(Config) ->
     <<"1">> = alcove:getenv(Drv, "COPY").
 
 unsetenv(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(setenv, ["A", "1", 1]),
                  ok = Do(unsetenv, ["A"]),
@@ -1033,7 +1024,7 @@ unsetenv(Config) ->
 gethostname(Config) ->
     {ok, Name} = file:read_file("/proc/sys/kernel/hostname"),
     Expected = {ok, string:trim(Name)},
-    both(Config, fun(Do) -> Expected = Do(gethostname, []) end).
+    alcove_test:both(Config, fun(Do) -> Expected = Do(gethostname, []) end).
 
 sethostname(Config) ->
     case alcove_test:root() of
@@ -1053,7 +1044,7 @@ sethostname(Config) ->
             ok = alcove:sethostname(Drv, "root"),
             {ok, <<"root">>} = alcove:gethostname(Drv);
         false ->
-            both(Config, fun(Do) -> {error, eperm} = Do(sethostname, ["test"]) end)
+            alcove_test:both(Config, fun(Do) -> {error, eperm} = Do(sethostname, ["test"]) end)
     end.
 
 %% ---------------------------------------------------------------------------
@@ -1061,7 +1052,7 @@ sethostname(Config) ->
 %% ---------------------------------------------------------------------------
 
 getrlimit(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, #alcove_rlimit{cur = Cur, max = Max}} = Do(getrlimit, [rlimit_core]),
                  true = is_integer(Cur) andalso is_integer(Max),
@@ -1072,7 +1063,7 @@ getrlimit(Config) ->
          end).
 
 setrlimit(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  Set = fun(Cur, Max) -> Do(setrlimit, [rlimit_fsize, #alcove_rlimit{cur = Cur, max = Max}]) end,
                  Get = fun() -> Do(getrlimit, [rlimit_fsize]) end,
@@ -1103,7 +1094,7 @@ setrlimit(Config) ->
 kill(Config) ->
     Drv = alcove_test:drv(Config),
     Path = [Child] = alcove_test:path(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(kill, [Child, 0]),
                  {error, esrch} = Do(kill, [16#7ffffffe, 0]),
@@ -1185,7 +1176,7 @@ mount(Config) ->
 
 umount(Config) ->
     Dir = alcove_test:tmp(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  case alcove_test:root() of
                      true ->
@@ -1211,7 +1202,7 @@ umount(Config) ->
 
 setns(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {error, enoent} = Do(setns, ["/proc/0/ns/net"]),
                  {error, einval} = Do(setns, ["/dev/null"])
@@ -1222,7 +1213,7 @@ setns(Config) ->
               {ok, Child1} = alcove:clone(Drv, clone_newuts),
               ok = alcove:sethostname(Drv, [Child1], "test"),
               Path = ["/proc/", integer_to_list(Child1), "/ns/uts"],
-              both(Config,
+              alcove_test:both(Config,
                    fun(Do) ->
                            ok = Do(setns, [Path]),
                            {ok, <<"test">>} = Do(gethostname, [])
@@ -1230,7 +1221,7 @@ setns(Config) ->
       end).
 
 unshare(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(unshare, [0]),
                  {error, einval} = Do(unshare, [1]),
@@ -1256,7 +1247,7 @@ unshare(Config) ->
 %% ---------------------------------------------------------------------------
 
 prctl(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {error, einval} = Do(prctl, [100000, 0, 0, 0, 0]),
                  %% A name goes in, and comes back in a buffer of the size that was given.
@@ -1300,7 +1291,7 @@ prctl(Config) ->
 %% ---------------------------------------------------------------------------
 
 define(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  16#04000000 = Do(define, [clone_newuts]),
                  16#04000000 = Do(define, ['CLONE_NEWUTS']),
@@ -1321,7 +1312,7 @@ define(Config) ->
 
 %% Every name of a group, in both cases of its letters.
 constants(Config, Function, Group, Some) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  All = alcove_nif:constants(Group),
                  ?assert(length(All) >= length(Some)),
@@ -1363,7 +1354,7 @@ signal_define(Config) ->
               [{sighup, 1}, {sigint, 2}, {sigkill, 9}, {sigsegv, 11}, {sigterm, 15}]).
 
 signal_constant(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  sighup = Do(signal_constant, [1]),
                  sigkill = Do(signal_constant, [9]),
@@ -1378,7 +1369,7 @@ signal_constant(Config) ->
          end).
 
 syscall_define(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  true = is_integer(Do(syscall_define, [sys_getpid])),
                  true = is_integer(Do(syscall_define, ['SYS_WRITE'])),
@@ -1392,7 +1383,7 @@ flags(Config) ->
     File = file(Config, "file"),
     Names = [o_rdwr, o_creat, o_trunc],
     Upper = ['O_RDWR', 'O_CREAT', 'O_TRUNC'],
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  Number = Do(define, [Names]),
                  Number = Do(define, [Upper]),

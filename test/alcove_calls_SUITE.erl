@@ -80,15 +80,6 @@ init_per_testcase(_Case, Config) ->
 end_per_testcase(_Case, Config) ->
     alcove_test:end_case(Config).
 
-%% Evaluates the fun with a way to make calls in root, without a fork path, and
-%% with a way to make them in a child, with one.
-both(Config, Fun) ->
-    Drv = alcove_test:drv(Config),
-    Path = alcove_test:path(Config),
-    Fun(fun(Call, Args) -> apply(alcove, Call, [Drv | Args]) end),
-    Fun(fun(Call, Args) -> apply(alcove, Call, [Drv, Path | Args]) end),
-    ok.
-
 %% A way to make calls in a process.
 calls(Config, Path) ->
     Drv = alcove_test:drv(Config),
@@ -171,7 +162,7 @@ undef(Config, Filter, Path) ->
     true = is_integer(alcove:getgid(Drv, Path)).
 
 getcpid(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Child} = Do(fork, []),
                  15 = Do(getcpid, [Child, signaloneof]),
@@ -185,7 +176,7 @@ getcpid(Config) ->
          end).
 
 setcpid(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Child} = Do(fork, []),
                  [begin
@@ -296,7 +287,7 @@ constants(_Config) ->
 
 errno_id(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  enoent = Do(errno_id, [2]),
                  eagain = Do(errno_id, [11]),
@@ -306,7 +297,7 @@ errno_id(Config) ->
     alcove_test:badarg(fun() -> alcove:errno_id(Drv, a, 2) end).
 
 new_defines(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  [begin
                       Value = Do(Define, [Name]),
@@ -327,7 +318,7 @@ new_defines(Config) ->
 %% ---------------------------------------------------------------------------
 
 geteuid(Config) ->
-    both(Config, fun(Do) -> ?assertEqual(Do(getuid, []), Do(geteuid, [])) end),
+    alcove_test:both(Config, fun(Do) -> ?assertEqual(Do(getuid, []), Do(geteuid, [])) end),
     root(fun() ->
                  Do = in_child(Config),
                  ok = Do(setresuid, [-1, 1234, -1]),
@@ -336,7 +327,7 @@ geteuid(Config) ->
          end).
 
 getegid(Config) ->
-    both(Config, fun(Do) -> ?assertEqual(Do(getgid, []), Do(getegid, [])) end),
+    alcove_test:both(Config, fun(Do) -> ?assertEqual(Do(getgid, []), Do(getegid, [])) end),
     root(fun() ->
                  Do = in_child(Config),
                  ok = Do(setresgid, [-1, 1234, -1]),
@@ -345,10 +336,10 @@ getegid(Config) ->
          end).
 
 getresuid(Config) ->
-    both(Config, fun(Do) -> Uid = Do(getuid, []), {ok, Uid, Uid, Uid} = Do(getresuid, []) end).
+    alcove_test:both(Config, fun(Do) -> Uid = Do(getuid, []), {ok, Uid, Uid, Uid} = Do(getresuid, []) end).
 
 getresgid(Config) ->
-    both(Config, fun(Do) -> Gid = Do(getgid, []), {ok, Gid, Gid, Gid} = Do(getresgid, []) end).
+    alcove_test:both(Config, fun(Do) -> Gid = Do(getgid, []), {ok, Gid, Gid, Gid} = Do(getresgid, []) end).
 
 setresuid(Config) ->
     root(fun() ->
@@ -377,7 +368,7 @@ setresgid(Config) ->
 
 getgroups(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Groups} = Do(getgroups, []),
                  Shown = [binary_to_integer(Group)
@@ -404,7 +395,7 @@ capability(Name) ->
 
 capget(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, #{effective := E, permitted := P, inheritable := I}} = Do(capget, [0]),
                  Pid = alcove:getpid(Drv),
@@ -435,7 +426,7 @@ capset(Config) ->
 
 cap_get_bound(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Set} = Do(cap_get_bound, []),
                  ?assertEqual(binary_to_integer(status(alcove:getpid(Drv), "CapBnd"), 16), Set)
@@ -457,7 +448,7 @@ cap_drop_bound(Config) ->
          end).
 
 cap_get_ambient(Config) ->
-    both(Config, fun(Do) -> {ok, 0} = Do(cap_get_ambient, []) end).
+    alcove_test:both(Config, fun(Do) -> {ok, 0} = Do(cap_get_ambient, []) end).
 
 cap_set_ambient(Config) ->
     root(fun() ->
@@ -484,7 +475,7 @@ cap_set_ambient(Config) ->
 
 seccomp(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, 0, _} = Do(seccomp, [seccomp_get_action_avail, 0, <<16#7fff0000:32/native>>]),
                  {error, eopnotsupp} = errno(Do(seccomp, [seccomp_get_action_avail, 0, <<1:32/native>>])),
@@ -553,7 +544,7 @@ dropped_for_good(Config) ->
          end).
 
 getrandom(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, A} = Do(getrandom, [32, 0]),
                  {ok, B} = Do(getrandom, [32, grnd_nonblock]),
@@ -566,7 +557,7 @@ getrandom(Config) ->
 getdomainname(Config) ->
     {ok, Domain} = file:read_file("/proc/sys/kernel/domainname"),
     Name = string:trim(Domain),
-    both(Config, fun(Do) -> {ok, Name} = Do(getdomainname, []) end).
+    alcove_test:both(Config, fun(Do) -> {ok, Name} = Do(getdomainname, []) end).
 
 setdomainname(Config) ->
     root(fun() ->
@@ -585,7 +576,7 @@ setdomainname(Config) ->
 %% ---------------------------------------------------------------------------
 
 unlink(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  File = written(Config, "file", ""),
                  ok = Do(unlink, [File]),
@@ -595,7 +586,7 @@ unlink(Config) ->
          end).
 
 link(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  File = written(Config, "file", "x"),
                  New = file(Config, "new"),
@@ -607,7 +598,7 @@ link(Config) ->
          end).
 
 symlink(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  Path = file(Config, "link"),
                  ok = Do(symlink, ["../else where", Path]),
@@ -618,7 +609,7 @@ symlink(Config) ->
          end).
 
 readlink(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  Path = file(Config, "link"),
                  Target = binary:copy(<<"a">>, 4095),
@@ -630,7 +621,7 @@ readlink(Config) ->
          end).
 
 rename(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  From = written(Config, "from", "x"),
                  To = written(Config, "to", "y"),
@@ -643,7 +634,7 @@ rename(Config) ->
          end).
 
 mkfifo(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  Path = file(Config, "fifo"),
                  ok = Do(mkfifo, [Path, 8#640]),
@@ -654,7 +645,7 @@ mkfifo(Config) ->
 
 mknod(Config) ->
     root(fun() ->
-                 both(Config,
+                 alcove_test:both(Config,
                       fun(Do) ->
                               Null = file(Config, "null"),
                               {ok, #{rdev := Dev}} = Do(stat, ["/dev/null"]),
@@ -669,7 +660,7 @@ mknod(Config) ->
          end).
 
 stat(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  File = written(Config, "file", "hello"),
                  ok = file:change_mode(File, 8#4640),
@@ -693,7 +684,7 @@ lstat(Config) ->
     File = written(Config, "file", "hello"),
     Link = file(Config, "link"),
     ok = file:make_symlink(File, Link),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, #{type := symlink, size := Size}} = Do(lstat, [Link]),
                  Size = length(File),
@@ -702,7 +693,7 @@ lstat(Config) ->
          end).
 
 fstat(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, #{type := fifo}} = Do(fstat, [0]),
                  {ok, FD} = Do(open, ["/tmp", [o_rdonly, o_directory], 0]),
@@ -716,7 +707,7 @@ fstat(Config) ->
 access(Config) ->
     File = written(Config, "file", "x"),
     ok = file:change_mode(File, 8#444),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  ok = Do(access, [File, f_ok]),
                  ok = Do(access, [File, r_ok]),
@@ -731,7 +722,7 @@ access(Config) ->
          end).
 
 utimens(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  File = written(Config, "file", "x"),
                  Then = 1234567890123456789,
@@ -754,7 +745,7 @@ openat2(Config) ->
     Dir = directory(Config, "dir"),
     ok = file:write_file(filename:join(Dir, "inside"), "in"),
     ok = file:make_symlink("/inside", filename:join(Dir, "link")),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(open, [Dir, [o_rdonly, o_directory, o_cloexec], 0]),
                  %% The directory is the root of what is resolved.
@@ -770,7 +761,7 @@ openat2(Config) ->
          end).
 
 memfd_create(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(memfd_create, ["alcove", [mfd_cloexec, mfd_allow_sealing]]),
                  {ok, 5} = Do(write, [FD, "hello"]),
@@ -788,7 +779,7 @@ memfd_create(Config) ->
 
 fcntl(Config) ->
     File = written(Config, "file", "x"),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(open, [File, o_rdwr, 0]),
                  {ok, 0, 0} = Do(fcntl, [FD, f_getfd, 0]),
@@ -809,7 +800,7 @@ fcntl(Config) ->
          end).
 
 ioctl(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, R, W} = Do(pipe, []),
                  {ok, 3} = Do(write, [W, "abc"]),
@@ -825,7 +816,7 @@ ioctl(Config) ->
          end).
 
 dup(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, R, W} = Do(pipe, []),
                  {ok, Dup} = Do(dup, [W]),
@@ -838,7 +829,7 @@ dup(Config) ->
 
 dup2(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, R, W} = Do(pipe, []),
                  {ok, 50} = Do(dup2, [W, 50]),
@@ -861,7 +852,7 @@ dup2(Config) ->
     {ok, <<"hello\n">>} = file:read_file(File).
 
 pipe(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, R, W} = Do(pipe, []),
                  {ok, 5} = Do(write, [W, "hello"]),
@@ -876,7 +867,7 @@ pipe(Config) ->
 
 ftruncate(Config) ->
     File = written(Config, "file", "hello"),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(open, [File, o_rdwr, 0]),
                  ok = Do(ftruncate, [FD, 2]),
@@ -891,7 +882,7 @@ ftruncate(Config) ->
 
 fsync(Config) ->
     File = written(Config, "file", "hello"),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(open, [File, o_rdwr, 0]),
                  ok = Do(fsync, [FD]),
@@ -902,7 +893,7 @@ fsync(Config) ->
 
 pread(Config) ->
     File = written(Config, "file", binary:copy(<<"0123456789">>, 10000)),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(open, [File, o_rdonly, 0]),
                  {ok, <<"345">>} = Do(pread, [FD, 3, 13]),
@@ -917,7 +908,7 @@ pread(Config) ->
          end).
 
 pwrite(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  File = written(Config, "file", "hello"),
                  {ok, FD} = Do(open, [File, o_rdwr, 0]),
@@ -931,7 +922,7 @@ pwrite(Config) ->
 
 poll(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, R, W} = Do(pipe, []),
                  {ok, []} = Do(poll, [[{R, pollin}], 0]),
@@ -1046,7 +1037,7 @@ window_size(Config) ->
 
 %% Each call that takes a descriptor answers for alcove's own as if it was not open.
 control_socket_is_invisible(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  [?assertEqual({Call, {error, ebadf}}, {Call, Do(Call, Args)})
                   || {Call, Args} <-
@@ -1235,7 +1226,7 @@ landlock(Fun) ->
 
 setns_fd(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {error, ebadf} = Do(setns_fd, [-1, clone_newuts]),
                  {error, ebadf} = Do(setns_fd, [63, clone_newuts]),
@@ -1245,7 +1236,7 @@ setns_fd(Config) ->
                  {ok, Child} = alcove:clone(Drv, [clone_newuts, clone_newipc]),
                  ok = alcove:sethostname(Drv, [Child], "test"),
                  Path = lists:concat(["/proc/", Child, "/ns/uts"]),
-                 both(Config,
+                 alcove_test:both(Config,
                       fun(Do) ->
                               {ok, Fd} = Do(open, [Path, [o_rdonly, o_cloexec], 0]),
                               {error, einval} = Do(setns_fd, [Fd, clone_newnet]),
@@ -1261,11 +1252,11 @@ setns_fd(Config) ->
          end).
 
 landlock_abi(Config) ->
-    landlock(fun() -> both(Config, fun(Do) -> {ok, Abi} = Do(landlock_abi, []), ?assert(Abi > 0) end) end).
+    landlock(fun() -> alcove_test:both(Config, fun(Do) -> {ok, Abi} = Do(landlock_abi, []), ?assert(Abi > 0) end) end).
 
 landlock_create_ruleset(Config) ->
     landlock(fun() ->
-                     both(Config,
+                     alcove_test:both(Config,
                           fun(Do) ->
                                   {ok, FD} = Do(landlock_create_ruleset,
                                                 [[landlock_access_fs_execute], 0, 0]),
@@ -1277,7 +1268,7 @@ landlock_create_ruleset(Config) ->
 
 landlock_add_rule(Config) ->
     landlock(fun() ->
-                     both(Config,
+                     alcove_test:both(Config,
                           fun(Do) ->
                                   Write = landlock_access_fs_write_file,
                                   {ok, Rules} = Do(landlock_create_ruleset, [Write, 0, 0]),
@@ -1375,7 +1366,7 @@ getppid(Config) ->
 getpgid(Config) ->
     Drv = alcove_test:drv(Config),
     Pid = lists:last(alcove_test:path(Config)),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  Group = Do(getpgrp, []),
                  {ok, Group} = Do(getpgid, [0]),
@@ -1386,7 +1377,7 @@ getpgid(Config) ->
     {ok, Pid} = alcove:getpgid(Drv, Pid).
 
 getpriority(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Nice} = Do(getpriority, [prio_process, 0]),
                  ?assert(is_integer(Nice)),
@@ -1471,7 +1462,7 @@ fexecve(Config) ->
     {error, ebadf} = alcove:fexecve(Drv, 1000, ["x"], []).
 
 setproctitle(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  Pid = lists:concat([Do(getpid, [])]),
                  ok = Do(setproctitle, ["alcove: it's me"]),
@@ -1486,7 +1477,7 @@ setproctitle(Config) ->
          end).
 
 sched_getaffinity(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, [_ | _] = Cpus} = Do(sched_getaffinity, [0]),
                  ?assertEqual(erlang:system_info(logical_processors_available), length(Cpus)),
@@ -1510,7 +1501,7 @@ sched_setaffinity(Config) ->
 getrusage(Config) ->
     Drv = alcove_test:drv(Config),
     Path = alcove_test:path(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, #{utime := #alcove_timeval{}, stime := #alcove_timeval{}, maxrss := Size} = Usage} =
                      Do(getrusage, [rusage_self]),
@@ -1591,7 +1582,7 @@ pidfd_open(Config) ->
     {ok, []} = alcove:poll(Drv, Path, [{FD, pollin}], 0),
     ok = alcove:eof(Drv, Path ++ [Child]),
     {ok, [{FD, [pollin | _]}]} = alcove:poll(Drv, Path, [{FD, pollin}], infinity),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, Self} = Do(pidfd_open, [Do(getpid, []), pidfd_nonblock]),
                  ok = Do(close, [Self]),
@@ -1630,7 +1621,7 @@ listening(Do) ->
     {FD, Port}.
 
 socket(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(socket, [af_unix, [sock_dgram, sock_cloexec], 0]),
                  {ok, 1, 0} = Do(fcntl, [FD, f_getfd, 0]),
@@ -1641,7 +1632,7 @@ socket(Config) ->
          end).
 
 socketpair(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, A, B} = Do(socketpair, [af_unix, sock_stream, 0]),
                  {ok, 2} = Do(write, [A, "hi"]),
@@ -1655,7 +1646,7 @@ socketpair(Config) ->
 connect(Config) ->
     {ok, Socket} = gen_tcp:listen(0, [binary, {ip, {127, 0, 0, 1}}, {active, false}]),
     {ok, Port} = inet:port(Socket),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(socket, [af_inet, sock_stream, 0]),
                  ok = Do(connect, [FD, loopback(Port)]),
@@ -1676,7 +1667,7 @@ connect(Config) ->
     ok = gen_tcp:close(Socket).
 
 bind(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  Path = file(Config, "socket"),
                  {ok, FD} = Do(socket, [af_unix, sock_stream, 0]),
@@ -1709,7 +1700,7 @@ bind(Config) ->
         end.
 
 listen(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {FD, Port} = listening(Do),
                  {ok, Peer} = gen_tcp:connect({127, 0, 0, 1}, Port, []),
@@ -1722,7 +1713,7 @@ listen(Config) ->
          end).
 
 accept(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {Listening, Port} = listening(Do),
                  {ok, Peer} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}]),
@@ -1739,7 +1730,7 @@ accept(Config) ->
          end).
 
 getsockname(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(socket, [af_inet, sock_stream, 0]),
                  {ok, {inet, {{0, 0, 0, 0}, 0}}} = Do(getsockname, [FD]),
@@ -1755,7 +1746,7 @@ getsockname(Config) ->
          end).
 
 getpeername(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {Listening, Port} = listening(Do),
                  {ok, FD} = Do(socket, [af_inet, sock_stream, 0]),
@@ -1766,7 +1757,7 @@ getpeername(Config) ->
          end).
 
 getsockopt(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(socket, [af_inet, sock_stream, 0]),
                  Stream = Do(define, [sock_stream]),
@@ -1777,7 +1768,7 @@ getsockopt(Config) ->
          end).
 
 setsockopt(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, FD} = Do(socket, [af_inet, sock_stream, 0]),
                  ok = Do(setsockopt, [FD, sol_socket, so_reuseaddr, <<1:32/native>>]),
@@ -1788,7 +1779,7 @@ setsockopt(Config) ->
          end).
 
 shutdown(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, A, B} = Do(socketpair, [af_unix, sock_stream, 0]),
                  ok = Do(shutdown, [A, shut_wr]),
@@ -1815,7 +1806,7 @@ sendmsg(Config) ->
     ok = alcove:close(Drv, Child, FD),
     {ok, <<"from the child">>} = alcove:read(Drv, Path, Got, 100),
     {ok, 1, 0} = alcove:fcntl(Drv, Path, Got, f_getfd, 0),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {error, enotsock} = Do(sendmsg, [0, "x", [], 0]),
                  {error, ebadf} = Do(sendmsg, [1000, "x", [], 0]),
@@ -1828,7 +1819,7 @@ sendmsg(Config) ->
          end).
 
 recvmsg(Config) ->
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  {ok, A, B} = Do(socketpair, [af_unix, sock_dgram, 0]),
                  {error, eagain} = Do(recvmsg, [B, 10, msg_dontwait]),
@@ -1849,7 +1840,7 @@ recvmsg(Config) ->
 
 syscall(Config) ->
     Drv = alcove_test:drv(Config),
-    both(Config,
+    alcove_test:both(Config,
          fun(Do) ->
                  Pid = Do(getpid, []),
                  {ok, Pid, []} = Do(syscall, [getpid, []]),
@@ -1885,7 +1876,7 @@ syscall(Config) ->
 
 unsupported(Config, Call, Args) ->
     case os:type() of
-        {unix, linux} -> both(Config, fun(Do) -> {error, unsupported} = Do(Call, Args) end);
+        {unix, linux} -> alcove_test:both(Config, fun(Do) -> {error, unsupported} = Do(Call, Args) end);
         _ -> alcove_test:skip("only tells what Linux lacks")
     end.
 

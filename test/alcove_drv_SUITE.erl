@@ -25,7 +25,7 @@
 %% other nodes
 -export([remote_calls/1, remote_exceptions/1, remote_timeout/1, remote_streams/1, remote_owner_death/1]).
 %% called in other virtual machines
--export([limited_user/1, hold/1]).
+-export([limited_user/1]).
 %% supervisor
 -export([init/1]).
 
@@ -750,66 +750,15 @@ a_hundred_drivers(_Config) ->
 %% Other nodes
 %% ---------------------------------------------------------------------------
 
-%% Two nodes of their own, with a name server of their own. The fun gets both,
-%% and a Drv that lives on the first.
-with_nodes(Options, Fun) ->
-    alcove_test:need(
-      [epmd],
-      fun() ->
-              {Epmd, Port} = epmd(),
-              Start = fun(Name) ->
-                              alcove_test:peer([filename:dirname(code:which(Module))
-                                                || Module <- [alcove, alcove_test]],
-                                               #{name => list_to_atom(Name ++ os:getpid()), host => "localhost",
-                                                 args => paths() ++ ["-setcookie", "alcove_test"],
-                                                 env => [{"ERL_EPMD_PORT", integer_to_list(Port)},
-                                                         {"HOME", "/tmp"}]})
-                      end,
-              try
-                  {A, B} = {Start("alcove_a"), Start("alcove_b")},
-                  NodeA = peer:call(A, erlang, node, []),
-                  true = peer:call(B, net_kernel, connect_node, [NodeA]),
-                  Drv = alcove_test:in_peer(A, fun() -> ?MODULE:hold(Options) end),
-                  Fun(A, B, Drv),
-                  alcove_test:stop_peer(B),
-                  alcove_test:stop_peer(A)
-              after
-                  {os_pid, OsPid} = erlang:port_info(Epmd, os_pid),
-                  alcove_test:signal(OsPid, "KILL"),
-                  receive {Epmd, {exit_status, _}} -> ok after 5000 -> ok end
-              end
+%% Evaluates a fun with two nodes, and a Drv that lives on the first.
+with_nodes(Fun) ->
+    alcove_test:nodes(
+      fun(A, B) ->
+              Fun(A, B, alcove_test:in_peer(A, fun() -> alcove_test:hold([]) end))
       end).
-
-paths() ->
-    lists:append([["-pa", filename:dirname(code:which(Module))] || Module <- [alcove, alcove_test]]).
-
-%% A process that owns a Drv for as long as its node lives.
-hold(Options) ->
-    Self = self(),
-    spawn(fun() -> Self ! {drv, alcove_test:start(Options)}, receive after infinity -> ok end end),
-    receive {drv, Drv} -> Drv after 10000 -> error(timeout) end.
-
-epmd() ->
-    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
-    {ok, Number} = inet:port(Socket),
-    ok = gen_tcp:close(Socket),
-    Epmd = case os:find_executable("epmd") of
-               false -> hd(filelib:wildcard(filename:join([code:root_dir(), "erts-*", "bin", "epmd"])));
-               Path -> Path
-           end,
-    Port = open_port({spawn_executable, Epmd},
-                     [{args, ["-port", integer_to_list(Number), "-address", "127.0.0.1"]}, exit_status]),
-    true = alcove_test:until(fun() ->
-                                     case gen_tcp:connect({127, 0, 0, 1}, Number, []) of
-                                         {ok, Connected} -> gen_tcp:close(Connected), true;
-                                         {error, _} -> false
-                                     end
-                             end),
-    {Port, Number}.
 
 remote_calls(_Config) ->
     with_nodes(
-      [],
       fun(A, B, Drv) ->
               Root = alcove_test:in_peer(A, fun() -> alcove:getpid(Drv) end),
               Root = alcove_test:in_peer(B, fun() -> alcove:getpid(Drv) end),
@@ -842,7 +791,6 @@ alcove_test_env(Drv, Path) ->
 
 remote_exceptions(_Config) ->
     with_nodes(
-      [],
       fun(A, B, Drv) ->
               ok = alcove_test:in_peer(
                      B,
@@ -882,7 +830,6 @@ remote_exceptions(_Config) ->
 
 remote_timeout(_Config) ->
     with_nodes(
-      [],
       fun(_A, B, Drv) ->
               ok = alcove_test:in_peer(
                      B,
@@ -901,7 +848,6 @@ remote_timeout(_Config) ->
 
 remote_streams(_Config) ->
     with_nodes(
-      [],
       fun(_A, B, Drv) ->
               Size = alcove_test:in_peer(
                        B,
@@ -920,7 +866,6 @@ remote_streams(_Config) ->
 
 remote_owner_death(_Config) ->
     with_nodes(
-      [],
       fun(A, B, Drv) ->
               %% A path's owner dies: the path is the Drv's owner's again, the Drv goes on.
               Path = alcove_test:in_peer(A, fun() -> alcove_test:fork(Drv, []) end),

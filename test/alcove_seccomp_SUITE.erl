@@ -16,7 +16,6 @@
 -export([killed/1, trapped/1, errno/1, logged/1, allowed/1, arguments/1, least_filter/1,
          event_loop_is_enough/1, inherited/1, programs/1, most_restrictive_wins/1,
          foreign_calls/1, ordinary_user/1, in_one_call/1, refused/1, from_another_node/1]).
--export([hold/0]).
 
 suite() ->
     alcove_test:suite().
@@ -626,49 +625,29 @@ refused(Config) ->
     ?assertEqual("0", status(Path, "Seccomp")),
     alcove_test:badpid(fun() -> alcove_seccomp:install(Drv, [1], #{default => allow}) end).
 
-%% Two nodes that find each other by the port, without a name server: of both only one listens.
 from_another_node(_Config) ->
-    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
-    {ok, Port} = inet:port(Socket),
-    ok = gen_tcp:close(Socket),
-    Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
-    Start = fun(Name, Args) ->
-                    Common = ["-erl_epmd_port", integer_to_list(Port), "-start_epmd", "false",
-                              "-setcookie", "alcove_test", "-kernel", "inet_dist_use_interface", "{127,0,0,1}"],
-                    alcove_test:peer(Paths, #{name => Name, host => "localhost",
-                                              args => lists:append([["-pa", Path] || Path <- Paths]) ++ Common ++ Args})
-            end,
-    There = Start(alcove_there, []),
-    Here = Start(alcove_here, ["-dist_listen", "false"]),
-    Node = peer:call(There, erlang, node, []),
-    true = peer:call(Here, net_kernel, connect_node, [Node]),
-    {Drv, Path} = peer:call(There, ?MODULE, hold, []),
-    Install = fun(Policy) ->
-                      alcove_test:in_peer(Here, fun() -> alcove_seccomp:install(Drv, Path, Policy) end)
-              end,
-    {error, {unknown_syscall, [no_such_call]}} = Install(#{default => allow, rules => [no_such_call]}),
-    alcove_test:in_peer(
-      Here,
-      fun() ->
-              alcove_test:badarg(fun() -> alcove_seccomp:install(Drv, Path, #{default => x}) end),
-              alcove_test:badpid(fun() -> alcove_seccomp:install(Drv, [1], #{default => allow}) end)
-      end),
-    ok = Install(#{default => allow, rules => [{chdir, {errno, eacces}}]}),
-    {error, eacces} = peer:call(Here, alcove, chdir, [Drv, Path, "/"]),
-    ok = alcove_test:stop_peer(There),
-    alcove_test:in_peer(
-      Here,
-      fun() ->
-              {nodedown, Node} = try alcove_seccomp:install(Drv, Path, #{default => allow}) catch exit:Reason -> Reason end
-      end),
-    alcove_test:stop_peer(Here).
-
-%% A process that owns a Drv for as long as its node lives.
-hold() ->
-    Self = self(),
-    _ = spawn(fun() ->
-                      Drv = alcove_test:start(),
-                      Self ! {started, Drv, alcove_test:fork(Drv, [])},
-                      receive after infinity -> ok end
-              end),
-    receive {started, Drv, Path} -> {Drv, Path} after 10000 -> error(timeout) end.
+    alcove_test:nodes(
+      fun(There, Here) ->
+              Drv = alcove_test:in_peer(There, fun() -> alcove_test:hold([]) end),
+              Path = alcove_test:in_peer(There, fun() -> alcove_test:fork(Drv, []) end),
+              Install = fun(Policy) ->
+                                alcove_test:in_peer(Here, fun() -> alcove_seccomp:install(Drv, Path, Policy) end)
+                        end,
+              {error, {unknown_syscall, [no_such_call]}} = Install(#{default => allow, rules => [no_such_call]}),
+              alcove_test:in_peer(
+                Here,
+                fun() ->
+                        alcove_test:badarg(fun() -> alcove_seccomp:install(Drv, Path, #{default => x}) end),
+                        alcove_test:badpid(fun() -> alcove_seccomp:install(Drv, [1], #{default => allow}) end)
+                end),
+              ok = Install(#{default => allow, rules => [{chdir, {errno, eacces}}]}),
+              {error, eacces} = peer:call(Here, alcove, chdir, [Drv, Path, "/"]),
+              ok = alcove_test:stop_peer(There),
+              Node = node(Drv),
+              {nodedown, Node} =
+                  alcove_test:in_peer(
+                    Here,
+                    fun() ->
+                            try alcove_seccomp:install(Drv, Path, #{default => allow}) catch exit:Reason -> Reason end
+                    end)
+      end).

@@ -7,12 +7,13 @@
 -module(alcove_test).
 
 -export([suite/0, init_suite/1, init_case/1, init_case/2, end_case/1]).
--export([start/0, start/1, stop/1, fork/2, chain/3, shell/3, run/3, run/4]).
+-export([both/2, start/0, start/1, stop/1, fork/2, chain/3, shell/3, run/3, run/4]).
 -export([event/3, collect/3, output/2, until/2, until/1, badarg/1, badpid/1, alive_after/2]).
 -export([tmp/1, drv/1, path/1, constant/1, busybox/0, chroot_dir/1]).
 -export([need/2, skip/1, root/0, can/1, top/0]).
 -export([ospid/0, alive/1, state/1, descendants/1, descendants/0, parent/1, signal/2, threads/0]).
 -export([install/1, peer/2, user_peer/1, user_peer/2, user_paths/1, user/0, in_peer/2, in_peer/3, stop_peer/1]).
+-export([nodes/1, hold/1]).
 
 -define(DEADLINE, 5000).
 -define(MARK, "ALCOVE_TEST_MARK").
@@ -63,6 +64,15 @@ end_case(Config) ->
         ok -> ok;
         left -> {fail, {left_behind, Left}}
     end.
+
+%% Evaluates the fun with a way to make calls in root, without a fork path, and
+%% with a way to make them in a child, with one.
+both(Config, Fun) ->
+    Drv = drv(Config),
+    Path = path(Config),
+    Fun(fun(Call, Args) -> apply(alcove, Call, [Drv | Args]) end),
+    Fun(fun(Call, Args) -> apply(alcove, Call, [Drv, Path | Args]) end),
+    ok.
 
 %% ---------------------------------------------------------------------------
 %% Before and after
@@ -302,8 +312,6 @@ can(sudo) ->
     yes(os:find_executable("sudo") =/= false, "needs sudo");
 can(busybox) ->
     yes(busybox() =/= false, "needs a busybox that is linked statically");
-can(epmd) ->
-    yes(os:find_executable("epmd") =/= false orelse epmd_of_otp() =/= false, "needs epmd");
 can(userns) ->
     Status = os:cmd("unshare --user true 2>&1; echo $?"),
     yes(string:trim(Status) =:= "0", "needs user namespaces for ordinary users");
@@ -476,12 +484,6 @@ group() ->
 erl() ->
     filename:join([code:root_dir(), "bin", "erl"]).
 
-epmd_of_otp() ->
-    case filelib:wildcard(filename:join([code:root_dir(), "erts-*", "bin", "epmd"])) of
-        [Path | _] -> Path;
-        [] -> false
-    end.
-
 %% Evaluates a fun of a suite in another virtual machine, in one process.
 in_peer(Peer, Fun) ->
     in_peer(Peer, Fun, 30000).
@@ -491,3 +493,31 @@ in_peer(Peer, Fun, Timeout) ->
 
 stop_peer(Peer) ->
     try peer:stop(Peer) catch exit:noproc -> ok end.
+
+%% Evaluates a fun with two virtual machines, whose nodes are connected. They find each
+%% other by the port, without a name server: only the first listens.
+nodes(Fun) ->
+    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Socket),
+    ok = gen_tcp:close(Socket),
+    Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
+    Start = fun(Name, More) ->
+                    Args = lists:append([["-pa", Path] || Path <- Paths])
+                        ++ ["-erl_epmd_port", integer_to_list(Port), "-start_epmd", "false",
+                            "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+                            "-setcookie", "alcove_test" | More],
+                    peer(Paths, #{name => Name, host => "localhost", args => Args, env => [{"HOME", "/tmp"}]})
+            end,
+    There = Start(alcove_there, []),
+    Here = Start(alcove_here, ["-dist_listen", "false"]),
+    true = peer:call(Here, net_kernel, connect_node, [peer:call(There, erlang, node, [])]),
+    Result = Fun(There, Here),
+    stop_peer(Here),
+    stop_peer(There),
+    Result.
+
+%% A Drv in a process that owns it for as long as its node lives.
+hold(Options) ->
+    Self = self(),
+    spawn(fun() -> Self ! {drv, start(Options)}, receive after infinity -> ok end end),
+    receive {drv, Drv} -> Drv after 10000 -> error(timeout) end.

@@ -348,31 +348,23 @@ a_drv_of_its_own(_Config) ->
     {ok, _} = alcove_proc:await(Proc).
 
 %% The program runs where the Drv is.
-another_node(Config) ->
-    alcove_test:need([epmd], fun() ->
-        Name = list_to_atom(lists:concat(["use", os:getpid()])),
-        Start = [E || not is_alive(), E <- [net_kernel:start([Name, shortnames])]],
-        try
-            Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
-            {ok, Peer, Node} = peer:start_link(#{name => peer:random_name(), args => lists:append([["-pa", P] || P <- Paths])}),
-            {ok, Drv} = erpc:call(Node, alcove_drv, start, [[{owner, self()}]]),
-            {ok, #{stdout := <<"hi\n">>}} = alcove_proc:run(Drv, ["echo", "hi"]),
-            {ok, #{stdout := Data}} = alcove_proc:run(Drv, ["cat"], #{stdin => binary:copy(<<"x">>, 200000)}),
-            200000 = byte_size(Data),
-            {ok, Proc} = alcove_proc:start(Drv, ["cat"]),
-            ok = alcove_proc:write(Proc, "a"),
-            receive {alcove_proc, Proc, {stdout, <<"a">>}} -> ok end,
-            #{children := [_]} = alcove:tree(Drv),
-            {ok, _} = alcove_proc:stop(Proc),
-            {ok, _} = alcove_proc:await(Proc),
-            ok = alcove_drv:stop(Drv),
-            peer:stop(Peer)
-        after
-            [net_kernel:stop() || Start =/= []]
-        end,
-        Config
-    end),
-    ok.
+another_node(_Config) ->
+    alcove_test:nodes(
+      fun(There, Here) ->
+          Drv = alcove_test:in_peer(There, fun() -> alcove_test:hold([]) end),
+          ok = alcove_test:in_peer(Here, fun() ->
+              {ok, #{stdout := <<"hi\n">>}} = alcove_proc:run(Drv, ["echo", "hi"]),
+              {ok, #{stdout := Data}} = alcove_proc:run(Drv, ["cat"], #{stdin => binary:copy(<<"x">>, 200000)}),
+              200000 = byte_size(Data),
+              {ok, Proc} = alcove_proc:start(Drv, ["cat"]),
+              ok = alcove_proc:write(Proc, "a"),
+              receive {alcove_proc, Proc, {stdout, <<"a">>}} -> ok end,
+              #{children := [_]} = alcove:tree(Drv),
+              {ok, _} = alcove_proc:stop(Proc),
+              {ok, _} = alcove_proc:await(Proc),
+              ok
+          end)
+      end).
 
 %% ---------------------------------------------------------------------------
 %% Options
