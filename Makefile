@@ -57,11 +57,15 @@ bench-check:
 .PHONY: top
 
 # The processes of all Drvs of a node, live: make top NODE=name@host. Without a node, of
-# some that are started to be shown. Enter ends it.
+# some that are started to be shown. Enter ends it. A node that doesn't have the cookie of
+# ~/.erlang.cookie: ERL_FLAGS="-setcookie secret" make top NODE=name@host.
+#
+# A node of long names is met by one of its own host's: without a domain this machine has none.
 top: all
 	erl -noshell -pa _build/default/lib/alcove/ebin \
-	    $(if $(NODE),-hidden $(if $(findstring .,$(NODE)),-name,-sname) alcove_top) \
-	    -eval 'alcove_top:main(string:lexemes("$(NODE)", " ")), halt().'
+	    $(if $(NODE),-hidden -dist_listen false $(if $(findstring .,$(NODE)),-name,-sname) \
+	        alcove_top_$$$$$(if $(findstring .,$(NODE)),@$(lastword $(subst @, ,$(NODE))))) \
+	    -eval 'halt(alcove_top:main(string:lexemes("$(NODE)", " "))).'
 
 .PHONY: soak fuzz sanitize
 

@@ -22,7 +22,7 @@
 %% processes
 -export([exit_reasons/1, quiet/1, stopped/1, owner_ends/1, killed/1, supervised/1, signals/1, looked_at/1]).
 %% tree
--export([tree/1, pictures/1, live_view/1, explanations/1, events/1, logged/1]).
+-export([tree/1, pictures/1, live_view/1, live_view_of_a_node/1, explanations/1, events/1, logged/1]).
 %% docs
 -export([guide/1, coming_from/1, troubleshooting/1, elixir/1, links/1]).
 
@@ -47,7 +47,7 @@ groups() ->
                     read_times_out, closed_stdin, controlling_process, terminal, terminal_size,
                     terminal_at_length, terminal_is_lazy]},
      {processes, [], [exit_reasons, quiet, stopped, owner_ends, killed, supervised, signals, looked_at]},
-     {tree, [], [tree, pictures, live_view, explanations, events, logged]},
+     {tree, [], [tree, pictures, live_view, live_view_of_a_node, explanations, events, logged]},
      {docs, [], [guide, coming_from, troubleshooting, elixir, links]}].
 
 init_per_suite(Config) ->
@@ -969,6 +969,8 @@ pictures(Config) ->
     {Second, _} = alcove_top:frame(Drv, Seen),
     ?assertMatch({match, _}, re:run(unicode:characters_to_list(First), "3 processes\n.*TIME")),
     ?assertMatch({match, _}, re:run(unicode:characters_to_list(Second), "3 processes\n.*CPU")),
+    ?assertError(badarg, alcove_top:run(nothing)),
+    ?assertError(badarg, alcove_top:run(Drv, 0)),
     ?assert(lists:member(Drv, alcove_top:drvs())),
     {ok, _} = alcove_proc:stop(Proc),
     {ok, _} = alcove_proc:await(Proc),
@@ -977,15 +979,60 @@ pictures(Config) ->
 %% What `make top' runs, in a terminal.
 live_view(Config) ->
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
-    {ok, Top} = alcove_proc:start(drv(Config),
-                                  [Erl, "-noshell", "-pa", filename:dirname(code:which(alcove)),
-                                   "-eval", "alcove_top:main([]), halt()."],
-                                  #{pty => {24, 120}, env => #{"ERL_FLAGS" => false}}),
+    Argv = [Erl, "-noshell", "-pa", filename:dirname(code:which(alcove)), "-eval", "halt(alcove_top:main([]))."],
+    Options = #{pty => {24, 120}, env => #{"ERL_FLAGS" => false}},
+    {ok, Top} = alcove_proc:start(drv(Config), Argv, Options),
     shows(Top, "while :; do :; done", <<>>),
     %% Drawn again, it has a share of a processor.
     shows(Top, "%", <<>>),
     ok = alcove_proc:write(Top, "\n"),
-    {ok, #{status := 0}} = alcove_proc:await(Top, 20000).
+    {ok, #{status := 0}} = alcove_proc:await(Top, 20000),
+    %% What there is no room for isn't shown: nothing scrolls.
+    {ok, Low} = alcove_proc:start(drv(Config), Argv, Options#{pty => {4, 40}}),
+    shows(Low, "...", <<>>),
+    ok = alcove_proc:write(Low, "\n"),
+    ?assertEqual(nomatch, re:run(pushed(Low, []), "sleep|[^\r\n]{50}")),
+    ok.
+
+%% `make top NODE=name@host': all Drvs of a node, as they come and go, until the node does.
+live_view_of_a_node(Config) ->
+    alcove_test:nodes(
+      fun(There, _Here) ->
+          {ok, [[Port]]} = peer:call(There, init, get_argument, [erl_epmd_port]),
+          Flags = ["-setcookie alcove_test -start_epmd false -erl_epmd_port ", Port,
+                   " -pa ", filename:dirname(code:which(alcove))],
+          Top = fun(Node) ->
+              {ok, Top} = alcove_proc:start(drv(Config), ["make", "-s", "-o", "all", "top", "NODE=" ++ Node],
+                                            #{pty => {24, 120}, cwd => alcove_test:top(),
+                                              env => #{"ERL_AFLAGS" => Flags, "HOME" => "/tmp"}}),
+              Top
+          end,
+          None = Top("alcove_there@localhost"),
+          shows(None, "has no Drv", <<>>),
+          ?assertMatch({ok, #{status := 2}}, alcove_proc:await(None, 20000)),
+          Nobody = Top("nobody@localhost"),
+          shows(Nobody, "no connection", <<>>),
+          ?assertMatch({ok, #{status := 2}}, alcove_proc:await(Nobody, 20000)),
+          Held = fun() ->
+              Drv = alcove_test:hold([]),
+              {ok, Pid} = alcove:fork(Drv),
+              ok = alcove:execvp(Drv, [Pid], "sleep", ["sleep", "1000"]),
+              Drv
+          end,
+          Drv = alcove_test:in_peer(There, Held),
+          Ends = Top("alcove_there@localhost"),
+          Stays = Top("alcove_there@localhost"),
+          shows(Ends, "2 processes", <<>>),
+          shows(Stays, "`- sleep 1000", <<>>),
+          ok = alcove_proc:write(Ends, "\n"),
+          {ok, #{status := 0}} = alcove_proc:await(Ends, 20000),
+          _ = alcove_test:in_peer(There, fun() -> alcove_test:hold([]) end),
+          shows(Stays, "1 process\e[K", <<>>),
+          ok = alcove_test:in_peer(There, fun() -> alcove_drv:stop(Drv) end),
+          alcove_test:stop_peer(There),
+          shows(Stays, "alcove_there@localhost has ended", <<>>),
+          {ok, #{status := 2}} = alcove_proc:await(Stays, 20000)
+      end).
 
 shows(Top, What, Before) ->
     receive
