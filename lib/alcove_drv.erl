@@ -70,6 +70,8 @@
     | {flowcontrol, integer()}
     | {signaloneof, non_neg_integer()}
     | {timeout, Milliseconds :: non_neg_integer()}
+    | telemetry
+    | {telemetry, boolean()}
     | {owner, owner()}.
 %% What {@link start/1} takes. Of two options for the same the first one counts.
 %%
@@ -97,6 +99,9 @@
 %% <dt>`{timeout, Milliseconds}'</dt>
 %% <dd>How long the start may take, 5000 by default: sudo may have to look up a
 %%     user elsewhere.</dd>
+%% <dt>`telemetry'</dt>
+%% <dd>An event for each Unix process that is forked, and for each that is gone: see {@link
+%%     alcove_telemetry}.</dd>
 %% <dt>`{owner, Owner}'</dt>
 %% <dd>Whom Drv belongs to, a pid or a registered name: see above.</dd>
 %% </dl>
@@ -214,13 +219,28 @@ controlling_process(Drv, Pids, Owner) ->
         gone -> alcove_errors:raise(badpid, ?MODULE, controlling_process, Args, {gone, 1})
     end.
 
-%% @doc What there is to know about a Drv: `os_pid', the pid of root; `owner';
-%% `owners', the processes that fork paths were given to; `waiting', how many
-%% owners are waited for now; `survivors', what may outlive the tree: `both_killed' where
-%% that takes the end of root and of its guardian at one moment, `orphans' where processes
-%% that lost their parents can't be found; and what the router counts: `processes' that
-%% there are, `forks', `calls', those of them that were answered `inline',
-%% `stdin_bytes', `output_bytes', and how often a stream was held, `held'.
+%% @doc What there is to know about a Drv.
+%%
+%% <dl>
+%% <dt>`os_pid', `owner', `owners'</dt>
+%% <dd>The pid of root; the owner; the processes that fork paths were given to.</dd>
+%% <dt>`calls', `inline', `forks'</dt>
+%% <dd>How many calls were made, a batch or spawn being one; how many of them were answered
+%%     without a message, which is fastest; how many processes were forked.</dd>
+%% <dt>`stdin_bytes', `output_bytes'</dt>
+%% <dd>What stdin took, and what came from stdout and stderr to owners.</dd>
+%% <dt>`held'</dt>
+%% <dd>How often a stream was held because its owner had more than it could take.</dd>
+%% <dt>`processes'</dt>
+%% <dd>How many there are now, root among them.</dd>
+%% <dt>`pending', `stdin_queued', `streams_held', `waiting'</dt>
+%% <dd>What waits now: calls for their answers; bytes for programs that are slow to read
+%%     stdin; streams for their owners; and the owners that they wait for.</dd>
+%% <dt>`survivors'</dt>
+%% <dd>What may outlive the tree: `both_killed' where that takes the end of root and of its
+%%     guardian at one moment, `orphans' where processes that lost their parents can't be
+%%     found.</dd>
+%% </dl>
 -spec info(pid()) -> map().
 info(Drv) when is_pid(Drv) ->
     case ask(Drv, info) of
@@ -273,7 +293,12 @@ init({Parent, #{owner := Owner, timeout := Timeout} = Options}) ->
     process_flag(trap_exit, true),
     {Local, Forwards} = local(Owner, #{}),
     Owners = #{Local => monitor(process, Local)},
-    case alcove_nif:start(Options#{owner := Local}) of
+    Reporter =
+        case Options of
+            #{telemetry := true} -> alcove_reporter:start(self());
+            #{telemetry := false} -> undefined
+        end,
+    case alcove_nif:start(Options#{owner := Local, reporter => Reporter}) of
         ok ->
             receive
                 {alcove_nif, started, OsPid} ->
@@ -322,12 +347,7 @@ handle_call({controlling_process, Pids, Owner}, _From, State) ->
         end,
     {reply, Reply, State#state{forwards = Forwards, owners = Owners}};
 handle_call(info, _From, State) ->
-    Counters =
-        case alcove_nif:info(self()) of
-            '$badpid' -> #{};
-            Info -> Info
-        end,
-    {reply, maps:merge(Counters, summary(State)), State};
+    {reply, summary(State), State};
 handle_call(_Request, _From, State) ->
     {reply, {error, badarg}, State}.
 
@@ -397,7 +417,12 @@ format_status(Status) ->
 summary(#state{owner = Owner, forwards = Forwards} = State) ->
     Remote = maps:from_list([{Forward, Pid} || {Pid, Forward} <- maps:to_list(Forwards)]),
     Name = fun(Pid) -> maps:get(Pid, Remote, Pid) end,
-    #{
+    Counters =
+        case alcove_nif:info(self()) of
+            '$badpid' -> #{};
+            Info -> Info
+        end,
+    Counters#{
         os_pid => State#state.os_pid,
         owner => Name(Owner),
         owners => [Name(Pid) || Pid <- maps:keys(State#state.owners), Pid =/= Owner],

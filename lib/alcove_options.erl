@@ -18,6 +18,7 @@
     flowcontrol := integer(),
     signaloneof := non_neg_integer(),
     timeout := non_neg_integer(),
+    telemetry := boolean(),
     owner := pid() | atom()
 }.
 
@@ -44,6 +45,7 @@ parse(Options) ->
         flowcontrol => -1,
         signaloneof => 15,
         timeout => ?TIMEOUT,
+        telemetry => false,
         owner => undefined
     },
     case parse(Options, #{}) of
@@ -89,6 +91,8 @@ option({maxforkdepth, N}) -> value(maxforkdepth, u32(N));
 option({flowcontrol, N}) -> value(flowcontrol, range(N, -1, 16#7fffffff));
 option({signaloneof, N}) -> value(signaloneof, range(N, 0, 64));
 option({timeout, Ms}) -> value(timeout, u32(Ms));
+option(telemetry) -> {telemetry, true};
+option({telemetry, Bool}) when is_boolean(Bool) -> {telemetry, Bool};
 option({owner, Owner}) when is_pid(Owner) -> {owner, Owner};
 option({owner, Owner}) when is_atom(Owner), Owner =/= undefined -> {owner, Owner};
 option(_) -> badarg.

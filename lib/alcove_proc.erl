@@ -166,8 +166,6 @@
 
 -export_type([drv/0, argv/0, options/0, status/0, result/0, outcome/0]).
 
--include("alcove.hrl").
-
 -type drv() :: alcove:drv() | atom() | {start, [alcove_drv:option()]}.
 -type argv() :: [unicode:chardata(), ...].
 -type options() :: #{atom() => term()} | [{atom(), term()} | atom()].
@@ -1208,9 +1206,8 @@ result(#state{status = Status, program = #{path := Path}} = State) ->
         {Stream, iolist_to_binary(lists:reverse(Data))}
      || {Stream, #sink{to = collect, data = Data}} <- streams(State)
     ],
-    Figures = maps:from_list(
-        [{cgroup, Stats} || #{} = Stats <- [State#state.stats]] ++ usage(State) ++ Collected
-    ),
+    Stats = [{cgroup, Stats} || #{} = Stats <- [State#state.stats]],
+    Figures = maps:merge(usage(State), maps:from_list(Stats ++ Collected)),
     Figures#{
         status => Status,
         truncated => [Stream || {Stream, #sink{truncated = true}} <- streams(State)],
@@ -1222,20 +1219,16 @@ streams(#state{stdout = Stdout, stderr = Stderr}) ->
     [{stdout, Stdout}, {stderr, Stderr}].
 
 usage(#state{rusage = undefined}) ->
-    [];
-usage(#state{rusage = #{utime := User, stime := System, maxrss := Kilobytes}} = State) ->
-    Peak =
-        case State#state.stats of
-            #{memory := #{peak := Bytes}} when is_integer(Bytes) -> Bytes;
-            _ -> Kilobytes * 1024
-        end,
-    [{user_time, micro(User)}, {system_time, micro(System)}, {peak_memory, Peak}].
-
-micro(#alcove_timeval{sec = Seconds, usec = Micro}) ->
-    Seconds * 1000000 + Micro.
+    #{};
+usage(#state{rusage = Usage, stats = Stats}) ->
+    Used = alcove_telemetry:used(Usage),
+    case Stats of
+        #{memory := #{peak := Peak}} when is_integer(Peak) -> Used#{peak_memory := Peak};
+        _ -> Used
+    end.
 
 measured(#state{wall = Wall} = State) ->
-    (maps:from_list(usage(State)))#{
+    (usage(State))#{
         duration => erlang:convert_time_unit(Wall, microsecond, native)
     }.
 

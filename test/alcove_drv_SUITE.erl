@@ -730,12 +730,65 @@ stop_reasons(_Config) ->
 cause({shutdown, Cause}) -> Cause;
 cause(Cause) -> Cause.
 
+%% Each figure, by what changes it.
 info(_Config) ->
     Drv = alcove_test:start(),
-    _ = alcove_test:fork(Drv, []),
-    Info = alcove_drv:info(Drv),
-    ?assert(is_map(Info)),
-    ?assert(maps:size(Info) > 0).
+    Info = fun(Name) -> maps:get(Name, alcove_drv:info(Drv)) end,
+    More = fun(Name, Fun) ->
+                   Before = Info(Name),
+                   Result = Fun(),
+                   {Result, Info(Name) - Before}
+           end,
+    ?assertEqual(alcove:getpid(Drv), Info(os_pid)),
+    ?assertEqual({self(), []}, {Info(owner), Info(owners)}),
+    ?assertEqual(both_killed, Info(survivors)),
+    ?assertEqual({1, 0}, {Info(processes), Info(forks)}),
+    %% A batch is a call, and so is a spawn; what is refused is none.
+    {A, 1} = More(calls, fun() -> alcove_test:fork(Drv, []) end),
+    {_, 10} = More(calls, fun() -> [alcove:getpid(Drv, A) || _ <- lists:seq(1, 10)] end),
+    {{ok, [_, _]}, 1} = More(calls, fun() -> alcove:batch(Drv, A, [{getpid, []}, {getppid, []}]) end),
+    {{ok, Cat}, 1} = More(calls, fun() -> alcove:spawn(Drv, A, fork, [{execvp, ["cat", ["cat"]]}]) end),
+    {_, 0} = More(calls, fun() -> catch alcove:chdir(Drv, A, not_a_path) end),
+    {_, 0} = More(calls, fun() -> catch alcove:getpid(Drv, [1]) end),
+    ?assert(Info(inline) =< Info(calls)),
+    ?assertEqual({3, 2}, {Info(processes), Info(forks)}),
+    Path = A ++ [Cat],
+    {_, 5} = More(output_bytes, fun() ->
+                                        {_, 5} = More(stdin_bytes, fun() -> alcove:stdin(Drv, Path, "hello") end),
+                                        alcove_test:collect(Drv, Path, 5)
+                                end),
+    %% What waits.
+    Queues = fun() -> maps:with([pending, stdin_queued, streams_held, waiting], alcove_drv:info(Drv)) end,
+    None = #{pending => 0, stdin_queued => 0, streams_held => 0, waiting => 0},
+    ?assertEqual(None, Queues()),
+    {Reader, _} = spawn_monitor(fun() -> alcove:read(Drv, A, 0, 1) end),
+    true = alcove_test:until(fun() -> Queues() =:= None#{pending := 1} end),
+    true = alcove:stdin(Drv, A, "x"),
+    receive {'DOWN', _, process, Reader, _} -> ok end,
+    ?assertEqual(None, Queues()),
+    {ok, Sleep} = alcove:spawn(Drv, [], fork, [{execvp, ["sleep", ["sleep", "1000"]]}]),
+    true = alcove:stdin(Drv, [Sleep], binary:copy(<<"x">>, 1000000)),
+    #{stdin_queued := Queued} = Queues(),
+    ?assert(Queued > 0 andalso Queued < 1000000),
+    ok = alcove:kill(Drv, Sleep, sigkill),
+    true = alcove_test:until(fun() -> Queues() =:= None end),
+    %% An owner that doesn't read.
+    Owner = spawn_link(fun() -> receive stop -> ok end end),
+    {ok, Yes} = alcove:fork(Drv),
+    ok = alcove_drv:controlling_process(Drv, [Yes], Owner),
+    ?assertEqual([Owner], Info(owners)),
+    ok = alcove:execvp(Drv, [Yes], "yes", ["yes"]),
+    true = alcove_test:until(fun() -> Queues() =:= None#{streams_held := 1, waiting := 1} end),
+    ?assert(Info(held) > 0),
+    Owner ! stop,
+    true = alcove_test:until(fun() -> Info(owners) =:= [] end),
+    %% What can't be written isn't counted.
+    ok = alcove:close(Drv, A, 0),
+    {{error, epipe}, 0} = More(stdin_bytes, fun() -> alcove:stdin(Drv, A, "x") end),
+    {status, Drv, _, [_, _, _, _, Status]} = sys:get_status(Drv),
+    Shown = lists:flatten(io_lib:format("~p", [Status])),
+    [?assertNotEqual(nomatch, string:find(Shown, Name)) || Name <- ["os_pid", "owner", "calls", "processes", "pending"]],
+    alcove_test:stop(Drv).
 
 a_hundred_drivers(_Config) ->
     Drivers = [alcove_test:start() || _ <- lists:seq(1, 100)],

@@ -19,6 +19,7 @@ defaults_test() ->
             maxchild := -1,
             maxforkdepth := 16,
             timeout := 5000,
+            telemetry := false,
             owner := undefined
         },
         Parsed
@@ -34,6 +35,8 @@ flags_test() ->
     ],
     ?assertMatch(#{stderr_to_stdout := true}, parsed([stderr_to_stdout])),
     ?assertMatch(#{stderr_to_stdout := false}, parsed([{stderr_to_stdout, false}])),
+    ?assertMatch(#{telemetry := true}, parsed([telemetry])),
+    ?assertMatch(#{telemetry := true}, parsed([{telemetry, true}])),
     ?assertMatch(#{verbose := 1}, parsed([verbose])),
     ?assertMatch(#{verbose := 3}, parsed([{verbose, 3}])).
 

@@ -22,7 +22,8 @@
 %% processes
 -export([exit_reasons/1, quiet/1, stopped/1, owner_ends/1, killed/1, supervised/1, signals/1, looked_at/1]).
 %% tree
--export([tree/1, pictures/1, live_view/1, live_view_of_a_node/1, explanations/1, events/1, logged/1]).
+-export([tree/1, pictures/1, live_view/1, live_view_of_a_node/1, explanations/1, events/1, out_of_memory_is_an_event/1,
+         events_of_processes/1, slow_handlers/1, logged/1]).
 %% docs
 -export([guide/1, coming_from/1, troubleshooting/1, elixir/1, links/1]).
 
@@ -47,7 +48,8 @@ groups() ->
                     read_times_out, closed_stdin, controlling_process, terminal, terminal_size,
                     terminal_at_length, terminal_is_lazy]},
      {processes, [], [exit_reasons, quiet, stopped, owner_ends, killed, supervised, signals, looked_at]},
-     {tree, [], [tree, pictures, live_view, live_view_of_a_node, explanations, events, logged]},
+     {tree, [], [tree, pictures, live_view, live_view_of_a_node, explanations, events,
+                  out_of_memory_is_an_event, events_of_processes, slow_handlers, logged]},
      {docs, [], [guide, coming_from, troubleshooting, elixir, links]}].
 
 init_per_suite(Config) ->
@@ -1066,28 +1068,136 @@ explanations(_Config) ->
 %% What `telemetry' would get, where it is there.
 events(Config) ->
     Drv = drv(Config),
+    with_telemetry(fun() ->
+        {error, {timeout, _}} = alcove_proc:run(Drv, ["sleep", "1000"], #{timeout => 100, meta => #{job => 7}}),
+        {#{duration := Took, system_time := _}, #{job := 7, os_pid := Pid, drv := Drv, fork_path := [_, Pid], pid := Proc}} =
+            event([alcove, proc, spawn]),
+        ?assert(Took > 0),
+        {#{duration := Before}, #{reason := timeout, signal := sigterm, os_pid := Pid}} = event([alcove, proc, kill]),
+        {#{duration := Ran, user_time := User, system_time := System, peak_memory := Peak},
+         #{status := {termsig, sigterm}, argv := [<<"sleep">>, <<"1000">>], job := 7, pid := Proc}} =
+            event([alcove, proc, exit]),
+        ?assert(Ran >= erlang:convert_time_unit(100, millisecond, native)),
+        ?assert(Ran >= Before),
+        ?assert(User + System >= 0 andalso Peak > 100000),
+        {error, {{output_limit, stdout}, _}} = alcove_proc:run(Drv, ["yes"], #{stdout => {collect, 10}}),
+        _ = event([alcove, proc, spawn]),
+        {_, #{reason := {output_limit, stdout}, signal := sigkill}} = event([alcove, proc, kill]),
+        {_, #{status := {termsig, sigkill}}} = event([alcove, proc, exit]),
+        {error, {execvp, enoent}} = alcove_proc:run(Drv, ["/nowhere"]),
+        {ok, _} = alcove_proc:run(Drv, sh("exit 3")),
+        _ = event([alcove, proc, spawn]),
+        {_, #{status := 3}} = event([alcove, proc, exit]),
+        %% Nothing else, of a Drv without the option.
+        no_event()
+    end).
+
+out_of_memory_is_an_event(Config) ->
+    Drv = drv(Config),
+    with_cgroups(Drv, fun() ->
+        with_telemetry(fun() ->
+            {ok, _} = alcove_proc:run(Drv, ["tail", "/dev/zero"], #{cgroup => #{memory => 8 bsl 20}, stdout => discard}),
+            _ = event([alcove, proc, spawn]),
+            {#{peak_memory := Peak}, #{status := {termsig, sigkill}, os_pid := Pid}} = event([alcove, proc, exit]),
+            ?assert(Peak =< 9 bsl 20),
+            {#{kills := Kills}, #{os_pid := Pid}} = event([alcove, proc, oom]),
+            ?assert(Kills >= 1),
+            no_event()
+        end)
+    end).
+
+%% Of each process at a fork path, where that is asked for.
+events_of_processes(_Config) ->
+    with_telemetry(fun() ->
+        Drv = alcove_test:start([{telemetry, true}, {exit_status, true}]),
+        Busy = "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; exit 3",
+        {ok, A} = alcove:fork(Drv),
+        {#{system_time := _}, #{drv := Drv, fork_path := [A], os_pid := A}} = event([alcove, process, spawn]),
+        {ok, B} = alcove:spawn(Drv, [A], fork, [{execvp, ["sh", ["sh", "-c", Busy]]}]),
+        {_, #{fork_path := [A, B], os_pid := B}} = event([alcove, process, spawn]),
+        {#{duration := Ran, user_time := User, system_time := System, peak_memory := Peak},
+         #{drv := Drv, fork_path := [A, B], status := 3}} = event([alcove, process, exit]),
+        ?assert(User + System > 1000),
+        ?assert(erlang:convert_time_unit(Ran, native, microsecond) >= User + System),
+        ?assert(Peak > 100000),
+        {ok, C} = alcove:clone(Drv, [A], 0),
+        {_, #{fork_path := [A, C]}} = event([alcove, process, spawn]),
+        ok = alcove:kill(Drv, C, sigkill),
+        {_, #{fork_path := [A, C], status := {termsig, sigkill}}} = event([alcove, process, exit]),
+        %% The owner gets what its options say, and no more.
+        receive Message -> ?assertEqual({alcove_event, Drv, [A, B], {exit_status, 3}}, Message) end,
+        %% A spawn that fails was a process for a while.
+        {error, {1, execvp, enoent}} = alcove:spawn(Drv, [A], fork, [{execvp, ["/nowhere", ["nowhere"]]}]),
+        {_, #{fork_path := [A, D]}} = event([alcove, process, spawn]),
+        {_, #{fork_path := [A, D], status := 127}} = event([alcove, process, exit]),
+        %% Nobody tells of what ends with its parent, or with the Drv.
+        {ok, E} = alcove:fork(Drv, [A]),
+        {ok, F} = alcove:fork(Drv),
+        _ = [event([alcove, process, spawn]) || _ <- [E, F]],
+        ok = alcove:kill(Drv, A, sigkill),
+        Ends = lists:sort([event([alcove, process, exit]) || _ <- [A, E]]),
+        ?assertMatch([{#{duration := _}, #{fork_path := [A], status := {termsig, sigkill}}},
+                      {#{duration := _}, #{fork_path := [A, E]}}],
+                     lists:keysort(2, Ends)),
+        ok = alcove_test:stop(Drv),
+        {Last, #{fork_path := [F], status := undefined}} = event([alcove, process, exit]),
+        ?assertEqual([duration], maps:keys(Last)),
+        no_event()
+    end).
+
+%% A handler may ask the Drv, and take its time.
+slow_handlers(_Config) ->
     Self = self(),
+    with_telemetry(
+      fun(Event, Measurements, #{drv := Drv} = Metadata) ->
+          #{forks := 1} = alcove_drv:info(Drv),
+          Self ! {event, Event, Measurements, Metadata},
+          receive go_on -> ok end
+      end,
+      fun() ->
+          Drv = alcove_test:start([{telemetry, true}]),
+          {ok, A} = alcove:fork(Drv),
+          {_, #{fork_path := [A]}} = event([alcove, process, spawn]),
+          A = alcove:getpid(Drv, [A]),
+          ok = alcove:exit(Drv, [A], 0),
+          ok = alcove_test:stop(Drv)
+      end).
+
+%% Puts a `telemetry' there for as long as the fun takes.
+with_telemetry(Fun) ->
+    Self = self(),
+    with_telemetry(fun(Event, Measurements, Metadata) -> Self ! {event, Event, Measurements, Metadata} end, Fun).
+
+with_telemetry(Handler, Fun) ->
+    true = persistent_term:get(telemetry, none) =:= none,
+    persistent_term:put(telemetry, Handler),
     Forms = [{attribute, 1, module, telemetry},
              {attribute, 1, export, [{execute, 3}]},
              {function, 1, execute, 3,
               [{clause, 1, [{var, 1, 'E'}, {var, 1, 'M'}, {var, 1, 'D'}], [],
-                [{op, 1, '!', {call, 1, {atom, 1, list_to_pid}, [erl_parse:abstract(pid_to_list(Self))]},
-                  {tuple, 1, [{atom, 1, event}, {var, 1, 'E'}, {var, 1, 'M'}, {var, 1, 'D'}]}}]}]}],
+                [{call, 1, {call, 1, {remote, 1, {atom, 1, persistent_term}, {atom, 1, get}}, [{atom, 1, telemetry}]},
+                  [{var, 1, 'E'}, {var, 1, 'M'}, {var, 1, 'D'}]}]}]}],
     {ok, telemetry, Beam} = compile:forms(Forms),
     {module, telemetry} = code:load_binary(telemetry, "telemetry", Beam),
     try
-        {error, {timeout, _}} = alcove_proc:run(Drv, ["sleep", "1000"], #{timeout => 100, meta => #{job => 7}}),
-        receive {event, [alcove, proc, spawn], #{duration := _, system_time := _}, #{job := 7, os_pid := Pid}} -> Pid end,
-        receive {event, [alcove, proc, kill], #{duration := _}, #{reason := timeout, signal := sigterm}} -> ok end,
-        receive
-            {event, [alcove, proc, exit], #{duration := _, user_time := _, system_time := _, peak_memory := _},
-             #{status := {termsig, sigterm}, argv := [<<"sleep">>, <<"1000">>], job := 7}} -> ok
-        end
+        Fun()
     after
-        code:purge(telemetry),
-        code:delete(telemetry),
-        code:purge(telemetry)
+        _ = code:delete(telemetry),
+        _ = code:purge(telemetry),
+        persistent_term:erase(telemetry)
     end.
+
+%% The next event is this one.
+event(Name) ->
+    receive
+        {event, Event, Measurements, Metadata} ->
+            ?assertEqual(Name, Event, {Measurements, Metadata}),
+            {Measurements, Metadata}
+    after 5000 -> ct:fail(Name)
+    end.
+
+no_event() ->
+    receive {event, _, _, _} = Event -> ct:fail(Event) after 0 -> ok end.
 
 %% Events are logged by who wants that.
 logged(Config) ->

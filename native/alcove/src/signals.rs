@@ -400,7 +400,8 @@ fn found(process: &mut Process, child: &Ended) {
 /// Reports a child that has ended; orphans that came to root are nobody's news. The loop
 /// isn't quiescent, or this is its handler.
 pub fn reaped(process: &mut Process, child: &Ended) {
-    const SHORT: usize = HEADER + 10;
+    /// Where the frame has what the child used.
+    const USAGE: usize = HEADER + 10;
     if !process.children.remove(child.pid) {
         return;
     }
@@ -412,23 +413,19 @@ pub fn reaped(process: &mut Process, child: &Ended) {
     let notify = asked
         .iter()
         .fold(0, |all, (asked, bit)| all | if *asked { *bit } else { 0 });
-    let mut bytes = [0; SHORT + frame::RUSAGE * 8];
-    let length = if process.options.rusage {
-        bytes.len()
-    } else {
-        SHORT
-    };
-    bytes[..HEADER].copy_from_slice(&((length - HEADER) as u32).to_le_bytes());
+    let mut bytes = [0; USAGE + frame::RUSAGE * 8];
+    let length = (bytes.len() - HEADER) as u32;
+    bytes[..HEADER].copy_from_slice(&length.to_le_bytes());
     bytes[HEADER] = frame::from::CHILD;
     bytes[5..9].copy_from_slice(&child.pid.to_le_bytes());
     bytes[9..13].copy_from_slice(&child.status.to_le_bytes());
     bytes[13] = notify;
-    let (places, _) = bytes[SHORT..].as_chunks_mut();
+    let (places, _) = bytes[USAGE..].as_chunks_mut();
     for (place, number) in places.iter_mut().zip(numbers(&child.usage)) {
         *place = number.to_le_bytes();
     }
     // When the control socket is gone, so is the process at its next read.
-    let _ = event_loop::write(process.control, &bytes[..length]);
+    let _ = event_loop::write(process.control, &bytes);
 }
 
 /// What a child used, in the order of its frame.

@@ -2,7 +2,7 @@
 
 use crate::{Call, End, Forger, announce, child, framed, reply};
 use alcove_proto::calls::number;
-use alcove_proto::frame::{self, from, notify, to};
+use alcove_proto::frame::{self, RUSAGE, from, notify, to};
 use alcove_proto::wire::{Atom, MAX_DEPTH, Put, PutTerm, tag};
 use nix::fcntl::{OFlag, open};
 use nix::sys::eventfd::EventFd;
@@ -144,6 +144,7 @@ pub fn act(forger: &mut Forger, call: &Call) -> Result<(), End> {
                 out.put_i32(NOBODY);
                 out.put_i32(0);
                 out.put_u8(notify::EXIT_STATUS | notify::TERMSIG);
+                out.raw(&[0; 8 * RUSAGE]);
             });
             flood(forger, &frame)?;
             forger.send(&reply(call.id))

@@ -26,7 +26,7 @@ use crate::{load, registry, terms};
 
 /// Starts a tree for the calling process, the Drv.
 pub fn start<'a>(env: Env<'a>, options: Term<'a>) -> Term<'a> {
-    let Ok((plan, owner)) = plan(options) else {
+    let Ok((plan, owner, reporter)) = plan(options) else {
         return (terms::error(), terms::badarg()).encode(env);
     };
     let poller = match Poller::new() {
@@ -36,7 +36,7 @@ pub fn start<'a>(env: Env<'a>, options: Term<'a>) -> Term<'a> {
     let (sender, commands) = crossbeam_channel::unbounded();
     let drv = env.pid();
     let tells = (plan.init.exit_status, plan.init.termsig);
-    let tree = Arc::new(Tree::new(drv, owner, tells, poller, sender));
+    let tree = Arc::new(Tree::new(drv, owner, tells, reporter, poller, sender));
     let key = drv.encode(env).as_c_arg();
     let thread = std::thread::Builder::new().name("alcove_router".into());
     registry::insert(key, Arc::clone(&tree));
@@ -54,8 +54,8 @@ pub fn start<'a>(env: Env<'a>, options: Term<'a>) -> Term<'a> {
     terms::ok().encode(env)
 }
 
-/// What the options ask for, and who gets the messages.
-fn plan(options: Term<'_>) -> NifResult<(Plan, LocalPid)> {
+/// What the options ask for, who gets the messages, and who is told what happens.
+fn plan(options: Term<'_>) -> NifResult<(Plan, LocalPid, Option<LocalPid>)> {
     let env = options.get_env();
     let get = |name: &str| options.map_get(Atom::from_str(env, name)?);
     let strings = |name: &str| -> NifResult<Vec<Vec<u8>>> {
@@ -82,7 +82,13 @@ fn plan(options: Term<'_>) -> NifResult<(Plan, LocalPid)> {
         stderr_to_stdout: get("stderr_to_stdout")?.decode()?,
         timeout: Duration::from_millis(get("timeout")?.decode()?),
     };
-    Ok((plan, get("owner")?.decode()?))
+    let reporter = get("reporter")?;
+    let reporter = if terms::undefined() == reporter {
+        None
+    } else {
+        Some(reporter.decode()?)
+    };
+    Ok((plan, get("owner")?.decode()?, reporter))
 }
 
 /// The router's thread.
@@ -262,9 +268,7 @@ pub fn stdin<'a>(
         Ok(found) => found,
         Err(answer) => return answer,
     };
-    tree.counters
-        .stdin
-        .fetch_add(data.len() as u64, Ordering::Relaxed);
+    let size = data.len() as u64;
     let mut stdin = process.stdin.lock();
     let waited = stdin.is_waiting();
     let written = stdin.write(data, || call::letter(env.pid(), reference));
@@ -272,6 +276,9 @@ pub fn stdin<'a>(
     drop(stdin);
     if waits && !waited {
         tree.command(Command::Stdin(process));
+    }
+    if !matches!(written, Written::Failed(_)) {
+        tree.counters.stdin.fetch_add(size, Ordering::Relaxed);
     }
     match written {
         Written::Taken => true.encode(env),
@@ -383,15 +390,23 @@ pub fn resume<'a>(env: Env<'a>, drv: Term<'a>, token: u64) -> Term<'a> {
     terms::ok().encode(env)
 }
 
-/// Counters.
+/// Counters, and how much waits.
 pub fn info<'a>(env: Env<'a>, drv: Term<'a>) -> Term<'a> {
     let Some(tree) = registry::find(drv) else {
         return terms::badpid().encode(env);
     };
     let counters = &tree.counters;
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let processes = tree.all();
+    let sum = |count: fn(&Process) -> usize| {
+        let counts = processes.iter().map(|process| count(process) as u64);
+        counts.sum::<u64>()
+    };
     let pairs = [
-        ("processes", tree.len() as u64),
+        ("processes", processes.len() as u64),
+        ("pending", sum(|process| process.calls.lock().pending.len())),
+        ("stdin_queued", sum(|process| process.stdin.lock().queued())),
+        ("streams_held", sum(Process::streams_held)),
         ("calls", of(&counters.calls)),
         ("inline", of(&counters.inline)),
         ("forks", of(&counters.forks)),

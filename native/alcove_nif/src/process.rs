@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 
 use alcove_proto::calls::{leaves_loop, number};
@@ -48,6 +48,10 @@ pub struct Process {
     pub end: Mutex<Option<End>>,
     /// How many messages of output its owner wants; -1: all.
     flow: AtomicI64,
+    /// When it was forked.
+    pub since: Instant,
+    /// Nobody is to be told any more that it is gone.
+    pub reported: AtomicBool,
 }
 
 /// The end of a process, as its parent reported it.
@@ -59,8 +63,10 @@ pub struct End {
     pub exit_status: bool,
     /// Whether the owner wants to know a termination signal.
     pub termsig: bool,
-    /// What it used, if the owner wants to know.
-    pub rusage: Option<[i64; frame::RUSAGE]>,
+    /// Whether the owner wants to know what it used.
+    pub rusage: bool,
+    /// What it used.
+    pub used: [i64; frame::RUSAGE],
     /// The owner was told, or need not be.
     pub told: bool,
 }
@@ -302,6 +308,8 @@ impl Process {
             owner: Mutex::new(owner),
             end: Mutex::new(None),
             flow: AtomicI64::new(-1),
+            since: Instant::now(),
+            reported: AtomicBool::new(false),
         }
     }
 
@@ -340,6 +348,11 @@ impl Process {
     /// Whether it wrote something before its end that isn't delivered yet.
     pub fn owes(&self) -> bool {
         self.stdout.lock().owed > 0 || self.stderr.lock().owed > 0
+    }
+
+    /// How many of its streams wait for their owner.
+    pub fn streams_held(&self) -> usize {
+        usize::from(self.stdout.lock().held) + usize::from(self.stderr.lock().held)
     }
 
     /// Whether one of its streams is open.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use alcove_proto::frame::RUSAGE;
 use crossbeam_channel::Receiver;
 use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::MutexGuard;
-use rustler::{Atom, Encoder, Env, LocalPid, OwnedBinary, Term};
+use rustler::{Encoder, Env, LocalPid, OwnedBinary, Term};
 
 use crate::deliver::Mail;
 use crate::launch::{Deadline, Launched};
@@ -211,7 +212,8 @@ impl Router<'_> {
                     status,
                     exit_status,
                     termsig,
-                    rusage: None,
+                    rusage: false,
+                    used: [0; RUSAGE],
                     told: false,
                 },
             );
@@ -246,8 +248,8 @@ impl Router<'_> {
             }
             Command::Event(Event::Signal(process, signal)) => self.signal(&process, signal),
             Command::Event(Event::Malformed(process)) => {
-                self.event(&process, terms::error(), |env| {
-                    terms::badproto().encode(env)
+                self.event(&process, |env| {
+                    (terms::error(), terms::badproto()).encode(env)
                 });
             }
             Command::Event(Event::Left(process)) => self.left(&process),
@@ -269,8 +271,8 @@ impl Router<'_> {
         }
         load.sent += OVERHEAD;
         let ask = load.sent >= ASK && load.asked.is_none();
-        self.event(process, terms::signal(), |env| {
-            terms::signal_name(env, signal)
+        self.event(process, |env| {
+            (terms::signal(), terms::signal_name(env, signal)).encode(env)
         });
         if ask {
             self.ask(owner);
@@ -560,19 +562,13 @@ impl Router<'_> {
     /// Sends `rusage`, and `exit_status` or `termsig`, if they are asked for.
     fn tell(&mut self, owner: LocalPid, path: &[u32], end: End) {
         let status = end.status;
-        if let Some(usage) = end.rusage {
-            self.post_event(&owner, path, terms::rusage(), |env| {
-                terms::usage(env, &usage)
+        if end.rusage {
+            self.post_event(&owner, path, |env| {
+                (terms::rusage(), terms::usage(env, &end.used)).encode(env)
             });
         }
-        if libc::WIFEXITED(status) && end.exit_status {
-            let code = libc::WEXITSTATUS(status);
-            self.post_event(&owner, path, terms::exit_status(), |env| code.encode(env));
-        } else if libc::WIFSIGNALED(status) && end.termsig {
-            let signal = libc::WTERMSIG(status);
-            self.post_event(&owner, path, terms::termsig(), |env| {
-                terms::signal_name(env, signal)
-            });
+        if libc::WIFEXITED(status) && end.exit_status || libc::WIFSIGNALED(status) && end.termsig {
+            self.post_event(&owner, path, |env| terms::status(env, status));
         }
     }
 
@@ -590,8 +586,30 @@ impl Router<'_> {
     fn gone(&mut self, process: &Arc<Process>) {
         self.tree.unlink_process(process);
         self.tree.dismiss(&mut self.mail, process);
+        self.report(process);
         self.closed(process);
         self.orphans(process);
+    }
+
+    /// Tells who watches the tree that a process is gone: its fork path, for how many
+    /// nanoseconds it was there, and its end and what it used, if its parent told.
+    fn report(&mut self, process: &Process) {
+        if process.path.is_empty() || process.reported.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (time, end) = (process.since.elapsed(), *process.end.lock());
+        self.tree.report(&mut self.mail, |env| {
+            let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            let end = end.map_or_else(
+                || terms::undefined().encode(env),
+                |end| {
+                    let status = terms::status(env, end.status);
+                    (status, terms::usage(env, &end.used)).encode(env)
+                },
+            );
+            let path = terms::path(env, &process.path);
+            (terms::alcove_nif(), terms::gone(), path, nanoseconds, end).encode(env)
+        });
     }
 
     /// Nobody will report the end of the children of a process without an event loop.
@@ -622,27 +640,26 @@ impl Router<'_> {
     }
 
     /// Sends an event of a process to its owner.
-    fn event(
-        &mut self,
-        process: &Process,
-        tag: Atom,
-        detail: impl for<'e> FnOnce(Env<'e>) -> Term<'e>,
-    ) {
+    fn event(&mut self, process: &Process, event: impl for<'e> FnOnce(Env<'e>) -> Term<'e>) {
         let owner = process.owner.lock().unwrap_or(self.tree.owner);
-        self.post_event(&owner, &process.path, tag, detail);
+        self.post_event(&owner, &process.path, event);
     }
 
     fn post_event(
         &mut self,
         owner: &LocalPid,
         path: &[u32],
-        tag: Atom,
-        detail: impl for<'e> FnOnce(Env<'e>) -> Term<'e>,
+        event: impl for<'e> FnOnce(Env<'e>) -> Term<'e>,
     ) {
         let drv = self.tree.drv;
         self.mail.post_or(owner, &self.tree.owner, |env| {
-            let event = (tag, detail(env)).encode(env);
-            (terms::alcove_event(), drv, terms::path(env, path), event).encode(env)
+            (
+                terms::alcove_event(),
+                drv,
+                terms::path(env, path),
+                event(env),
+            )
+                .encode(env)
         });
     }
 }

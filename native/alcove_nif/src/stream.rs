@@ -86,6 +86,11 @@ impl Stdin {
         !self.queue.is_empty()
     }
 
+    /// How many bytes wait for room.
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+
     /// Whether something waits for the first time: the router is to watch it now.
     pub fn first_wait(&mut self) -> bool {
         !self.queue.is_empty() && !std::mem::replace(&mut self.watched, true)

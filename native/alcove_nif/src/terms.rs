@@ -21,6 +21,9 @@ rustler::atoms! {
     started,
     failed,
     stopped,
+    forked,
+    gone,
+    undefined,
     busy,
     normal,
     router,
@@ -140,6 +143,15 @@ fn named<'a>(env: Env<'a>, number: i32, names: &[Option<Atom>]) -> Term<'a> {
 /// `{error, Reason}`.
 pub fn error_tuple<'a>(env: Env<'a>, number: i32) -> Term<'a> {
     (error(), errno(env, number)).encode(env)
+}
+
+/// How a process ended: `{exit_status, N}` or `{termsig, Signal}`.
+pub fn status<'a>(env: Env<'a>, status: i32) -> Term<'a> {
+    if libc::WIFSIGNALED(status) {
+        (termsig(), signal_name(env, libc::WTERMSIG(status))).encode(env)
+    } else {
+        (exit_status(), libc::WEXITSTATUS(status)).encode(env)
+    }
 }
 
 /// What a process used.

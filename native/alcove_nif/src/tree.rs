@@ -15,7 +15,7 @@ use alcove_proto::wire::{Malformed, Reader as Bytes};
 use crossbeam_channel::Sender;
 use nix::errno::Errno;
 use parking_lot::{Mutex, RwLock};
-use rustler::{LocalPid, Term};
+use rustler::{Encoder, Env, LocalPid, Term};
 
 use crate::deliver::{Answer, Mail};
 use crate::launch;
@@ -81,6 +81,8 @@ pub struct Tree {
     pub owner: LocalPid,
     /// Whether the owner wants to know root's exit status, or termination signal.
     pub tells: (bool, bool),
+    /// Who is told of each process that is forked, and of each that is gone.
+    pub reporter: Option<LocalPid>,
     /// The processes by fork path.
     paths: RwLock<HashMap<Box<[u32]>, Arc<Process>>>,
     /// The processes whose channels are watched.
@@ -100,6 +102,7 @@ impl Tree {
         drv: LocalPid,
         owner: LocalPid,
         tells: (bool, bool),
+        reporter: Option<LocalPid>,
         poller: Arc<Poller>,
         commands: Sender<Command>,
     ) -> Self {
@@ -107,6 +110,7 @@ impl Tree {
             drv,
             owner,
             tells,
+            reporter,
             paths: RwLock::default(),
             ids: Mutex::default(),
             poller,
@@ -138,6 +142,14 @@ impl Tree {
         }
     }
 
+    /// Tells who watches the tree, if somebody does.
+    pub fn report(&self, mail: &mut Mail<'_>, build: impl for<'e> FnOnce(Env<'e>) -> Term<'e>) {
+        if let Some(reporter) = &self.reporter {
+            // Without it the Drv is about to end.
+            let _ = mail.post(reporter, build);
+        }
+    }
+
     /// The process at a fork path.
     pub fn find(&self, path: &[u32]) -> Option<Arc<Process>> {
         self.paths.read().get(path).cloned()
@@ -151,11 +163,6 @@ impl Tree {
     /// Every process that is known.
     pub fn all(&self) -> Vec<Arc<Process>> {
         self.ids.lock().values().cloned().collect()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.ids.lock().len()
     }
 
     /// A process that is not yet in the tree. `first` is the number of its first call.
@@ -277,21 +284,17 @@ impl Tree {
             }
             from::CHILD => {
                 let (pid, status, asked) = (payload.u32()?, payload.i32()?, payload.u8()?);
-                let rusage = if asked & notify::RUSAGE != 0 {
-                    let mut usage = [0; RUSAGE];
-                    for number in &mut usage {
-                        *number = payload.i64()?;
-                    }
-                    Some(usage)
-                } else {
-                    None
-                };
+                let mut used = [0; RUSAGE];
+                for number in &mut used {
+                    *number = payload.i64()?;
+                }
                 payload.end()?;
                 let end = End {
                     status,
                     exit_status: asked & notify::EXIT_STATUS != 0,
                     termsig: asked & notify::TERMSIG != 0,
-                    rusage,
+                    rusage: asked & notify::RUSAGE != 0,
+                    used,
                     told: false,
                 };
                 let path = child_path(&process.path, pid);
@@ -397,6 +400,16 @@ impl Tree {
             Err(_) => pending.or_else(|| its.pending.pop_front()),
         };
         drop(its);
+        if added.is_ok() {
+            self.report(mail, |env| {
+                (
+                    terms::alcove_nif(),
+                    terms::forked(),
+                    terms::path(env, &child.path),
+                )
+                    .encode(env)
+            });
+        }
         match (added, pending) {
             (Ok(()), Some(pending)) => {
                 self.answer(mail, parent, pending, Answer::Forked(pid), inline)

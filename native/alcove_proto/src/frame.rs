@@ -39,8 +39,8 @@ pub mod from {
     pub const FORKED: u8 = 2;
     /// A signal was trapped: its number.
     pub const SIGNAL: u8 = 3;
-    /// A child ended: its pid, its wait status, and which events its parent's options ask
-    /// for, see [`crate::frame::notify`]. With `RUSAGE` among them, what it used follows.
+    /// A child ended: its pid, its wait status, which events its parent's options ask for,
+    /// see [`crate::frame::notify`], and what it used, see [`crate::frame::RUSAGE`].
     pub const CHILD: u8 = 4;
     /// The first frame from root: see [`crate::wire::Hello`].
     pub const HELLO: u8 = 5;

@@ -368,11 +368,17 @@ impl Node {
             from::REPLY => Frame::Reply(reader.u32().unwrap(), text(&mut reader)),
             from::PARTIAL => Frame::Partial(reader.u32().unwrap(), text(&mut reader)),
             from::SIGNAL => Frame::Event(Event::Signal(reader.i32().unwrap())),
-            from::CHILD => Frame::Event(Event::Child {
-                pid: reader.u32().unwrap() as i32,
-                status: reader.i32().unwrap(),
-                notify: reader.u8().unwrap(),
-            }),
+            from::CHILD => {
+                let child = Event::Child {
+                    pid: reader.u32().unwrap() as i32,
+                    status: reader.i32().unwrap(),
+                    notify: reader.u8().unwrap(),
+                };
+                // What it used: seconds and microseconds are no more than these can be.
+                let used: Vec<i64> = (0..frame::RUSAGE).map(|_| reader.i64().unwrap()).collect();
+                assert!(used.iter().all(|number| *number >= 0) && used[1] < 1_000_000);
+                Frame::Event(child)
+            }
             from::FORKED => {
                 let id = reader.u32().unwrap();
                 let pid = reader.u32().unwrap() as i32;

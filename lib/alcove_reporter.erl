@@ -1,0 +1,58 @@
+%% @private
+%% @doc Tells of the Unix processes of a Drv as they come and go, see {@link
+%% alcove_telemetry}.
+%%
+%% The router sends to it. It is not the Drv: a handler of events may take its time, and may
+%% ask the Drv something.
+-module(alcove_reporter).
+
+-behaviour(gen_server).
+
+-export([start/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+%% @doc Starts one for the calling Drv. It ends after that, when all is told.
+-spec start(alcove:drv()) -> pid().
+start(Drv) ->
+    {ok, Pid} = gen_server:start(?MODULE, Drv, []),
+    Pid.
+
+%% @private
+-spec init(alcove:drv()) -> {ok, alcove:drv()}.
+init(Drv) ->
+    _ = monitor(process, Drv),
+    {ok, Drv}.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), alcove:drv()) -> {reply, term(), alcove:drv()}.
+handle_call(_Request, _From, Drv) ->
+    {reply, {error, badarg}, Drv}.
+
+%% @private
+-spec handle_cast(term(), alcove:drv()) -> {noreply, alcove:drv()}.
+handle_cast(_Message, Drv) ->
+    {noreply, Drv}.
+
+%% @private
+-spec handle_info(term(), alcove:drv()) -> {noreply, alcove:drv()} | {stop, normal, alcove:drv()}.
+handle_info({alcove_nif, forked, Pids}, Drv) ->
+    event(spawn, #{system_time => erlang:system_time()}, #{}, Pids, Drv),
+    {noreply, Drv};
+handle_info({alcove_nif, gone, Pids, Nanoseconds, End}, Drv) ->
+    {Status, Used} =
+        case End of
+            undefined -> {undefined, #{}};
+            {{exit_status, Number}, Usage} -> {Number, alcove_telemetry:used(Usage)};
+            {Signaled, Usage} -> {Signaled, alcove_telemetry:used(Usage)}
+        end,
+    Duration = erlang:convert_time_unit(Nanoseconds, nanosecond, native),
+    event(exit, Used#{duration => Duration}, #{status => Status}, Pids, Drv),
+    {noreply, Drv};
+handle_info({'DOWN', _, process, Drv, _}, Drv) ->
+    {stop, normal, Drv};
+handle_info(_Message, Drv) ->
+    {noreply, Drv}.
+
+event(Name, Measurements, More, Pids, Drv) ->
+    Metadata = More#{drv => Drv, fork_path => Pids, os_pid => lists:last(Pids)},
+    alcove_telemetry:execute([alcove, process, Name], Measurements, Metadata).
