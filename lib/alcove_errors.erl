@@ -18,6 +18,8 @@
     | {names, pos_integer()}
     | {how, pos_integer()}
     | {stream, pos_integer()}
+    | {grace, pos_integer()}
+    | {dimension, pos_integer()}
     | {signal, pos_integer()}
     | {number, pos_integer()}
     | {pid, pos_integer()}
@@ -75,6 +77,10 @@ text(how) ->
     "neither fork nor {clone, Flags} with flags that are known";
 text(stream) ->
     "not stdin, stdout or stderr";
+text(grace) ->
+    "not a number of milliseconds";
+text(dimension) ->
+    "not a number of rows or columns, from 1 to 65535";
 text(signal) ->
     "not an integer";
 text(number) ->

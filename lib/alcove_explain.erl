@@ -10,6 +10,28 @@ format_error({error, Reason}) ->
     format_error(Reason);
 format_error({Index, Call, Reason}) when is_integer(Index), is_atom(Call), is_atom(Reason) ->
     ["call ", integer_to_list(Index), ", ", format_error({Call, Reason})];
+format_error({badarg, Option}) ->
+    io_lib:format("not an option, or one with a wrong value: ~0tp", [Option]);
+format_error({start, timeout}) ->
+    "it took longer to start than it was given";
+format_error({in, badpid}) ->
+    "no process is in its event loop at this fork path";
+format_error({parent, gone}) ->
+    "the process that started it was killed, and it with that";
+format_error({drv, noproc}) ->
+    "there is no such Drv";
+format_error({drv, Reason}) ->
+    io_lib:format("Drv has ended, or can't be started: ~0tp", [Reason]);
+format_error({process, Reason}) ->
+    io_lib:format("the Erlang process that ran it has failed: ~0tp", [Reason]);
+format_error({noproc, Owner}) ->
+    io_lib:format("nobody is registered as ~0tp", [Owner]);
+format_error({version, Theirs, Ours}) ->
+    io_lib:format("the executable is of another build (~0tp) than the library (~0tp)", [Theirs, Ours]);
+format_error({exit_status, Status}) ->
+    io_lib:format("it ended with status ~0tp", [Status]);
+format_error({termsig, Signal}) ->
+    io_lib:format("it was ended by ~0tp", [Signal]);
 format_error({Call, Reason}) when is_atom(Call), is_atom(Reason) ->
     case {why(Call, Reason), generally(Reason)} of
         {"", {_, ""}} -> [name(Call), ": ", said(Reason)];
@@ -26,12 +48,12 @@ format_error({user, {no_group, User}}) ->
     io_lib:format("user ~p isn't in /etc/passwd: give its group as well", [User]);
 format_error({group, {unknown, Name}}) ->
     ["no such group in /etc/group, as Drv sees it: ", Name];
+format_error({What, {not_an_id, Text}}) ->
+    [io_lib:format("~ts: /etc/passwd or /etc/group has what is no id: ", [What]), Text];
+format_error({capabilities, {unknown, Name}}) ->
+    io_lib:format("no such capability: ~0tp", [Name]);
 format_error({leftovers, Pids}) ->
     io_lib:format("these processes were killed and don't end, they may wait for a device: ~w", [Pids]);
-format_error({drv, Reason}) ->
-    io_lib:format("Drv has ended: ~0tp", [Reason]);
-format_error({in, badpid}) ->
-    "no process is in its event loop at this fork path";
 format_error({cgroup, {Where, Reason}}) when is_atom(Reason) ->
     [io_lib:format("~ts: ", [Where]), format_error({cgroup, Reason})];
 format_error({Where, Reason}) when is_atom(Reason) ->
@@ -67,6 +89,20 @@ generally(badarg) ->
     {"an argument has the wrong shape", ""};
 generally(timeout) ->
     {"it took too long", ""};
+generally(closed) ->
+    {"the program has ended, or its input was closed", ""};
+generally(no_owner) ->
+    {"nobody gets its messages", ""};
+generally(active) ->
+    {"its output comes as messages", ""};
+generally(busy) ->
+    {"somebody else reads its output", ""};
+generally(badpid) ->
+    {"no process is in its event loop at this fork path", ""};
+generally(badproto) ->
+    {"what was started isn't alcove", ""};
+generally(exited) ->
+    {"it has ended, and nobody knows how", ""};
 generally(gone) ->
     {"the process has ended", ""};
 generally(unsupported) ->

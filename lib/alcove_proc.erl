@@ -326,9 +326,9 @@ child_spec({Drv, Argv, Options}) ->
 child_spec(#{drv := Drv, argv := Argv} = Spec) ->
     Options = maps:get(options, Spec, #{}),
     Grace =
-        case Options of
-            #{grace := Ms} when is_integer(Ms) -> Ms;
-            _ -> ?KILLED
+        case alcove_proc_options:parse(later, Drv, Argv, Options) of
+            {ok, #{grace := Ms}} -> Ms;
+            {error, Option} -> bad_option(Option, child_spec, [Spec], 1)
         end,
     maps:merge(
         #{
@@ -341,7 +341,7 @@ child_spec(#{drv := Drv, argv := Argv} = Spec) ->
         maps:without([drv, argv, options], Spec)
     );
 child_spec(Spec) ->
-    alcove_errors:raise({badarg, Spec}, ?MODULE, child_spec, [Spec], {{option, Spec}, 1}).
+    bad_option(Spec, child_spec, [Spec], 1).
 
 %% @private
 -spec start_child(drv(), argv(), options()) -> {ok, pid()} | {error, term()}.
@@ -363,31 +363,33 @@ parse(How, Drv, Argv, Options, Function) ->
                     {argv, _} -> 2;
                     _ -> 3
                 end,
-            alcove_errors:raise(
-                {badarg, Option},
-                ?MODULE,
-                Function,
-                [Drv, Argv, Options],
-                {{option, Option}, Position}
-            )
+            bad_option(Option, Function, [Drv, Argv, Options], Position)
     end.
+
+-spec bad_option(term(), atom(), [term(), ...], pos_integer()) -> no_return().
+bad_option(Option, Function, Args, Position) ->
+    alcove_errors:raise({badarg, Option}, ?MODULE, Function, Args, {{option, Option}, Position}).
 
 %%--------------------------------------------------------------------
 %% A program that runs
 %%--------------------------------------------------------------------
 
-%% @doc Writes to a program's stdin, and returns when that was taken.
+%% @doc Writes to a program's stdin, and returns when that was taken. Characters that aren't
+%% bytes go as UTF-8.
 %%
 %% `{error, epipe}' when the program has closed it, `{error, closed}' when it has ended or
 %% {@link eof/1} was called.
--spec write(pid(), iodata()) -> ok | {error, alcove:posix() | closed}.
+-spec write(pid(), iodata() | unicode:chardata()) -> ok | {error, alcove:posix() | closed}.
 write(Pid, Data) ->
-    ask(Pid, {write, Data}).
+    case alcove_proc_options:data(Data) of
+        error -> wrong(write, [Pid, Data], {iodata, 2});
+        Bytes -> ask(write, [Pid, Data], {write, Bytes})
+    end.
 
 %% @doc Ends a program's stdin, after all that was written. On a terminal it is control-D.
 -spec eof(pid()) -> ok | {error, alcove:posix() | closed}.
 eof(Pid) ->
-    ask(Pid, eof).
+    ask(eof, [Pid], eof).
 
 %% @equiv read(Pid, infinity)
 -spec read(pid()) -> {ok, {stdout | stderr, binary()}} | eof | {error, active | busy | timeout}.
@@ -402,7 +404,8 @@ read(Pid) ->
 -spec read(pid(), timeout()) ->
     {ok, {stdout | stderr, binary()}} | eof | {error, active | busy | timeout}.
 read(Pid, Timeout) ->
-    case ask(Pid, {read, Timeout}) of
+    alcove_call:is_timeout(Timeout) orelse wrong(read, [Pid, Timeout], {timeout, 2}),
+    case ask(read, [Pid, Timeout], {read, Timeout}) of
         {error, closed} -> eof;
         Read -> Read
     end.
@@ -410,6 +413,8 @@ read(Pid, Timeout) ->
 %% @doc Reads all that a program writes: `Fun({stdout | stderr, Bytes}, Acc)' for each piece.
 -spec fold(pid(), fun(({stdout | stderr, binary()}, Acc) -> Acc), Acc) ->
     {ok, Acc} | {error, term()}.
+fold(Pid, Fun, Acc) when not is_function(Fun, 2) ->
+    wrong(fold, [Pid, Fun, Acc], {function, 2});
 fold(Pid, Fun, Acc) ->
     case read(Pid) of
         {ok, Piece} -> fold(Pid, Fun, Fun(Piece, Acc));
@@ -421,16 +426,17 @@ fold(Pid, Fun, Acc) ->
 %%
 %% `true': all of them; but a program is held back while its owner, on this node, has more
 %% than some hundred messages to take. `once': one. `N': so many more, and then `{alcove_proc,
-%% Pid, passive}'. `false': none, they are for {@link read/2}.
--spec active(pid(), boolean() | once | pos_integer()) -> ok | {error, closed}.
+%% Pid, passive}'. `false': none, they are for {@link read/2}. `{error, no_owner}' when there is
+%% nobody to get them.
+-spec active(pid(), boolean() | once | pos_integer()) -> ok | {error, closed | no_owner}.
 active(Pid, Active) when
     is_boolean(Active);
     Active =:= once;
     is_integer(Active), Active > 0
 ->
-    ask(Pid, {active, Active});
+    ask(active, [Pid, Active], {active, Active});
 active(Pid, Active) ->
-    alcove_errors:raise(badarg, ?MODULE, active, [Pid, Active], {{option, {active, Active}}, 2}).
+    wrong(active, [Pid, Active], {{option, {active, Active}}, 2}).
 
 %% @equiv await(Pid, infinity)
 -spec await(pid()) -> outcome().
@@ -441,6 +447,8 @@ await(Pid) ->
 %% says. `{error, timeout}' when there is none in time: the program goes on.
 -spec await(pid(), timeout()) -> outcome().
 await(Pid, Timeout) ->
+    is_pid(Pid) orelse wrong(await, [Pid, Timeout], {pid, 1}),
+    alcove_call:is_timeout(Timeout) orelse wrong(await, [Pid, Timeout], {timeout, 2}),
     Ref = monitor(process, Pid),
     Outcome =
         receive
@@ -455,39 +463,51 @@ await(Pid, Timeout) ->
 %% @doc Sends a signal to a program and its process group.
 -spec signal(pid(), atom() | integer()) -> ok | {error, alcove:posix() | closed}.
 signal(Pid, Signal) ->
-    ask(Pid, {signal, Signal}).
+    alcove_proc_options:is_signal(Signal) orelse
+        wrong(signal, [Pid, Signal], {{argument, kill, 2}, 2}),
+    ask(signal, [Pid, Signal], {signal, Signal}).
 
 %% @doc Stops a program: `stop_signal', and SIGKILL after its grace. Returns when nothing of
 %% it is left.
 -spec stop(pid()) -> outcome().
 stop(Pid) ->
-    ask(Pid, {stop, undefined}).
+    ask(stop, [Pid], {stop, undefined}).
 
 %% @doc As {@link stop/1}, with a grace in milliseconds. With 0 it is killed at once.
 -spec stop(pid(), non_neg_integer()) -> outcome().
-stop(Pid, Grace) when is_integer(Grace), Grace >= 0 ->
-    ask(Pid, {stop, Grace}).
+stop(Pid, Grace) ->
+    (is_integer(Grace) andalso alcove_call:is_timeout(Grace)) orelse
+        wrong(stop, [Pid, Grace], {grace, 2}),
+    ask(stop, [Pid, Grace], {stop, Grace}).
 
 %% @doc Changes the size of a program's terminal, which gets SIGWINCH.
 -spec winsize(pid(), pos_integer(), pos_integer()) -> ok | {error, alcove:posix() | closed}.
-winsize(Pid, Rows, Columns) when
-    Rows > 0, Rows =< 16#ffff, Columns > 0, Columns =< 16#ffff
-->
-    ask(Pid, {winsize, {Rows, Columns}}).
+winsize(Pid, Rows, Columns) ->
+    Args = [Pid, Rows, Columns],
+    alcove_proc_options:is_dimension(Rows) orelse wrong(winsize, Args, {dimension, 2}),
+    alcove_proc_options:is_dimension(Columns) orelse wrong(winsize, Args, {dimension, 3}),
+    ask(winsize, Args, {winsize, {Rows, Columns}}).
 
 %% @doc What there is to know about a program: `drv', `fork_path', `os_pid', `argv', `state'
 %% (`running', `stopping', `ended'), `owner', `active', `queued' (pieces of output that wait),
 %% `wall_time'.
 -spec info(pid()) -> map() | {error, closed}.
 info(Pid) ->
-    ask(Pid, info).
+    ask(info, [Pid], info).
 
 %% @doc Makes another process the owner. Messages that the caller got already stay there.
 -spec controlling_process(pid(), pid()) -> ok | {error, closed}.
-controlling_process(Pid, Owner) when is_pid(Owner) ->
-    ask(Pid, {owner, Owner}).
+controlling_process(Pid, Owner) ->
+    is_pid(Owner) orelse wrong(controlling_process, [Pid, Owner], {pid, 2}),
+    ask(controlling_process, [Pid, Owner], {owner, Owner}).
 
-ask(Pid, Request) ->
+-spec wrong(atom(), [term(), ...], alcove_errors:cause()) -> no_return().
+wrong(Function, Args, Cause) ->
+    alcove_errors:raise(badarg, ?MODULE, Function, Args, Cause).
+
+%% What a function asks of the process of a program, the first of its arguments.
+ask(Function, [Pid | _] = Args, Request) ->
+    is_pid(Pid) orelse wrong(Function, Args, {pid, 1}),
     try
         gen_server:call(Pid, Request, infinity)
     catch
@@ -696,13 +716,8 @@ reached(Fun) ->
     {reply, term(), #state{}} | {noreply, #state{}} | {stop, normal, #state{}}.
 handle_call({write, Data}, From, #state{phase = running} = State) ->
     #state{writer = Writer} = State1 = writer(State),
-    try iolist_to_binary(Data) of
-        Bytes ->
-            ok = alcove_proc_io:write(Writer, From, Bytes),
-            {noreply, State1}
-    catch
-        error:badarg -> {reply, {error, einval}, State1}
-    end;
+    ok = alcove_proc_io:write(Writer, From, Data),
+    {noreply, State1};
 handle_call(eof, From, #state{phase = running} = State) ->
     #state{writer = Writer} = State1 = writer(State),
     ok = alcove_proc_io:eof(Writer, From),
@@ -719,7 +734,7 @@ handle_call({read, Timeout}, From, State) ->
         end,
     next(State#state{reader = {From, Ref}});
 handle_call({active, _}, _From, #state{owner = none} = State) ->
-    {reply, {error, closed}, State};
+    {reply, {error, no_owner}, State};
 handle_call({active, N}, From, #state{active = Active} = State) when
     is_integer(N), is_integer(Active)
 ->

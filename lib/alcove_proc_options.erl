@@ -2,7 +2,7 @@
 %% @doc The options of {@link alcove_proc}: what they may be, and their defaults.
 -module(alcove_proc_options).
 
--export([parse/4, text/1]).
+-export([parse/4, text/1, data/1, is_signal/1, is_dimension/1]).
 
 -export_type([parsed/0, sink/0, input/0]).
 
@@ -58,11 +58,24 @@
 -define(GRACE, 5000).
 -define(ROWS, 24).
 -define(COLUMNS, 80).
+%% More than any platform has.
+-define(MAX_SIGNAL, 127).
 
 %% @doc What is asked for, with the defaults of how it is asked: a run collects what the
-%% program writes, a process that is started sends it to its owner.
--spec parse(run | start | child, term(), term(), term()) ->
+%% program writes, a process that is started sends it to its owner. A child that is started
+%% `later' may have names that nobody has yet.
+-spec parse(run | start | child | later, term(), term(), term()) ->
     {ok, parsed()} | {error, Option :: term()}.
+parse(later, Drv, Argv, Options) ->
+    Now = fun(Name) when is_atom(Name), Name =/= undefined -> self(); (Other) -> Other end,
+    Given = [
+        case Option of
+            {owner, Owner} when Owner =/= none -> {owner, Now(Owner)};
+            _ -> Option
+        end
+     || Option <- pairs(Options)
+    ],
+    parse(child, Now(Drv), Argv, Given);
 parse(How, Drv, Argv, Options) ->
     try
         Given = maps:from_list([given(Option) || Option <- list(Options)]),
@@ -71,6 +84,9 @@ parse(How, Drv, Argv, Options) ->
     catch
         throw:{option, Option} -> {error, Option}
     end.
+
+pairs(Options) when is_map(Options) -> maps:to_list(Options);
+pairs(Options) -> Options.
 
 list(Options) when is_map(Options) -> maps:to_list(Options);
 %% Of two options for the same the first one counts, as in a property list.
@@ -220,12 +236,13 @@ option(namespaces, Names) ->
     all(fun namespace/1, Names);
 option(Name, Ranges) when Name =:= uid_map; Name =:= gid_map ->
     all(fun range/1, Ranges);
-option(cgroup, Limits) when is_map(Limits) ->
-    {undefined, Limits};
-option(cgroup, {Name, Limits}) when is_map(Limits) ->
-    {Name, Limits};
-option(cgroup, _) ->
-    error;
+option(cgroup, {Name, Limits}) ->
+    case {alcove_cgroup_text:group(Name), alcove_cgroup_limits:check(Limits)} of
+        {{ok, [_ | _]}, {ok, _}} -> {Name, Limits};
+        _ -> error
+    end;
+option(cgroup, Limits) ->
+    check(alcove_cgroup_limits:check(Limits) =/= error, {undefined, Limits});
 option(seccomp, Policy) ->
     seccomp(Policy);
 option(capabilities, Names) ->
@@ -247,7 +264,7 @@ option(pty, false) ->
 option(pty, #{rows := Rows, cols := Columns}) ->
     option(pty, {Rows, Columns});
 option(pty, {Rows, Columns} = Size) ->
-    check(dimension(Rows) andalso dimension(Columns), Size);
+    check(is_dimension(Rows) andalso is_dimension(Columns), Size);
 option(pty, _) ->
     error;
 option(active, Active) ->
@@ -260,8 +277,7 @@ option(timeout, Timeout) ->
 option(grace, Grace) ->
     check(is_integer(Grace) andalso alcove_call:is_timeout(Grace), Grace);
 option(stop_signal, Signal) ->
-    Known = alcove_nif:define(signal, signal_name(Signal)),
-    check(is_integer(Signal) orelse is_integer(Known), Signal);
+    check(is_signal(Signal), Signal);
 option(leftovers, What) ->
     check(What =:= kill orelse What =:= leave, What);
 option(meta, Meta) ->
@@ -281,10 +297,14 @@ all(Check, Values) when is_list(Values), length(Values) >= 0 ->
 all(_Check, _Values) ->
     error.
 
-signal_name(Signal) when is_atom(Signal) -> Signal;
-signal_name(_Signal) -> none.
+%% @doc Whether a term is a signal, by its number or its name.
+-spec is_signal(term()) -> boolean().
+is_signal(Signal) when is_atom(Signal) -> is_integer(alcove_nif:define(signal, Signal));
+is_signal(Signal) -> is_integer(Signal) andalso Signal >= 0 andalso Signal =< ?MAX_SIGNAL.
 
-dimension(N) -> is_integer(N) andalso N > 0 andalso N =< 16#ffff.
+%% @doc Whether a term is a number of rows or columns of a terminal.
+-spec is_dimension(term()) -> boolean().
+is_dimension(N) -> is_integer(N) andalso N > 0 andalso N =< 16#ffff.
 
 %% @doc A string as the operating system takes it: characters are encoded as file names
 %% are, binaries are bytes.
@@ -307,14 +327,15 @@ without_nul(Bytes) ->
         _ -> error
     end.
 
-%% Data is bytes, or characters where it can't be that.
+%% @doc Data is bytes, or characters where it can't be that.
+-spec data(term()) -> binary() | error.
 data(Data) ->
     try
-        {data, iolist_to_binary(Data)}
+        iolist_to_binary(Data)
     catch
         error:badarg ->
             try unicode:characters_to_binary(Data) of
-                Bytes when is_binary(Bytes) -> {data, Bytes};
+                Bytes when is_binary(Bytes) -> Bytes;
                 _ -> error
             catch
                 error:badarg -> error
@@ -424,14 +445,17 @@ input(none) ->
 input(stream) ->
     stream;
 input({data, Data}) ->
-    data(Data);
+    case data(Data) of
+        error -> error;
+        Bytes -> {data, Bytes}
+    end;
 input({file, Path}) ->
     case text(Path) of
         error -> error;
         Bytes -> {file, Bytes}
     end;
 input(Data) when is_binary(Data); is_list(Data) ->
-    data(Data);
+    input({data, Data});
 input(_) ->
     error.
 

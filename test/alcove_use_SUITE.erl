@@ -20,7 +20,7 @@
          read_times_out/1, closed_stdin/1, controlling_process/1, terminal/1, terminal_size/1, terminal_at_length/1,
          terminal_is_lazy/1]).
 %% processes
--export([exit_reasons/1, quiet/1, stopped/1, owner_ends/1, killed/1, supervised/1, signals/1, looked_at/1]).
+-export([exit_reasons/1, quiet/1, wrong_arguments/1, stopped/1, owner_ends/1, killed/1, supervised/1, signals/1, looked_at/1]).
 %% tree
 -export([tree/1, pictures/1, live_view/1, live_view_of_a_node/1, explanations/1, events/1, out_of_memory_is_an_event/1,
          events_of_processes/1, slow_handlers/1, logged/1]).
@@ -47,7 +47,7 @@ groups() ->
      {streams, [], [push, active_modes, lazy, held_while_reading_stdin, eof_while_output_goes_on, owner_is_behind,
                     read_times_out, closed_stdin, controlling_process, terminal, terminal_size,
                     terminal_at_length, terminal_is_lazy]},
-     {processes, [], [exit_reasons, quiet, stopped, owner_ends, killed, supervised, signals, looked_at]},
+     {processes, [], [exit_reasons, quiet, wrong_arguments, stopped, owner_ends, killed, supervised, signals, looked_at]},
      {tree, [], [tree, pictures, live_view, live_view_of_a_node, explanations, events,
                   out_of_memory_is_an_event, events_of_processes, slow_handlers, logged]},
      {docs, [], [guide, coming_from, troubleshooting, elixir, links]}].
@@ -137,7 +137,8 @@ wrong_options(Config) ->
                    {env, [{"A=B", "x"}]}, {env, [{"", "x"}]}, {rlimits, [{no_such, 1}]}, {nice, 20},
                    {namespaces, [no_such]}, {timeout, -1}, {stdout, nowhere}, {stdout, {file, "x", [no]}},
                    {pty, {0, 1}}, {active, 0}, {seccomp, #{}}, {setup, [x]}, {owner, nobody_of_this_name},
-                   {stop_signal, nothing}, {cgroup, 1}]],
+                   {stop_signal, nothing}, {cgroup, 1}, {cgroup, #{no_such => 1}}, {cgroup, #{pids => many}},
+                   {cgroup, {"../x", #{}}}, {cgroup, {"/", #{}}}]],
     ?assertError({badarg, {argv, _}}, alcove_proc:run(Drv, [])),
     ?assertError({badarg, {argv, _}}, alcove_proc:run(Drv, "ls -l")),
     ?assertError({badarg, {argv, _}}, alcove_proc:run(Drv, <<"ls -l">>)),
@@ -825,6 +826,45 @@ quiet(Config) ->
 log(Event, #{config := Pid}) ->
     Pid ! {log, Event}.
 
+%% Nothing that a program's process is asked can end it, and what was wrong is said.
+wrong_arguments(Config) ->
+    {ok, Proc} = alcove_proc:start(drv(Config), ["cat"], #{pty => true}),
+    Wrong = fun(Function, Args, Position, Pattern) ->
+        try apply(alcove_proc, Function, Args) of
+            Value -> ct:fail({Function, Args, Value})
+        catch
+            error:badarg:Stack ->
+                ?assertMatch([{alcove_proc, Function, Args, _} | _], Stack),
+                #{Position := Text} = alcove_errors:format_error(badarg, Stack),
+                ?assertMatch({match, _}, re:run(Text, Pattern), {Function, Args})
+        end
+    end,
+    [Wrong(Function, [nothing | Args], 1, "not a pid")
+     || {Function, Args} <- [{write, ["x"]}, {eof, []}, {read, [0]}, {active, [true]}, {await, [0]},
+                             {signal, [sigterm]}, {stop, []}, {stop, [0]}, {winsize, [1, 1]}, {info, []},
+                             {controlling_process, [self()]}]],
+    Wrong(write, [Proc, nothing], 2, "iodata"),
+    Wrong(write, [Proc, [-1]], 2, "iodata"),
+    Wrong(read, [Proc, soon], 2, "timeout"),
+    Wrong(fold, [Proc, fun() -> ok end, []], 2, "function"),
+    Wrong(active, [Proc, 0], 2, "active"),
+    Wrong(await, [Proc, -1], 2, "timeout"),
+    Wrong(signal, [Proc, sigsomething], 2, "signal"),
+    Wrong(signal, [Proc, -1], 2, "signal"),
+    Wrong(stop, [Proc, never], 2, "milliseconds"),
+    Wrong(winsize, [Proc, 0, 80], 2, "rows"),
+    Wrong(winsize, [Proc, 24, 65536], 3, "columns"),
+    Wrong(controlling_process, [Proc, nobody], 2, "pid"),
+    #{state := running} = alcove_proc:info(Proc),
+    {ok, _} = alcove_proc:stop(Proc),
+    {ok, _} = alcove_proc:await(Proc),
+    {ok, Nobodys} = alcove_proc:start(drv(Config), ["cat"], #{owner => none}),
+    ?assertEqual({error, no_owner}, alcove_proc:active(Nobodys, once)),
+    %% Characters that aren't bytes.
+    ok = alcove_proc:write(Nobodys, [16#20ac]),
+    ?assertEqual({ok, {stdout, <<16#20ac/utf8>>}}, alcove_proc:read(Nobodys)),
+    {ok, _} = alcove_proc:stop(Nobodys).
+
 stopped(Config) ->
     Drv = drv(Config),
     {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"]),
@@ -899,7 +939,13 @@ supervised(Config) ->
         supervisor:start_link(?MODULE, [alcove_proc:child_spec({Drv, ["/nowhere"]})]),
     ok = logger:set_primary_config(level, notice),
     ?assertMatch(#{id := alcove_proc, start := {alcove_proc, _, _}}, alcove_proc:child_spec({Drv, ["true"], #{}})),
-    ?assertError({badarg, _}, alcove_proc:child_spec(nothing)),
+    %% A name may be anybody's later; what is wrong now is wrong.
+    #{shutdown := Soon} = alcove_proc:child_spec({nobody_yet, ["true"], [{grace, 0}, {owner, nobody_yet}]}),
+    #{shutdown := Late} = alcove_proc:child_spec(#{drv => {start, []}, argv => ["true"], options => #{grace => 60000}}),
+    ?assertEqual(60000, Late - Soon),
+    [?assertError({badarg, Option}, alcove_proc:child_spec(Spec))
+     || {Option, Spec} <- [{nothing, nothing}, {{no_such, 1}, {Drv, ["true"], #{no_such => 1}}},
+                           {{argv, []}, {Drv, []}}, {{drv, "x"}, #{drv => "x", argv => ["true"]}}]],
     process_flag(trap_exit, false),
     bare(Drv).
 
@@ -1060,6 +1106,20 @@ explanations(_Config) ->
     Says({error, {timeout, #{}}}, "killed"),
     Says({error, {{output_limit, stdout}, #{}}}, "stdout"),
     Says({cgroup, {<<"/sys/fs/cgroup/x">>, eacces}}, "/sys/fs/cgroup/x"),
+    Says({in, badpid}, "event loop"),
+    Says({drv, noproc}, "no such Drv"),
+    Says({drv, {exit_status, 1}}, "ended.*exit_status,1"),
+    Says({parent, gone}, "killed"),
+    Says({start, timeout}, "longer to start"),
+    Says({capabilities, {unknown, cap_nothing}}, "no such capability: cap_nothing"),
+    Says({user, {not_an_id, <<"x">>}}, "passwd.*: x$"),
+    Says({process, oops}, "oops"),
+    Says({badarg, {cwd, 1}}, "option.*cwd,1"),
+    [Says({error, Reason}, Pattern)
+     || {Reason, Pattern} <- [{{noproc, me}, "registered as me"}, {{version, 1, 2}, "another build"},
+                              {{exit_status, 1}, "status 1"}, {{termsig, sigkill}, "sigkill"}, {badproto, "isn't alcove"},
+                              {exited, "ended"}, {timeout, "too long"}, {closed, "closed"}, {no_owner, "nobody"},
+                              {active, "messages"}, {busy, "somebody else"}]],
     Says(anything, "anything"),
     Says({a, b, {c, "d"}}, "d"),
     [Says({Call, Error}, "[a-z]")
