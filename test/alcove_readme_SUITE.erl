@@ -39,13 +39,15 @@ sessions_do_what_they_show(_Config) ->
               check("README.md")
       end).
 
-%% Runs the sessions of a page of the project.
+%% Runs the session of a page of the project.
 check(Page) ->
     {ok, Text} = file:read_file(filename:join(alcove_test:top(), Page)),
-    Sessions = sessions(Text),
-    ?assert(length(Sessions) > 0),
-    [run(Session) || Session <- Sessions],
-    {comment, lists:concat([length(lists:append(Sessions)), " prompts"])}.
+    %% Who reads on pastes on, into the same shell.
+    [Session] = sessions(Text),
+    Prompts = [N || {N, _, _} <- Session],
+    ?assertEqual(lists:seq(1, length(Prompts)), Prompts),
+    run(Session),
+    {comment, lists:concat([length(Prompts), " prompts"])}.
 
 %% The test of the test.
 a_wrong_result_is_found(_Config) ->
