@@ -50,13 +50,15 @@
     format_status/1
 ]).
 
--export_type([option/0, owner/0]).
+-export_type([option/0, options/0, owner/0]).
 
 -type owner() :: pid() | atom().
+-type options() :: [option()] | #{atom() => term()}.
+-type variable() :: {Name :: string() | binary(), Value :: string() | binary() | false}.
 -type option() ::
     stderr_to_stdout
     | {stderr_to_stdout, boolean()}
-    | {env, [{Name :: string() | binary(), Value :: string() | binary() | false}]}
+    | {env, [variable()] | #{string() | binary() => string() | binary() | false}}
     | clearenv
     | {clearenv, boolean()}
     | {exec, string() | binary() | [string() | binary()]}
@@ -72,8 +74,10 @@
     | {timeout, Milliseconds :: non_neg_integer()}
     | telemetry
     | {telemetry, boolean()}
+    | {name, atom()}
     | {owner, owner()}.
-%% What {@link start/1} takes. Of two options for the same the first one counts.
+%% What {@link start/1} takes, in a list or a map. Of two options for the same in a list the
+%% first one counts.
 %%
 %% <dl>
 %% <dt>`stderr_to_stdout'</dt>
@@ -102,6 +106,9 @@
 %% <dt>`telemetry'</dt>
 %% <dd>An event for each Unix process that is forked, and for each that is gone: see {@link
 %%     alcove_telemetry}.</dd>
+%% <dt>`{name, Name}'</dt>
+%% <dd>The name to register Drv by on this node. {@link alcove_proc} takes it for Drv; for
+%%     other functions it is `whereis(Name)'.</dd>
 %% <dt>`{owner, Owner}'</dt>
 %% <dd>Whom Drv belongs to, a pid or a registered name: see above.</dd>
 %% </dl>
@@ -138,10 +145,11 @@ start() ->
 %% or `{termsig, Signal}' when it or `exec' ended, `exited' when that can't be
 %% known, `badproto' when something else answered, `{version, Theirs, Ours}' for
 %% the executable of another alcove, `timeout' when nobody answered in time,
-%% `{noproc, Name}' when no process has the owner's name.
+%% `{noproc, Name}' when no process has the owner's name, `{already_started, Pid}' when one
+%% has Drv's.
 %%
 %% A wrong option is the error `{badarg, Option}'.
--spec start([option()]) -> {ok, pid()} | {error, term()}.
+-spec start(options()) -> {ok, pid()} | {error, term()}.
 start(Options) ->
     start_owned(start, undefined, Options, start, [Options]).
 
@@ -153,12 +161,12 @@ start_link() ->
 %% @doc As {@link start/1}, linked to the caller.
 %%
 %% Where the start fails, the caller gets `{error, Reason}' and no exit signal.
--spec start_link([option()]) -> {ok, pid()} | {error, term()}.
+-spec start_link(options()) -> {ok, pid()} | {error, term()}.
 start_link(Options) ->
     start_owned(start_link, undefined, Options, start_link, [Options]).
 
 %% @doc As {@link start_link/1}, for an owner that isn't the caller.
--spec start_link(owner(), [option()]) -> {ok, pid()} | {error, term()}.
+-spec start_link(owner(), options()) -> {ok, pid()} | {error, term()}.
 start_link(Owner, Options) when
     is_pid(Owner);
     is_atom(Owner), Owner =/= undefined
@@ -187,7 +195,7 @@ stop(Drv) ->
 %%
 %% Give the option `owner' with a registered name: without it the owner is the
 %% process that starts Drv, here the supervisor, which has no use for its messages.
--spec child_spec([option()]) -> supervisor:child_spec().
+-spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     case alcove_options:parse(Options) of
         {ok, _} ->
@@ -291,6 +299,7 @@ owner([]) -> self().
 -spec init({pid(), alcove_options:options()}) -> no_return().
 init({Parent, #{owner := Owner, timeout := Timeout} = Options}) ->
     process_flag(trap_exit, true),
+    registered(Parent, Options),
     {Local, Forwards} = local(Owner, #{}),
     Owners = #{Local => monitor(process, Local)},
     Reporter =
@@ -317,6 +326,16 @@ init({Parent, #{owner := Owner, timeout := Timeout} = Options}) ->
             end;
         {error, Reason} ->
             alcove_start:failed(Parent, Reason)
+    end.
+
+registered(_Parent, #{name := undefined}) ->
+    ok;
+registered(Parent, #{name := Name}) ->
+    try
+        true = register(Name, self()),
+        ok
+    catch
+        error:badarg -> alcove_start:failed(Parent, {already_started, whereis(Name)})
     end.
 
 %% The router sends to processes of this node.

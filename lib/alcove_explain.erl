@@ -24,6 +24,8 @@ format_error({drv, Reason}) ->
     io_lib:format("Drv has ended, or can't be started: ~0tp", [Reason]);
 format_error({process, Reason}) ->
     io_lib:format("the Erlang process that ran it has failed: ~0tp", [Reason]);
+format_error({already_started, Pid}) ->
+    io_lib:format("the name is taken, by ~0tp", [Pid]);
 format_error({noproc, Owner}) ->
     io_lib:format("nobody is registered as ~0tp", [Owner]);
 format_error({version, Theirs, Ours}) ->

@@ -19,6 +19,7 @@
     signaloneof := non_neg_integer(),
     timeout := non_neg_integer(),
     telemetry := boolean(),
+    name := atom(),
     owner := pid() | atom()
 }.
 
@@ -28,8 +29,10 @@
 %% @doc What the options ask for, with the defaults for what they don't say. Of
 %% two options for the same the first one counts.
 %%
-%% An owner that isn't given is `undefined'.
+%% An owner that isn't given is `undefined', and so is a name.
 -spec parse(term()) -> {ok, options()} | {error, Option :: term()}.
+parse(Options) when is_map(Options) ->
+    parse(maps:to_list(Options));
 parse(Options) ->
     Defaults = #{
         exec => [],
@@ -46,6 +49,7 @@ parse(Options) ->
         signaloneof => 15,
         timeout => ?TIMEOUT,
         telemetry => false,
+        name => undefined,
         owner => undefined
     },
     case parse(Options, #{}) of
@@ -93,6 +97,7 @@ option({signaloneof, N}) -> value(signaloneof, range(N, 0, 64));
 option({timeout, Ms}) -> value(timeout, u32(Ms));
 option(telemetry) -> {telemetry, true};
 option({telemetry, Bool}) when is_boolean(Bool) -> {telemetry, Bool};
+option({name, Name}) when is_atom(Name), Name =/= undefined -> {name, Name};
 option({owner, Owner}) when is_pid(Owner) -> {owner, Owner};
 option({owner, Owner}) when is_atom(Owner), Owner =/= undefined -> {owner, Owner};
 option(_) -> badarg.
@@ -121,6 +126,8 @@ words(Command) ->
         Bytes -> binary:split(Bytes, [<<" ">>, <<"\t">>], [global, trim_all])
     end.
 
+variables(Env) when is_map(Env) ->
+    variables(maps:to_list(Env));
 variables(Env) ->
     every(fun variable/1, Env).
 
@@ -128,7 +135,8 @@ variable({Name, Value}) ->
     case {nonempty(Name), Value} of
         {badarg, _} ->
             badarg;
-        {Key, false} ->
+        %% Elixir's word for it.
+        {Key, Unset} when Unset =:= false; Unset =:= nil ->
             without_equals(Key, {Key, false});
         {Key, _} ->
             case bytes(Value) of

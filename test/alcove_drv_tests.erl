@@ -20,6 +20,7 @@ defaults_test() ->
             maxforkdepth := 16,
             timeout := 5000,
             telemetry := false,
+            name := undefined,
             owner := undefined
         },
         Parsed
@@ -39,6 +40,14 @@ flags_test() ->
     ?assertMatch(#{telemetry := true}, parsed([{telemetry, true}])),
     ?assertMatch(#{verbose := 1}, parsed([verbose])),
     ?assertMatch(#{verbose := 3}, parsed([{verbose, 3}])).
+
+maps_test() ->
+    ?assertEqual(
+        parsed([{exit_status, true}, {env, [{"A", "1"}, {<<"B">>, false}]}]),
+        parsed(#{exit_status => true, env => #{"A" => "1", <<"B">> => nil}})
+    ),
+    ?assertEqual({error, {no_such, 1}}, alcove_options:parse(#{no_such => 1})),
+    ?assertEqual({error, {name, undefined}}, alcove_options:parse([{name, undefined}])).
 
 the_first_of_two_options_counts_test() ->
     ?assertMatch(#{maxchild := 1}, parsed([{maxchild, 1}, {maxchild, 2}])).

@@ -25,7 +25,7 @@
 -export([tree/1, pictures/1, live_view/1, live_view_of_a_node/1, explanations/1, events/1, out_of_memory_is_an_event/1,
          events_of_processes/1, slow_handlers/1, logged/1]).
 %% docs
--export([guide/1, coming_from/1, troubleshooting/1, elixir/1, links/1]).
+-export([guide/1, coming_from/1, troubleshooting/1, elixir/1, reference/1]).
 
 %% Callbacks of a supervisor and of logger.
 -export([init/1, log/2]).
@@ -50,7 +50,7 @@ groups() ->
      {processes, [], [exit_reasons, quiet, wrong_arguments, stopped, owner_ends, killed, supervised, signals, looked_at]},
      {tree, [], [tree, pictures, live_view, live_view_of_a_node, explanations, events,
                   out_of_memory_is_an_event, events_of_processes, slow_handlers, logged]},
-     {docs, [], [guide, coming_from, troubleshooting, elixir, links]}].
+     {docs, [], [guide, coming_from, troubleshooting, elixir, reference]}].
 
 init_per_suite(Config) ->
     alcove_test:init_suite(Config).
@@ -914,11 +914,11 @@ init(Specs) ->
 supervised(Config) ->
     Drv = drv(Config),
     process_flag(trap_exit, true),
-    true = register(alcove_use, Drv),
     Count = path(Config, "count"),
     Again = "echo x >> " ++ Count ++ "; [ $(wc -l < " ++ Count ++ ") -ge 3 ]",
     ok = logger:set_primary_config(level, none),
     {ok, Sup} = supervisor:start_link(?MODULE, [
+        alcove_drv:child_spec([{name, alcove_use}, {owner, self()}]),
         alcove_proc:child_spec(#{id => sleeps, drv => alcove_use, argv => ["sleep", "1000"], restart => permanent}),
         alcove_proc:child_spec(#{id => again, drv => alcove_use, argv => sh(Again)}),
         alcove_proc:child_spec(#{id => echo, drv => alcove_use, argv => ["echo", "hi"], options => #{owner => self()}})
@@ -933,8 +933,10 @@ supervised(Config) ->
     true = alcove_test:until(fun() -> is_pid(child(sleeps, Sup)) andalso child(sleeps, Sup) =/= Sleeps end),
     ?assertNot(alcove_test:alive(Pid)),
     #{os_pid := Pid2} = alcove_proc:info(child(sleeps, Sup)),
+    ?assertEqual({error, {already_started, whereis(alcove_use)}}, alcove_drv:start([{name, alcove_use}])),
     ok = gen_server:stop(Sup, shutdown, 20000),
     ?assertNot(alcove_test:alive(Pid2)),
+    ?assertEqual(undefined, whereis(alcove_use)),
     {error, {shutdown, {failed_to_start_child, _, {execvp, enoent}}}} =
         supervisor:start_link(?MODULE, [alcove_proc:child_spec({Drv, ["/nowhere"]})]),
     ok = logger:set_primary_config(level, notice),
@@ -1313,9 +1315,23 @@ elixir(Config) ->
         ?assertMatch({match, _}, re:run(Out, "doctest"))
     end).
 
-%% Where the pages point to, there is something.
-links(Config) ->
+%% What `make doc' does: where the pages point to, there is something, and the shell knows
+%% of every function.
+reference(Config) ->
     Top = alcove_test:top(),
     {ok, #{status := Status, stdout := Out}} =
-        alcove_proc:run(drv(Config), [filename:join([Top, "scripts", "check-links.sh"])], #{cwd => Top, stderr => stdout}),
-    ?assertEqual({0, <<>>}, {Status, Out}).
+        alcove_proc:run(drv(Config), [filename:join([Top, "scripts", "doc.sh"])],
+                        #{cwd => Top, stderr => stdout, env => #{"ERL_FLAGS" => false}, timeout => 50000}),
+    ?assertEqual({0, <<>>}, {Status, Out}),
+    [begin
+         Chunk = filename:join([Top, "_build/default/lib/alcove/doc/chunks", lists:concat([Module, ".chunk"])]),
+         {ok, Bytes} = file:read_file(Chunk),
+         {docs_v1, _, erlang, _, #{<<"en">> := _}, _, Docs} = binary_to_term(Bytes),
+         Known = maps:from_list([{{Name, Arity}, Doc} || {{function, Name, Arity}, _, _, Doc, _} <- Docs]),
+         Exports = Module:module_info(exports) -- [{module_info, 0}, {module_info, 1}],
+         ?assertEqual([], [{Module, Function} || Function <- Exports, maps:get(Function, Known, none) =:= none])
+     end || Module <- [alcove, alcove_cgroup, alcove_drv, alcove_proc, alcove_seccomp, alcove_telemetry, alcove_top,
+                       alcove_tree]],
+    {ok, Fork} = file:read_file(filename:join([Top, "_build/default/lib/alcove/doc/chunks/alcove.chunk"])),
+    Rendered = iolist_to_binary(shell_docs:render(alcove, fork, 2, binary_to_term(Fork))),
+    ?assertMatch({match, _}, re:run(Rendered, "fork_path.*Creates a child process", [dotall])).

@@ -26,6 +26,17 @@ defmodule UseTest do
              :alcove_proc.run(drv, ["/usr/bin/env"], clearenv: true, env: %{"PATH" => nil})
   end
 
+  test "options of a Drv" do
+    for options <- [%{exit_status: true, env: %{"A" => "1"}}, [exit_status: true, env: [{'A', '1'}]]] do
+      {:ok, drv} = :alcove_drv.start_link(options)
+      assert "1" = :alcove.getenv(drv, "A")
+      {:ok, child} = :alcove.fork(drv)
+      :ok = :alcove.exit(drv, [child], 3)
+      assert {:exit_status, 3} = :alcove.event(drv, [child])
+      :ok = :alcove_drv.stop(drv)
+    end
+  end
+
   test "the primitives", %{drv: drv} do
     {:ok, child} = :alcove.fork(drv)
     assert :ok = :alcove.chdir(drv, [child], "/usr")
@@ -35,11 +46,18 @@ defmodule UseTest do
     assert_raise ArgumentError, fn -> :alcove.chdir(drv, [child], :nothing) end
   end
 
-  test "under a supervisor", %{drv: drv} do
-    children = [{:alcove_proc, {drv, ["echo", "hi"], owner: self()}}]
-    {:ok, _} = Supervisor.start_link(children, strategy: :one_for_one)
+  test "under a supervisor" do
+    children = [
+      {:alcove_drv, %{name: Use.Alcove, owner: self()}},
+      {:alcove_proc, {Use.Alcove, ["echo", "hi"], owner: self()}}
+    ]
+
+    {:ok, sup} = Supervisor.start_link(children, strategy: :one_for_one)
     assert_receive {:alcove_proc, _, {:stdout, "hi\n"}}, 5000
     assert_receive {:alcove_proc, _, {:exit, {:ok, %{status: 0}}}}, 5000
+    assert {:error, {:already_started, _}} = :alcove_drv.start(name: Use.Alcove)
+    :ok = Supervisor.stop(sup)
+    assert Process.whereis(Use.Alcove) == nil
   end
 
   test "a GenServer that gets lines", %{drv: drv} do
