@@ -18,7 +18,7 @@
     | {names, pos_integer()}
     | {how, pos_integer()}
     | {stream, pos_integer()}
-    | {grace, pos_integer()}
+    | {milliseconds, pos_integer()}
     | {dimension, pos_integer()}
     | {signal, pos_integer()}
     | {number, pos_integer()}
@@ -53,8 +53,11 @@ raise(Reason, Module, Function, Args, Cause) ->
 
 %% @doc The explanation that the shell and the logger show.
 -spec format_error(term(), erlang:stacktrace()) -> #{pos_integer() | general => unicode:chardata()}.
-format_error(_Reason, [{_Module, _Function, _Args, Info} | _]) ->
+format_error(_Reason, [{_Module, _Function, Args, Info} | _]) ->
     case proplists:get_value(error_info, Info, #{}) of
+        #{cause := {{in_calls, Index, N}, Position}} when is_integer(N), N > 0 ->
+            {Call, _} = lists:nth(Index, lists:nth(Position, Args)),
+            #{Position => ["in call ", integer_to_list(Index), ", ", text({in_argv, Call, N})]};
         #{cause := {What, Position}} -> #{Position => text(What)};
         _ -> #{}
     end.
@@ -77,7 +80,7 @@ text(how) ->
     "neither fork nor {clone, Flags} with flags that are known";
 text(stream) ->
     "not stdin, stdout or stderr";
-text(grace) ->
+text(milliseconds) ->
     "not a number of milliseconds";
 text(dimension) ->
     "not a number of rows or columns, from 1 to 65535";
@@ -99,8 +102,6 @@ text({in_calls, Index, undef}) ->
     io_lib:format("call ~b is none that there is, or has another number of arguments", [Index]);
 text({in_calls, Index, length}) ->
     io_lib:format("with call ~b they are too large for one round trip", [Index]);
-text({in_calls, Index, N}) ->
-    io_lib:format("argument ~b of call ~b has the wrong shape", [N, Index]);
 text(undef) ->
     "no such call with this number of arguments";
 text(length) ->
@@ -175,6 +176,7 @@ expected(Kind) ->
         "pollfds" -> "not a list of {FD, Events}";
         "sockaddr" -> "not an address of a socket";
         "syscallnumber" -> "not an integer, and not a name of syscall_define";
+        "calls" -> "not a list of {Call, Arguments} that can be in a list of calls";
         "ptrs" -> "not a list of at most six integers, iodata or structures";
         _ -> "has the wrong shape"
     end.

@@ -477,7 +477,7 @@ stop(Pid) ->
 -spec stop(pid(), non_neg_integer()) -> outcome().
 stop(Pid, Grace) ->
     (is_integer(Grace) andalso alcove_call:is_timeout(Grace)) orelse
-        wrong(stop, [Pid, Grace], {grace, 2}),
+        wrong(stop, [Pid, Grace], {milliseconds, 2}),
     ask(stop, [Pid, Grace], {stop, Grace}).
 
 %% @doc Changes the size of a program's terminal, which gets SIGWINCH.

@@ -59,6 +59,8 @@ absent(Drv) ->
 program(#{drv := Drv, in := In} = Options, Parent, Deadline) ->
     #{user := User, group := Group, groups := Groups} = Options,
     try
+        %% What can't be done isn't left out.
+        (denied(Options) andalso is_list(Groups)) andalso fail({setgroups, eperm}),
         Ids = got(alcove_proc_names:ids({Drv, In}, {User, Group, Groups})),
         Cgroup = cgroup(Options, Parent),
         Terminal = terminal(Options, Parent, Ids),

@@ -30,7 +30,7 @@ run(Drv) ->
 run(Drv, Interval) when is_pid(Drv), is_integer(Interval), Interval > 0 ->
     shown(fun() -> [Drv] end, Interval);
 run(Drv, Interval) when is_pid(Drv) ->
-    alcove_errors:raise(badarg, ?MODULE, run, [Drv, Interval], {timeout, 2});
+    alcove_errors:raise(badarg, ?MODULE, run, [Drv, Interval], {milliseconds, 2});
 run(Drv, Interval) ->
     alcove_errors:raise(badarg, ?MODULE, run, [Drv, Interval], {drv, 1}).
 

@@ -22,7 +22,7 @@
 %% processes
 -export([exit_reasons/1, quiet/1, wrong_arguments/1, stopped/1, owner_ends/1, killed/1, supervised/1, signals/1, looked_at/1]).
 %% tree
--export([tree/1, pictures/1, live_view/1, live_view_of_a_node/1, explanations/1, events/1, out_of_memory_is_an_event/1,
+-export([tree/1, pictures/1, live_view/1, live_view_of_a_node/1, explanations/1, exceptions/1, events/1, out_of_memory_is_an_event/1,
          events_of_processes/1, slow_handlers/1, logged/1]).
 %% docs
 -export([guide/1, coming_from/1, troubleshooting/1, elixir/1, reference/1]).
@@ -48,7 +48,7 @@ groups() ->
                     read_times_out, closed_stdin, controlling_process, terminal, terminal_size,
                     terminal_at_length, terminal_is_lazy]},
      {processes, [], [exit_reasons, quiet, wrong_arguments, stopped, owner_ends, killed, supervised, signals, looked_at]},
-     {tree, [], [tree, pictures, live_view, live_view_of_a_node, explanations, events,
+     {tree, [], [tree, pictures, live_view, live_view_of_a_node, explanations, exceptions, events,
                   out_of_memory_is_an_event, events_of_processes, slow_handlers, logged]},
      {docs, [], [guide, coming_from, troubleshooting, elixir, reference]}].
 
@@ -526,6 +526,9 @@ namespaces(Config) ->
             alcove_proc:run(Drv, sh("id -u; id -g; id -u"),
                             #{namespaces => [newuser], uid_map => [{0, 100000, 10}], gid_map => [{0, 100000, 10}],
                               user => 5, group => 6}),
+        %% Groups that can't be set aren't forgotten.
+        ?assertEqual({error, {setgroups, eperm}},
+                     alcove_proc:run(Drv, ["true"], #{namespaces => [newuser], user => 0, group => 0, groups => [0]})),
         {ok, #{status := 0}} = alcove_proc:run(Drv, ["true"], #{namespaces => [clone_newuts]})
     end).
 
@@ -1261,6 +1264,32 @@ event(Name) ->
 no_event() ->
     receive {event, _, _, _} = Event -> ct:fail(Event) after 0 -> ok end.
 
+%% An exception says what was wrong with which argument, in a list of calls too.
+exceptions(Config) ->
+    Drv = drv(Config),
+    Says = fun(Fun, Position, Pattern) ->
+        try Fun() of
+            Value -> ct:fail(Value)
+        catch
+            error:Reason:Stack ->
+                #{Position := Text} = alcove_errors:format_error(Reason, Stack),
+                ?assertMatch({match, _}, re:run(Text, Pattern), Text)
+        end
+    end,
+    Says(fun() -> alcove:chroot(Drv, a) end, 2, "NUL"),
+    Says(fun() -> alcove:batch(Drv, [], [{getpid, []}, {chdir, [a]}]) end, 3, "in call 2, argument 1 of chdir is not .*NUL"),
+    Says(fun() -> alcove:spawn(Drv, [], fork, [{open, ["/", 0, -1]}]) end, 4, "in call 1, argument 3 of open is not a file mode"),
+    Says(fun() -> alcove:batch(Drv, [], [{no_such, []}]) end, 3, "call 1 is none"),
+    Says(fun() -> alcove:batch(Drv, [], [{getpid, []}, getppid]) end, 3, "call 2 is not"),
+    Says(fun() -> alcove:getpid(Drv, [1]) end, 2, "event loop"),
+    %% There is a text for each kind of argument.
+    Kinds = [{Call, N} || {Call, _, Arguments, _, _, _} <- alcove_nif:calls(), N <- lists:seq(1, length(Arguments))],
+    [begin
+         Info = [{error_info, #{module => alcove_errors, cause => {{argument, Call, N}, 1}}}],
+         #{1 := Text} = alcove_errors:format_error(badarg, [{alcove, Call, [], Info}]),
+         ?assertNotEqual("has the wrong shape", Text, {Call, N})
+     end || {Call, N} <- Kinds].
+
 %% Events are logged by who wants that.
 logged(Config) ->
     Drv = drv(Config),
@@ -1332,6 +1361,17 @@ reference(Config) ->
          ?assertEqual([], [{Module, Function} || Function <- Exports, maps:get(Function, Known, none) =:= none])
      end || Module <- [alcove, alcove_cgroup, alcove_drv, alcove_proc, alcove_seccomp, alcove_telemetry, alcove_top,
                        alcove_tree]],
+    %% The pages name functions that there are.
+    [begin
+         {ok, Text} = file:read_file(filename:join(Top, Page)),
+         Named = re:run(Text, "\\b(alcove[a-z_]*):([a-z_]+)(?:\\(|/([0-9]))", [global, {capture, all_but_first, list}]),
+         [begin
+              Exports = (list_to_atom(Module)):module_info(exports),
+              Arities = [A || {F, A} <- Exports, F =:= list_to_atom(Function)],
+              ?assert(Arities =/= [] andalso [] =:= [A || [A] <- [Arity], not lists:member(list_to_integer(A), Arities)],
+                      {Page, Module, Function, Arity})
+          end || {match, All} <- [Named], [Module, Function | Arity] <- All]
+     end || Page <- ["README.md" | [filename:join("docs", Name) || Name <- filelib:wildcard("*.md", filename:join(Top, "docs"))]]],
     {ok, Fork} = file:read_file(filename:join([Top, "_build/default/lib/alcove/doc/chunks/alcove.chunk"])),
     Rendered = iolist_to_binary(shell_docs:render(alcove, fork, 2, binary_to_term(Fork))),
     ?assertMatch({match, _}, re:run(Rendered, "fork_path.*Creates a child process", [dotall])).
