@@ -1364,7 +1364,7 @@ reference(Config) ->
     %% The pages name functions that there are.
     [begin
          {ok, Text} = file:read_file(filename:join(Top, Page)),
-         Named = re:run(Text, "\\b(alcove[a-z_]*):([a-z_]+)(?:\\(|/([0-9]))", [global, {capture, all_but_first, list}]),
+         Named = re:run(Text, "\\b(alcove[a-z_]*)[:.]([a-z_]+)(?:\\(|/([0-9]))", [global, {capture, all_but_first, list}]),
          [begin
               Exports = (list_to_atom(Module)):module_info(exports),
               Arities = [A || {F, A} <- Exports, F =:= list_to_atom(Function)],
