@@ -64,13 +64,16 @@
 %%
 %% <h3>The log</h3>
 %%
-%% All of these are logged as well, by `logger', with the metadata and in the domain
-%% `[alcove]', at the level that the application's variable `log_level' names. By default
-%% that is `none', and nothing is logged:
+%% All of these are logged as well, by `logger', as reports `#{event := Name, measurements :=
+%% Measurements, metadata := Metadata}' whose own metadata has all of `Metadata' too, at the
+%% level that the application's variable `log_level' names. By default that is `none', and
+%% nothing is logged:
 %%
 %% ```
-%% application:set_env(alcove, log_level, info)
+%% application:set_env(alcove, log_level, notice)
 %% '''
+%%
+%% Logger leaves out what is below `notice' until `logger:set_primary_config(level, info)'.
 -module(alcove_telemetry).
 
 -export([execute/3, used/1]).
@@ -84,8 +87,9 @@ execute(Event, Measurements, Metadata) ->
         none ->
             ok;
         Level ->
-            Report = #{event => Event, measurements => Measurements},
-            logger:log(Level, Report, Metadata#{domain => [alcove]})
+            Report = #{event => Event, measurements => Measurements, metadata => Metadata},
+            %% In no domain: logger's default handler shows nobody else's.
+            logger:log(Level, Report, Metadata)
     end,
     case erlang:function_exported(telemetry, execute, 3) of
         true ->

@@ -1299,13 +1299,21 @@ logged(Config) ->
         {ok, _} = alcove_proc:run(Drv, ["true"]),
         [receive
              {log, #{level := error, msg := {report, #{event := [alcove, proc, Name]}},
-                     meta := #{domain := [alcove], argv := [<<"true">>]}}} -> ok
+                     meta := #{argv := [<<"true">>], os_pid := _}}} -> ok
          after 5000 -> ct:fail(Name)
          end || Name <- [spawn, exit]]
     after
         application:unset_env(alcove, log_level),
         logger:remove_handler(?MODULE)
-    end.
+    end,
+    %% As logger is set up by default, it is seen.
+    Erl = filename:join([code:root_dir(), "bin", "erl"]),
+    Eval = "{ok, Drv} = alcove_drv:start(), application:set_env(alcove, log_level, notice), "
+           "{ok, _} = alcove_proc:run(Drv, [\"true\"]), alcove_drv:stop(Drv), init:stop().",
+    {ok, #{status := 0, stdout := Out}} =
+        alcove_proc:run(Drv, [Erl, "-noshell", "-pa", filename:dirname(code:which(alcove)), "-eval", Eval],
+                        #{env => #{"ERL_FLAGS" => false}, stderr => stdout}),
+    ?assertMatch({match, _}, re:run(Out, "alcove,proc,spawn.*alcove,proc,exit.*status => 0", [dotall])).
 
 %% ---------------------------------------------------------------------------
 %% The pages of docs/
