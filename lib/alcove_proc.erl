@@ -166,7 +166,7 @@
 
 -export_type([drv/0, argv/0, options/0, status/0, result/0, outcome/0]).
 
--type drv() :: alcove:drv() | atom() | {start, [alcove_drv:option()]}.
+-type drv() :: alcove:drv() | atom() | {start, alcove_drv:options()}.
 -type argv() :: [unicode:chardata(), ...].
 -type options() :: #{atom() => term()} | [{atom(), term()} | atom()].
 -type status() :: 0..255 | {termsig, atom()}.

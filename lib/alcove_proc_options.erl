@@ -14,7 +14,7 @@
     | {file, binary(), o_append | o_trunc, alcove:mode()}
     | {function, fun((binary()) -> term())}.
 -type parsed() :: #{
-    drv := pid() | {start, [alcove_drv:option()]},
+    drv := pid() | {start, alcove_drv:options()},
     argv := [binary(), ...],
     arg0 := binary() | undefined,
     in := alcove:fork_path(),

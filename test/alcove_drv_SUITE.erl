@@ -219,7 +219,8 @@ wrong_options_are_named(_Config) ->
              {exit_status, 2}, {exit_status, yes}, {termsig, -1}, {verbose, -1}, {verbose, a},
              {verbose, 1 bsl 40}, {maxchild, -1}, {maxchild, a}, {maxchild, 1 bsl 40}, {maxforkdepth, -1},
              {maxforkdepth, a}, {maxforkdepth, 1 bsl 40}, {timeout, -1}, {timeout, a}, {stderr_to_stdout, 1},
-             {owner, 1}, {owner, "a"}, 1, "a", {}],
+             {owner, 1}, {owner, "a"}, {telemetry, 1}, {name, "a"}, {name, undefined}, {env, #{a => "1"}},
+             1, "a", {}],
     [begin
          Named = try alcove_drv:start([{exit_status, true}, Option]) of
                      Started -> {started, Started}
@@ -229,7 +230,8 @@ wrong_options_are_named(_Config) ->
                  end,
          ?assertEqual({Option, {named, Option}}, {Option, Named})
      end || Option <- Wrong],
-    [?assertError(_, alcove_drv:start(Options)) || Options <- [a, [a | b], #{}, {exec, "sudo"}]].
+    [?assertError(_, alcove_drv:start(Options)) || Options <- [a, [a | b], {exec, "sudo"}]],
+    ?assertError({badarg, {verbose, a}}, alcove_drv:start(#{exit_status => true, verbose => a})).
 
 %% ---------------------------------------------------------------------------
 %% Starts that fail
