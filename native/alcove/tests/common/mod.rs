@@ -9,6 +9,7 @@ use alcove_proto::wire::{self, ATOMS, Builder, Hello, Init, Put, Reader};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -16,6 +17,7 @@ use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long anything may take.
@@ -34,6 +36,7 @@ impl Tree {
     }
 
     pub fn start_with(init: Init) -> Tree {
+        nofile();
         let (control, theirs) = UnixStream::pair().unwrap();
         let built = env!("CARGO_BIN_EXE_alcove").to_owned();
         let guardian = Command::new(std::env::var("ALCOVE").unwrap_or(built))
@@ -116,12 +119,25 @@ impl Drop for Tree {
     }
 }
 
+/// The soft limit of open files that the tests were started with, and the hard one. Each
+/// process of a tree takes four descriptors here: as in the virtual machine, the soft limit
+/// is raised, and root puts it back.
+pub fn nofile() -> (u64, u64) {
+    static LIMITS: OnceLock<(u64, u64)> = OnceLock::new();
+    *LIMITS.get_or_init(|| {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+        (soft as u64, hard as u64)
+    })
+}
+
 /// The options that most tests start with.
 pub fn options() -> Init {
     Init {
         exit_status: true,
         termsig: true,
         maxforkdepth: 16,
+        nofile: nofile().0,
         env: vec![b"PATH=/usr/bin:/bin".to_vec(), b"ALCOVE=test".to_vec()],
         ..Init::default()
     }
