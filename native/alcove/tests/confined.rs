@@ -175,8 +175,7 @@ fn few_descriptors() {
 #[test]
 fn a_pid_namespace() {
     let mut tree = Tree::start();
-    if !nix::unistd::geteuid().is_root() {
-        println!("not the superuser: skipped");
+    if !need::root() {
         return;
     }
     let mut child = tree.root().clone_with(libc::CLONE_NEWPID | libc::SIGCHLD);

@@ -204,14 +204,14 @@ mod sys {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use crate::sys::testing::{in_child, process, text};
+    use crate::sys::testing::{in_child, need, process, text};
 
     const CHOWN: u64 = 1;
     const KILL: u64 = 1 << 5;
 
     #[test]
     fn what_is_dropped_stays_dropped() {
-        if !nix::unistd::Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         in_child(|| {
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn an_unknown_capability_drops_none() {
-        if !nix::unistd::Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         in_child(|| {

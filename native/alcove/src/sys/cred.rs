@@ -237,7 +237,7 @@ pub(super) mod protection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::testing::{in_child, process, text};
+    use crate::sys::testing::{in_child, need, process, text};
 
     #[test]
     fn ids_are_the_kernels() {
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn privileges_are_dropped_for_good() {
-        if !Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         in_child(|| {
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn protection_outlives_a_change_of_credentials() {
         use super::protection::{Protection, set_dumpable};
-        if !Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         for (death_signal, dumpable) in [(libc::SIGUSR1, 0), (libc::SIGUSR2, 1), (0, 0)] {
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn a_process_ends_with_its_parent_after_it_too() {
         use super::protection::Protection;
-        if !Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         in_child(|| {
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn nothing_more_is_called_under_a_filter() {
         use super::protection::Protection;
-        if !Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         in_child(|| {

@@ -72,7 +72,7 @@ pub fn rmdir(_: &mut Process, path: &CStr) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::testing::{Scratch, in_child, process, text};
+    use crate::sys::testing::{Scratch, in_child, need, process, text};
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_root_directory_changes() {
-        if !Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         let scratch = Scratch::new("chroot");

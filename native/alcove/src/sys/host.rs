@@ -95,8 +95,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_namespace_has_its_own_name() {
-        use crate::sys::testing::in_child;
-        if !unistd::Uid::effective().is_root() {
+        use crate::sys::testing::{in_child, need};
+        if !need::root() {
             return;
         }
         let outside = gethostname(&mut process());

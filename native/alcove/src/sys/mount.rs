@@ -151,7 +151,7 @@ mod sys {
 )]
 mod tests {
     use super::*;
-    use crate::sys::testing::{Scratch, in_child, process, text};
+    use crate::sys::testing::{Scratch, in_child, need, process, text};
     use nix::mount::MsFlags;
     use nix::sched::{CloneFlags, unshare};
     use nix::unistd::Uid;
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn file_systems_come_and_go_in_a_namespace() {
-        if !Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         let scratch = Scratch::new("mount");
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
-        if !Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         in_child(|| {

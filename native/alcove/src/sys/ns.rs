@@ -95,7 +95,7 @@ mod sys {
 mod tests {
     use super::*;
     use crate::sys::cred::protection::{Protection, set_dumpable};
-    use crate::sys::testing::{in_child, process, text};
+    use crate::sys::testing::{in_child, need, process, text};
     use nix::sys::signal::Signal;
     use nix::unistd::Uid;
 
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn namespaces_are_left_and_entered_again() {
-        if !Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         in_child(|| {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn new_pid_namespaces_are_for_the_children() {
-        if !Uid::effective().is_root() {
+        if !need::root() {
             return;
         }
         in_child(|| {

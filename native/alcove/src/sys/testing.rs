@@ -10,6 +10,10 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+#[path = "../../tests/common/need.rs"]
+#[allow(dead_code, reason = "what only the tests of trees need")]
+pub mod need;
+
 /// A process as the event loop has it. Its control socket is a number that no
 /// test has open.
 pub fn process() -> Process {

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod need;
+
 use alcove_proto::calls::number;
 use alcove_proto::frame::{self, HEADER, from, to};
 use alcove_proto::wire::{self, ATOMS, Builder, Hello, Init, Put, Reader};
