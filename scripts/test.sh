@@ -53,7 +53,7 @@ before=$(traces)
 part 'build' '/never/ {}' rebar3 compile
 if [ "$failed" -eq 0 ]; then
     # The NIF finds its symbols in the virtual machine only: the suites test it.
-    part 'cargo test' "$cargo_counts" cargo test --workspace --exclude alcove_nif --quiet
+    part 'cargo test' "$cargo_counts" cargo test --workspace --exclude alcove_nif --quiet --no-fail-fast
     part 'rebar3 eunit' "$eunit_counts" rebar3 eunit
     if compgen -G 'test/*_SUITE.erl' >/dev/null; then
         part 'rebar3 ct' "$ct_counts" rebar3 ct
