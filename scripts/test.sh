@@ -39,13 +39,18 @@ ct_counts='/^All [0-9]+ tests passed/ { p += $2 }
     if ($i == "Failed") f += $(i + 1); if ($i == "Skipped") s += $(i + 1); if ($i == "Passed") p += $(i + 1) } }'
 
 # What tests might leave on the machine: mounts (but for what the kernel mounts by
-# itself), control groups, processes.
+# itself), control groups, processes. An ordinary user can't mount here and leaves
+# nothing but his own, whatever others run meanwhile; what root leaves may be anybody's.
+mounts=/proc/self/mountinfo owner=() whose=(-e)
+if [ "$(id -u)" != 0 ]; then
+    mounts=/dev/null owner=(-user "$(id -u)") whose=(-u "$(id -u)" -U "$(id -u)")
+fi
 traces() {
     {
         awk '{ for (i = 7; i <= NF; i++) if ($i == "-") type = $(i + 1)
-            if (type !~ /^(tracefs|debugfs|autofs|binfmt_misc)$/) print "mount", $5, type }' /proc/self/mountinfo
-        find /sys/fs/cgroup -type d -name 'alcove*' 2>/dev/null
-        ps -eo pid=,comm= | awk '$2 == "alcove" || $2 == "busybox" { print "process", $1, $2 }'
+            if (type !~ /^(tracefs|debugfs|autofs|binfmt_misc)$/) print "mount", $5, type }' "$mounts"
+        find /sys/fs/cgroup -type d -name 'alcove*' "${owner[@]}" 2>/dev/null
+        ps "${whose[@]}" -o pid=,comm= | awk '$2 == "alcove" || $2 == "busybox" { print "process", $1, $2 }'
     } 2>/dev/null | sort
 }
 before=$(traces)
