@@ -62,7 +62,12 @@ end_case(Config) ->
     _ = file:del_dir_r(tmp(Config)),
     case Status of
         ok -> ok;
-        left -> {fail, {left_behind, Left}}
+        left ->
+            %% A case that failed may not have come to tidying up: what it failed with comes first.
+            case proplists:get_value(tc_status, Config) of
+                {failed, Reason} -> {fail, {Reason, {left_behind, Left}}};
+                _ -> {fail, {left_behind, Left}}
+            end
     end.
 
 %% Evaluates the fun with a way to make calls in root, without a fork path, and
