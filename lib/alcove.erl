@@ -602,7 +602,8 @@ getopt(Drv, Option) ->
 %%     on, before {@link setcpid/5} asks for more; -1: as many as there are.</dd>
 %% <dt>`signaloneof': 15</dt>
 %% <dd>The signal for the program of a child forked from now on, when this process ends
-%%     because its Drv has; 0: none. What has not ended some 300 ms later is killed.</dd>
+%%     because its Drv has; 0: none. What has not ended some 150 ms later gets SIGTERM, and
+%%     is killed after as much again.</dd>
 %% </dl>
 -spec getopt(drv(), fork_path(), option()) -> integer() | false.
 getopt(Drv, Pids, Option) ->
@@ -797,7 +798,7 @@ setcpid(Drv, Pid, Option, Value) ->
 %%     comes after what it had written, so it waits, too.</dd>
 %% <dt>`signaloneof'</dt>
 %% <dd>The signal for the child's program when the process at the fork path ends because
-%%     its Drv has; 0: none.</dd>
+%%     its Drv has; 0: none. See {@link getopt/3}.</dd>
 %% </dl>
 -spec setcpid(drv(), fork_path(), os_pid(), flowcontrol | signaloneof, integer()) -> boolean().
 setcpid(Drv, Pids, Pid, Option, Value) ->

@@ -178,7 +178,8 @@ start_link(Owner, Options) ->
 %% @doc Stops a Drv and returns when all its processes are gone, also when there
 %% are none because it has stopped already.
 %%
-%% They get SIGTERM and SIGCONT, and after a short grace SIGKILL. When Drv lives on
+%% They get SIGTERM, or what `signaloneof' says, and SIGCONT, and after a short grace
+%% SIGKILL. When Drv lives on
 %% another node and that goes down, the caller exits with `{nodedown, Node}'.
 -spec stop(pid()) -> ok.
 stop(Drv) when is_pid(Drv) ->

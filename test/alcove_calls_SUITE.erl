@@ -28,7 +28,7 @@
          fsmount/1, setns_fd/1, landlock_abi/1, landlock_create_ruleset/1, landlock_add_rule/1,
          landlock_restrict_self/1]).
 %% processes
--export([filter/1, getcpid/1, setcpid/1, cpid/1, flowcontrol/1, signaloneof/1]).
+-export([filter/1, getcpid/1, setcpid/1, cpid/1, flowcontrol/1, signaloneof/1, signals_of_the_end/1]).
 -export([getppid/1, getpgid/1, getpriority/1, setpriority/1, waitpid/1, fexecve/1, setproctitle/1,
          sched_getaffinity/1, sched_setaffinity/1, getrusage/1, ptrace/1, pidfd_open/1,
          pidfd_send_signal/1]).
@@ -59,7 +59,7 @@ groups() ->
      {confinement, [], [umount2, pivot_root, mount_setattr, open_tree, move_mount, fsopen, fsconfig,
                         fsmount, setns_fd, landlock_abi, landlock_create_ruleset, landlock_add_rule,
                         landlock_restrict_self]},
-     {children, [], [filter, getcpid, setcpid, cpid, flowcontrol, signaloneof]},
+     {children, [], [filter, getcpid, setcpid, cpid, flowcontrol, signaloneof, signals_of_the_end]},
      {processes, [], [getppid, getpgid, getpriority, setpriority, waitpid, fexecve, setproctitle,
                       sched_getaffinity, sched_setaffinity, getrusage, ptrace, pidfd_open,
                       pidfd_send_signal]},
@@ -234,12 +234,48 @@ signaloneof(Config) ->
     Drv = alcove_test:drv(Config),
     Path = alcove_test:path(Config),
     File = file(Config, "signal"),
-    Script = ["trap 'echo usr1 > ", File, "; exit' USR1; trap '' TERM; echo ready; while :; do sleep 0.02; done"],
     true = alcove:setopt(Drv, Path, signaloneof, alcove:signal_define(Drv, sigusr1)),
-    {ok, Pid} = alcove:spawn(Drv, Path, fork, [{execvp, ["sh", ["sh", "-c", Script]]}]),
-    <<"ready\n">> = alcove:stdout(Drv, Path ++ [Pid]),
+    _ = listener(Drv, Path, slow_usr1(File)),
     ok = alcove_drv:stop(Drv),
     {ok, <<"usr1\n">>} = file:read_file(File).
+
+%% It does at any depth. Who is to get no signal, and whose parent is busy, is asked by SIGTERM in
+%% the end, as is whoever has lost its parent.
+signals_of_the_end(Config) ->
+    {ok, Drv} = alcove_drv:start([{signaloneof, alcove:signal_define(self(), sigusr1)}]),
+    [{ok, Loop}, {ok, Busy}, {ok, Quiet}] = [alcove:fork(Drv) || _ <- [loop, busy, quiet]],
+    true = alcove:setopt(Drv, [Quiet], signaloneof, 0),
+    File = fun(Name) -> file(Config, Name) end,
+    _ = listener(Drv, [], slow_usr1(File("root"))),
+    _ = listener(Drv, [Loop], slow_usr1(File("loop"))),
+    _ = listener(Drv, [Busy], usr1_or_term(File("busy"))),
+    _ = listener(Drv, [Quiet], usr1_or_term(File("quiet"))),
+    _ = listener(Drv, [], ["( ", usr1_or_term(File("orphan")), ") & exit"]),
+    {ok, Reader, _} = alcove:pipe(Drv, [Busy]),
+    ?assertExit(timeout, alcove:call(Drv, [Busy], read, [Reader, 1], 0)),
+    ok = alcove_drv:stop(Drv),
+    ?assertEqual([{"root", {ok, <<"usr1\n">>}}, {"loop", {ok, <<"usr1\n">>}}, {"busy", {ok, <<"term\n">>}},
+                  {"quiet", {ok, <<"term\n">>}}, {"orphan", {ok, <<"term\n">>}}],
+                 [{Name, file:read_file(File(Name))}
+                  || Name <- ["root", "loop", "busy", "quiet", "orphan"]]).
+
+%% A shell script that is ready for signals.
+listener(Drv, Path, Script) ->
+    {ok, Pid} = alcove:spawn(Drv, Path, fork, [{execvp, ["sh", ["sh", "-c", Script]]}]),
+    <<"ready\n">> = alcove:stdout(Drv, Path ++ [Pid]),
+    Pid.
+
+%% SIGUSR1 is written down, unless SIGTERM comes before that is done.
+slow_usr1(File) ->
+    ["trap 'sleep 1; echo usr1 >> ", File, "; exit' USR1; " | waiting(File)].
+
+%% Whichever comes first is written down.
+usr1_or_term(File) ->
+    ["trap 'echo usr1 >> ", File, "; exit' USR1; trap 'echo term >> ", File, "; exit' TERM; "
+    | waiting(File)].
+
+waiting(File) ->
+    ["mkfifo ", File, ".fifo; exec 3<> ", File, ".fifo; echo ready; read x <&3"].
 
 %% ---------------------------------------------------------------------------
 %% The documentation

@@ -443,16 +443,16 @@ pub fn write(fd: i32, mut bytes: &[u8]) -> nix::Result<()> {
 /// The control socket is gone: nobody can reach this process any more. Its
 /// children get some time to end, and it goes.
 fn lost(process: &mut Process) -> ! {
-    // A guardian that dies takes the control socket's other end with it before the kernel
-    // says that it has died: what is left then is root's to end.
-    if process.depth == 0 {
-        tree::end();
-        leave(0);
-    }
     for at in 0..process.children.len() {
         let pid = process.children.pids()[at];
         let signal = process.children.signal(pid).map_or(0, |signal| *signal);
         tree::ask(pid, signal.into());
+    }
+    // A guardian that dies takes the control socket's other end with it before the kernel
+    // says that it has died: what is left then is root's to end.
+    if process.depth == 0 {
+        tree::end(process.children.pids());
+        leave(0);
     }
     let start = Instant::now();
     while process.children.len() > 0 && start.elapsed() < tree::GRACE {

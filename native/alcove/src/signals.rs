@@ -166,7 +166,7 @@ fn parent_died() -> bool {
 
 fn orphaned() -> ! {
     if ROOT.load(SeqCst) {
-        tree::end();
+        tree::end(&[]);
     }
     crate::leave(1)
 }

@@ -11,16 +11,18 @@ use std::time::{Duration, Instant};
 
 /// How long event loops, which notice for themselves, have before the rest is told.
 const NOTICE: Duration = Duration::from_millis(10);
-/// How long programs have from SIGTERM to SIGKILL.
+/// How long programs have from the signal that asks them to end to SIGKILL.
 pub const GRACE: Duration = Duration::from_millis(300);
 /// How long a round of SIGKILL has before the next looks for what escaped it.
 const ROUND: Duration = Duration::from_millis(2);
 
 /// Ends every descendant and reaps them all. Returns when there are none.
 ///
-/// Event loops end by themselves when the VM closes their control sockets, and
-/// see to their own programs; SIGTERM would end them too early for that.
-pub fn end() {
+/// Event loops end by themselves when the VM closes their control sockets, and ask their
+/// own programs to end, by the signal that these are to get; SIGTERM would be too early for
+/// both. Programs that are still there after half of the grace get it nevertheless: their
+/// event loop may be busy. `asked` are children that were asked already.
+pub fn end(asked: &[c_int]) {
     // Whatever forks without end is many. Only the superuser gets past them.
     // SAFETY: takes numbers only.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
@@ -28,8 +30,15 @@ pub fn end() {
         return;
     }
     let mut window = Window::FIRST;
+    each_descendant(&window, |descendant| {
+        let knows = descendant.looked_after || asked.contains(&descendant.pid);
+        descendant.ask(if knows { 0 } else { libc::SIGTERM });
+    });
+    if gone_within(GRACE / 2) {
+        return;
+    }
     each_descendant(&window, |descendant| descendant.ask(libc::SIGTERM));
-    if gone_within(GRACE) {
+    if gone_within(GRACE / 2) {
         return;
     }
     loop {
@@ -87,6 +96,8 @@ struct Descendant {
     parent: c_int,
     group: c_int,
     event_loop: bool,
+    /// Its parent is an event loop other than this process.
+    looked_after: bool,
 }
 
 impl Descendant {
@@ -100,6 +111,7 @@ impl Descendant {
             parent,
             group,
             event_loop: false,
+            looked_after: false,
         }
     }
 
@@ -408,24 +420,28 @@ mod proc {
                         },
                     ..
                 } = entries[at];
+                let looked_after = parent != own
+                    && place_of(entries, parent).is_some_and(|at| entries[at].stat.event_loop);
                 then(Descendant {
                     pid,
                     parent,
                     group,
                     event_loop,
+                    looked_after,
                 });
             }
         }
     }
 
+    /// Where a process is among the entries, which are in the order of their pids.
+    fn place_of(entries: &[Entry], pid: c_int) -> Option<usize> {
+        entries.binary_search_by_key(&pid, |entry| entry.pid).ok()
+    }
+
     /// Whether the process at a place is below `own`; the answer is kept for the
     /// ancestors that were looked at on the way.
     fn is_below(entries: &mut [Entry], at: usize, own: c_int) -> bool {
-        let parent = |entries: &[Entry], at: usize| {
-            entries
-                .binary_search_by_key(&entries[at].stat.parent, |entry| entry.pid)
-                .ok()
-        };
+        let parent = |entries: &[Entry], at: usize| place_of(entries, entries[at].stat.parent);
         let (mut top, mut steps) = (at, 0);
         let below = loop {
             if let Some(known) = entries[top].below {
