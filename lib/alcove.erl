@@ -324,7 +324,7 @@
 -type option() :: verbose | childlimit | exit_status | maxchild | maxforkdepth | termsig | rusage
     | flowcontrol | signaloneof.
 %% An option of an event loop, see {@link getopt/3}.
--type prctl_arg() :: integer() | iodata() | [binary() | {ptr, non_neg_integer() | binary()}].
+-type prctl_arg() :: flags() | iodata() | [binary() | {ptr, non_neg_integer() | binary()}].
 %% See {@link prctl/7}.
 -type prctl_val() :: integer() | binary() | [binary() | {ptr, non_neg_integer() | binary()}].
 %% See {@link prctl/7}.
@@ -812,11 +812,12 @@ prctl(Drv, Option, Arg2, Arg3, Arg4, Arg5) ->
 
 %% @doc Operations on a process, see prctl(2). Linux only.
 %%
-%% `Option' is one of {@link prctl_define/3}. An argument is an integer; iodata, whose
-%% bytes the kernel gets a pointer to; or a list that is laid out as a structure, in
-%% which a binary stands for its bytes, `{ptr, N}' for a pointer to N bytes of zero, and
-%% `{ptr, Binary}' for a pointer to these bytes. The reply has the return value and
-%% the arguments as the kernel left them.
+%% `Option' is one of {@link prctl_define/3}. An argument is an integer, or the names of
+%% constants (see {@link define/3}) that stand for one; iodata, whose bytes the kernel
+%% gets a pointer to; or a list that is laid out as a structure, in which a binary stands
+%% for its bytes, `{ptr, N}' for a pointer to N bytes of zero, and `{ptr, Binary}' for a
+%% pointer to these bytes. The reply has the return value and the arguments as the kernel
+%% left them.
 %%
 %% ```
 %% {ok, 0, <<"sh", 0:120>>, 0, 0, 0} =

@@ -158,7 +158,7 @@ expected(Kind) ->
         "opt" -> "not an option of the event loop";
         "signal" -> "not a signal: its number or its name";
         "handler" -> "not dfl, ign or trap";
-        "ptr" -> "not an integer, iodata or a structure";
+        "ptr" -> "not an integer, names of constants, iodata or a structure";
         "cloneflags" -> "not an integer, and not the names of clone_define";
         "openflags" -> "not an integer, and not the names of file_define";
         "mountflags" -> "not an integer, and not the names of mount_define";
@@ -177,6 +177,6 @@ expected(Kind) ->
         "sockaddr" -> "not an address of a socket";
         "syscallnumber" -> "not an integer, and not a name of syscall_define";
         "calls" -> "not a list of {Call, Arguments} that can be in a list of calls";
-        "ptrs" -> "not a list of at most six integers, iodata or structures";
+        "ptrs" -> "not a list of at most six of integers, names of constants, iodata and structures";
         _ -> "has the wrong shape"
     end.

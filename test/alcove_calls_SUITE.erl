@@ -823,6 +823,15 @@ fcntl(Config) ->
                  {ok, 1, 0} = Do(fcntl, [FD, f_getfd, 0]),
                  {ok, Dup, 20} = Do(fcntl, [FD, f_dupfd, 20]),
                  ?assert(Dup >= 20),
+                 %% Flags by their names.
+                 Set = Do(define, [[o_append, o_nonblock]]),
+                 {ok, 0, Set} = Do(fcntl, [FD, f_setfl, [o_append, o_nonblock]]),
+                 {ok, Flags, 0} = Do(fcntl, [FD, f_getfl, 0]),
+                 ?assertEqual(Set, Flags band Set),
+                 {ok, 0, Append} = Do(fcntl, [FD, f_setfl, o_append]),
+                 ?assertEqual(Do(define, [o_append]), Append),
+                 [alcove_test:badarg(fun() -> Do(fcntl, [FD, f_setfl, Wrong]) end)
+                  || Wrong <- [no_such_flag, [o_append, no_such_flag], [o_append | o_nonblock], [o_append, 1]]],
                  %% A structure: the lock that would be in the way is none.
                  {ok, 0, <<Type:16/native, _/binary>>} =
                      Do(fcntl, [FD, f_getlk, <<(Do(define, [f_wrlck])):16/native, 0:(30 * 8)>>]),
@@ -1578,8 +1587,8 @@ ptrace(Config) ->
     {ok, Pid} = alcove:fork(Drv, Path),
     %% Event loops can't be traced by ordinary users as long as they don't let them.
     {ok, 0, 1, 0, 0, 0} = alcove:prctl(Drv, Path ++ [Pid], pr_set_dumpable, 1, 0, 0, 0),
-    Options = alcove:define(Drv, [ptrace_o_traceexec, ptrace_o_traceexit]),
-    {ok, 0, 0, Options} = alcove:ptrace(Drv, Path, ptrace_seize, Pid, 0, Options),
+    Options = [ptrace_o_traceexec, ptrace_o_traceexit],
+    {ok, 0, 0, _} = alcove:ptrace(Drv, Path, ptrace_seize, Pid, 0, Options),
     ok = alcove:execve(Drv, Path ++ [Pid], "/bin/sh", ["sh", "-c", "exit 7"], []),
     Stopped = fun(Event) ->
                       {ok, Pid, Status, [{stopsig, sigtrap}]} =
@@ -1599,6 +1608,18 @@ ptrace(Config) ->
     ok = file:close(Memory),
     ?assertEqual(Seen, Word),
     {error, eio} = alcove:ptrace(Drv, Path, ptrace_peektext, Pid, 1, 0),
+    %% All registers, as a structure that says where they go.
+    {ok, 0, _, [{ptr, Registers}, _]} =
+        alcove:ptrace(Drv, Path, ptrace_getregset, Pid, nt_prstatus, [{ptr, 1024}, <<1024:Bits/native>>]),
+    ?assertNotEqual(<<0:(1024 * 8)>>, Registers),
+    %% The first of them, which ptrace(2) has by itself as well where there is one.
+    case alcove:define(Drv, ptrace_getregs) of
+        unknown ->
+            ok;
+        _ ->
+            <<First:Bits/signed-native, _/binary>> = Registers,
+            {ok, First, 0, 0} = alcove:ptrace(Drv, Path, ptrace_peekuser, Pid, 0, 0)
+    end,
     {ok, 0, 0, 0} = alcove:ptrace(Drv, Path, ptrace_cont, Pid, 0, 0),
     Stopped(ptrace_event_exit),
     {ok, 0, 0, 0} = alcove:ptrace(Drv, Path, ptrace_cont, Pid, 0, 0),
@@ -1894,6 +1915,10 @@ syscall(Config) ->
                  {ok, <<"hello world">>} = Do(read, [R, 100]),
                  [ok = Do(close, [FD]) || FD <- [R, W]],
                  {error, ebadf} = Do(syscall, [close, [-1]]),
+                 %% Names of constants, as the functions take them.
+                 {ok, FD, _} = Do(syscall, [openat, [at_fdcwd, "/dev/null", [o_rdwr, o_cloexec]]]),
+                 {ok, 1, 0} = Do(fcntl, [FD, f_getfd, 0]),
+                 ok = Do(close, [FD]),
                  {error, enosys} = Do(syscall, [16#7fffffff, []]),
                  {error, enosys} = Do(syscall, [1 bsl 63, []]),
                  [{error, einval} = Do(syscall, [Call, []])

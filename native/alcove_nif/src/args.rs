@@ -513,12 +513,13 @@ fn is_light(term: Term<'_>) -> bool {
     size <= LIGHT
 }
 
-/// An integer, the name of a constant of prctl(2), iodata, or a structure.
+/// An integer, names of constants, iodata, or a structure. A name of prctl(2)'s goes before
+/// that of another group.
 fn pointer<'a>(out: &mut Vec<u8>, term: Term<'a>, weight: Weight) -> Result<(), Wrong> {
-    if term.is_atom() {
-        let value = constants::lookup(Some(Group::Prctl), &atom(term)?).ok_or(Wrong::Shape)?;
+    if term.is_atom() || is_names(term) {
+        let value = flags(Some(Group::Prctl), term).or_else(|| flags(None, term));
         out.put_u8(ptr_tag::INT);
-        out.put_u64(value as u64);
+        out.put_u64(value.ok_or(Wrong::Shape)?);
     } else if term.is_integer() {
         out.put_u8(ptr_tag::INT);
         let value = match term.decode::<i64>() {
@@ -554,6 +555,11 @@ fn pointer<'a>(out: &mut Vec<u8>, term: Term<'a>, weight: Weight) -> Result<(), 
         out.put_bytes(&bytes);
     }
     Ok(())
+}
+
+/// Whether a list is one of names.
+fn is_names(term: Term<'_>) -> bool {
+    term.list_get_cell().is_ok_and(|(head, _)| head.is_atom())
 }
 
 /// Whether a list is a structure rather than iodata.

@@ -176,7 +176,7 @@ impl Table {
                 SIGNAL_ALIASES,
             ],
             Group::Syscall => &[],
-            Group::Process => &[PROCESS, PROCESS_LINUX, PTRACE],
+            Group::Process => &[PROCESS, PROCESS_LINUX, PTRACE, PTRACE_X86],
             Group::Socket => &[SOCKET, SOCKET_LINUX],
             Group::Poll => &[POLL, POLL_LINUX],
             Group::Ioctl => &[IOCTL, IOCTL_TTY, IOCTL_LINUX],
@@ -581,8 +581,9 @@ tables! {
 
     /// ptrace(2); linux/ptrace.h.
     PTRACE if (any(target_os = "linux", target_os = "android")) {
-        PTRACE_TRACEME = 0, PTRACE_PEEKTEXT = 1, PTRACE_PEEKDATA = 2, PTRACE_PEEKUSR = 3, PTRACE_POKETEXT = 4,
-        PTRACE_POKEDATA = 5, PTRACE_POKEUSR = 6, PTRACE_CONT = 7, PTRACE_KILL = 8, PTRACE_SINGLESTEP = 9,
+        PTRACE_TRACEME = 0, PTRACE_PEEKTEXT = 1, PTRACE_PEEKDATA = 2, PTRACE_PEEKUSR = 3, PTRACE_PEEKUSER = 3,
+        PTRACE_POKETEXT = 4, PTRACE_POKEDATA = 5, PTRACE_POKEUSR = 6, PTRACE_POKEUSER = 6,
+        PTRACE_CONT = 7, PTRACE_KILL = 8, PTRACE_SINGLESTEP = 9,
         PTRACE_ATTACH = 16, PTRACE_DETACH = 17, PTRACE_SYSCALL = 24,
         PTRACE_SETOPTIONS = 0x4200, PTRACE_GETEVENTMSG = 0x4201, PTRACE_GETSIGINFO = 0x4202,
         PTRACE_SETSIGINFO = 0x4203, PTRACE_GETREGSET = 0x4204, PTRACE_SETREGSET = 0x4205,
@@ -595,6 +596,14 @@ tables! {
         PTRACE_O_SUSPEND_SECCOMP = 1 << 21,
         PTRACE_EVENT_FORK = 1, PTRACE_EVENT_VFORK = 2, PTRACE_EVENT_CLONE = 3, PTRACE_EVENT_EXEC = 4,
         PTRACE_EVENT_VFORK_DONE = 5, PTRACE_EVENT_EXIT = 6, PTRACE_EVENT_SECCOMP = 7, PTRACE_EVENT_STOP = 128,
+        NT_PRSTATUS = 1, NT_FPREGSET = 2,
+    }
+
+    /// asm/ptrace-abi.h. Other architectures have PTRACE_GETREGSET only.
+    PTRACE_X86 if (all(any(target_os = "linux", target_os = "android"),
+                       any(target_arch = "x86_64", target_arch = "x86"))) {
+        PTRACE_GETREGS = 12, PTRACE_SETREGS = 13, PTRACE_GETFPREGS = 14, PTRACE_SETFPREGS = 15,
+        PTRACE_SYSEMU = 31, PTRACE_SYSEMU_SINGLESTEP = 32,
     }
 
     /// socket(2) and what goes with it.
