@@ -742,7 +742,8 @@ cpid(Drv) ->
 
 %% @doc The children of the process and what is known of them: whether one is in its
 %% event loop (`event_loop'), runs a program (`exec') or is about to be gone (`exited'),
-%% and its options, see {@link setcpid/5}.
+%% and its options, see {@link setcpid/5}. `signaloneof' is `false' where that can't be
+%% known: the child is gone, or the process has a {@link filter/3} that refuses `getcpid'.
 -spec cpid(drv(), fork_path()) -> [child()].
 cpid(Drv, Pids) ->
     children(Drv, Pids, {full, cpid, [Drv, Pids]}).
@@ -750,7 +751,11 @@ cpid(Drv, Pids) ->
 children(Drv, Pids, Origin) ->
     Children = request(Drv, Pids, children, infinity, Origin),
     Calls = [{getcpid, [Pid, signaloneof]} || {Pid, _, _} <- Children],
-    {ok, Signals} = request(Drv, Pids, {batch, Calls}, infinity, Origin),
+    Signals =
+        case request(Drv, Pids, {batch, Calls}, infinity, Origin) of
+            {ok, Found} -> Found;
+            {error, {_, getcpid, undef}} -> [false || _ <- Calls]
+        end,
     [
         #{pid => Pid, state => State, flowcontrol => Flow, signaloneof => Signal}
      || {{Pid, State, Flow}, Signal} <- lists:zip(Children, Signals)
@@ -766,7 +771,8 @@ filter(Drv, Calls) ->
 %%
 %% Another filter can refuse more, not less. A call that is refused raises `undef'; in a
 %% batch it is `{error, {Index, Call, undef}}'. The program that a process execs isn't
-%% bound by it: see {@link alcove_seccomp} for that.
+%% bound by it: see {@link alcove_seccomp} for that. Neither is what the virtual machine does
+%% without asking the process: the streams, the flow control of children, constants.
 -spec filter(drv(), fork_path(), filter()) -> ok.
 filter(Drv, Pids, Calls) ->
     full(Drv, Pids, filter, [Calls]).
@@ -777,7 +783,8 @@ getcpid(Drv, Pid, Option) ->
     short(Drv, getcpid, [Pid, Option]).
 
 %% @doc An option of a child, see {@link setcpid/5}; `false' if there is no such option
-%% or child.
+%% or child. The process doesn't know the flow control of its children: in a batch that
+%% is `false'.
 -spec getcpid(drv(), fork_path(), os_pid(), flowcontrol | signaloneof) -> integer() | false.
 getcpid(Drv, Pids, Pid, Option) ->
     full(Drv, Pids, getcpid, [Pid, Option]).

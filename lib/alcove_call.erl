@@ -28,6 +28,8 @@
 %% arrive: it was sent already.
 -define(SENT, 5000).
 -define(MAX_FLOW, 16#7fffffff).
+%% Options are named in either case.
+-define(IS_FLOWCONTROL(Option), (Option =:= flowcontrol orelse Option =:= 'FLOWCONTROL')).
 
 %% @doc Makes a request and waits for its outcome.
 %%
@@ -66,13 +68,15 @@ run(Drv, Pids, Request, Timeout) ->
 %% @doc Makes a request to a Drv of this node. When `Ref' comes back, the outcome
 %% follows as the message `{Ref, Outcome}'.
 -spec submit(pid(), alcove:fork_path(), request(), reference()) -> outcome() | reference().
-submit(Drv, Pids, {call, getcpid, [Pid, flowcontrol]}, _Ref) when is_integer(Pid), Pid > 0 ->
-    child(alcove_nif:flowcontrol(Drv, child_path(Pids, Pid)));
-submit(Drv, Pids, {call, setcpid, [Pid, flowcontrol, N]}, _Ref) when
-    is_integer(Pid), Pid > 0, is_integer(N)
+submit(Drv, Pids, {call, getcpid, [Pid, Option]}, _Ref) when
+    ?IS_FLOWCONTROL(Option), is_integer(Pid), Pid > 0
+->
+    child(alcove_nif:flowcontrol(Drv, child_path(Pids, Pid)), Drv, Pids);
+submit(Drv, Pids, {call, setcpid, [Pid, Option, N]}, _Ref) when
+    ?IS_FLOWCONTROL(Option), is_integer(Pid), Pid > 0, is_integer(N)
 ->
     case N >= -1 andalso N =< ?MAX_FLOW of
-        true -> child(alcove_nif:flowcontrol(Drv, child_path(Pids, Pid), N));
+        true -> child(alcove_nif:flowcontrol(Drv, child_path(Pids, Pid), N), Drv, Pids);
         false -> false
     end;
 submit(Drv, Pids, children, _Ref) ->
@@ -115,8 +119,13 @@ submit(_Drv, _Pids, {errno_id, Number}, _Ref) ->
 child_path(Pids, Pid) when is_list(Pids) -> Pids ++ [Pid];
 child_path(Pids, _Pid) -> Pids.
 
-child('$badpid') -> false;
-child(Outcome) -> Outcome.
+child('$badpid', Drv, Pids) ->
+    case alcove_nif:children(Drv, Pids) of
+        '$badpid' -> '$badpid';
+        _ -> false
+    end;
+child(Outcome, _Drv, _Pids) ->
+    Outcome.
 
 clone_flags(fork) ->
     0;

@@ -172,8 +172,11 @@ getcpid(Config) ->
                  false = Do(getcpid, [1, flowcontrol]),
                  [alcove_test:badarg(fun() -> Do(getcpid, [Pid, Option]) end)
                   || {Pid, Option} <- [{a, signaloneof}, {Child, 1}, {1 bsl 40, signaloneof}]],
-                 15 = Do(getcpid, [Child, signaloneof])
-         end).
+                 [15, -1] = [Do(getcpid, [Child, Option]) || Option <- ['SIGNALONEOF', 'FLOWCONTROL']]
+         end),
+    Drv = alcove_test:drv(Config),
+    [alcove_test:badpid(fun() -> alcove:call(Drv, [1], Call, [1, Option | Value]) end)
+     || Option <- [signaloneof, flowcontrol], {Call, Value} <- [{getcpid, []}, {setcpid, [1]}]].
 
 setcpid(Config) ->
     alcove_test:both(Config,
@@ -211,6 +214,12 @@ cpid(Config) ->
      #{pid := Program, state := exec}] = alcove:cpid(Drv, Path),
     [Parent] = Path,
     [Parent] = [Pid || #{pid := Pid} <- alcove:cpid(Drv)],
+    %% A process that won't tell what is its own to know.
+    {ok, Silent} = alcove:fork(Drv, Path),
+    {ok, Child} = alcove:fork(Drv, Path ++ [Silent]),
+    ok = alcove:filter(Drv, Path ++ [Silent], {allow, [getpid]}),
+    [#{pid := Child, state := event_loop, flowcontrol := -1, signaloneof := false}] =
+        alcove:cpid(Drv, Path ++ [Silent]),
     alcove_test:badpid(fun() -> alcove:cpid(Drv, [1]) end),
     alcove_test:badarg(fun() -> alcove:cpid(Drv, x) end).
 
