@@ -738,7 +738,7 @@ pid(Drv, Pids) ->
 %% @equiv cpid(Drv, [])
 -spec cpid(drv()) -> [child()].
 cpid(Drv) ->
-    children(Drv, [], {short, cpid, [Drv]}).
+    children(Drv, [], infinity, {short, cpid, [Drv]}).
 
 %% @doc The children of the process and what is known of them: whether one is in its
 %% event loop (`event_loop'), runs a program (`exec') or is about to be gone (`exited'),
@@ -746,13 +746,13 @@ cpid(Drv) ->
 %% known: the child is gone, or the process has a {@link filter/3} that refuses `getcpid'.
 -spec cpid(drv(), fork_path()) -> [child()].
 cpid(Drv, Pids) ->
-    children(Drv, Pids, {full, cpid, [Drv, Pids]}).
+    children(Drv, Pids, infinity, {full, cpid, [Drv, Pids]}).
 
-children(Drv, Pids, Origin) ->
-    Children = request(Drv, Pids, children, infinity, Origin),
+children(Drv, Pids, Timeout, Origin) ->
+    Children = request(Drv, Pids, children, Timeout, Origin),
     Calls = [{getcpid, [Pid, signaloneof]} || {Pid, _, _} <- Children],
     Signals =
-        case request(Drv, Pids, {batch, Calls}, infinity, Origin) of
+        case request(Drv, Pids, {batch, Calls}, Timeout, Origin) of
             {ok, Found} -> Found;
             {error, {_, getcpid, undef}} -> [false || _ <- Calls]
         end,
@@ -2269,20 +2269,21 @@ procctl(Drv, Pids, IDType, ID, Command, Data) ->
 %% @equiv call(Drv, [], Call, [])
 -spec call(drv(), atom()) -> term().
 call(Drv, Call) ->
-    request(Drv, [], {call, Call, []}, infinity, {short, call, [Drv, Call]}).
+    by_name(Drv, [], Call, [], infinity, {short, call, [Drv, Call]}).
 
 %% @equiv call(Drv, [], Call, Argv)
 -spec call(drv(), atom(), [term()]) -> term().
 call(Drv, Call, Argv) ->
-    request(Drv, [], {call, Call, Argv}, infinity, {short, call, [Drv, Call, Argv]}).
+    by_name(Drv, [], Call, Argv, infinity, {short, call, [Drv, Call, Argv]}).
 
 %% @equiv call(Drv, Pids, Call, Argv, infinity)
 -spec call(drv(), fork_path(), atom(), [term()]) -> term().
 call(Drv, Pids, Call, Argv) ->
-    request(Drv, Pids, {call, Call, Argv}, infinity, {full, call, [Drv, Pids, Call, Argv]}).
+    by_name(Drv, Pids, Call, Argv, infinity, {full, call, [Drv, Pids, Call, Argv]}).
 
 %% @doc Makes the system call `Call' with the arguments `Argv', those of the function
-%% of this name after the fork path.
+%% of this name after the fork path. {@link cpid/2} and the functions that look up
+%% constants can be called like this as well.
 %%
 %% ```
 %% alcove:call(Drv, [Pid], execve, ["/bin/ls", ["ls", "-l"], ["HOME=/"]], 1000)
@@ -2296,9 +2297,31 @@ call(Drv, Pids, Call, Argv) ->
 call(Drv, Pids, Call, Argv, Timeout) ->
     Origin = {full, call, [Drv, Pids, Call, Argv, Timeout]},
     case alcove_call:is_timeout(Timeout) of
-        true -> request(Drv, Pids, {call, Call, Argv}, Timeout, Origin);
+        true -> by_name(Drv, Pids, Call, Argv, Timeout, Origin);
         false -> refuse({'$badarg', timeout}, Origin)
     end.
+
+by_name(Drv, Pids, setns, [FD, Type], Timeout, Origin) ->
+    by_name(Drv, Pids, setns_fd, [FD, Type], Timeout, Origin);
+by_name(Drv, Pids, Call, Argv, Timeout, Origin) ->
+    case outcome(Drv, Pids, {call, Call, Argv}, Timeout) of
+        {'$badarg', undef} = Refused -> in_vm(Drv, Pids, Call, Argv, Timeout, Refused, Origin);
+        Outcome -> reply(Outcome, Origin)
+    end.
+
+%% Functions that aren't calls of a process, but look like it.
+in_vm(Drv, Pids, cpid, [], Timeout, _Refused, Origin) ->
+    children(Drv, Pids, Timeout, Origin);
+in_vm(Drv, Pids, Call, [Arg], _Timeout, Refused, Origin) ->
+    Defines = [{list_to_atom(lists:concat([Group, "_define"])), Group} || Group <- alcove_nif:groups()],
+    case lists:keyfind(Call, 1, [{define, all} | Defines]) of
+        {Call, Group} -> constant(Drv, Pids, Group, Arg, Origin);
+        false when Call =:= signal_constant -> signal_name(Drv, Pids, Arg, Origin);
+        false when Call =:= errno_id -> errno_name(Drv, Pids, Arg, Origin);
+        false -> refuse(Refused, Origin)
+    end;
+in_vm(_Drv, _Pids, _Call, _Argv, _Timeout, Refused, Origin) ->
+    refuse(Refused, Origin).
 
 %% @equiv batch(Drv, [], Calls)
 -spec batch(drv(), calls()) ->
@@ -2698,15 +2721,18 @@ full(Drv, Pids, Call, Argv) ->
 
 %% `Origin' is the public function that was called, for its exceptions: its form,
 %% name and arguments.
-request(Drv, Pids, Request, Timeout, Origin) when is_pid(Drv) ->
-    case alcove_call:run(Drv, Pids, Request, Timeout) of
-        '$badpid' -> refuse('$badpid', Origin);
-        {'$badarg', _} = Refused -> refuse(Refused, Origin);
-        {error, undef} -> refuse(undef, Origin);
-        Reply -> Reply
-    end;
-request(_Drv, _Pids, _Request, _Timeout, Origin) ->
-    refuse({'$badarg', drv}, Origin).
+request(Drv, Pids, Request, Timeout, Origin) ->
+    reply(outcome(Drv, Pids, Request, Timeout), Origin).
+
+outcome(Drv, Pids, Request, Timeout) when is_pid(Drv) ->
+    alcove_call:run(Drv, Pids, Request, Timeout);
+outcome(_Drv, _Pids, _Request, _Timeout) ->
+    {'$badarg', drv}.
+
+reply('$badpid', Origin) -> refuse('$badpid', Origin);
+reply({'$badarg', _} = Refused, Origin) -> refuse(Refused, Origin);
+reply({error, undef}, Origin) -> refuse(undef, Origin);
+reply(Reply, _Origin) -> Reply.
 
 %% Constants are those of Drv's node, which may be another platform.
 constant(Drv, Pids, Group, Names, Origin) ->
@@ -2781,6 +2807,8 @@ cause(pids, Form, _Function, _Args) ->
     {pids, pids_at(Form)};
 cause(undef, Form, call, _Args) ->
     {undef, pids_at(Form) + 1};
+cause(What, Form, call, _Args) when What =:= names; What =:= signal; What =:= number ->
+    {What, pids_at(Form) + 2};
 cause(length, _Form, _Function, Args) ->
     {length, length(Args)};
 cause(N, Form, call, Args) when is_integer(N) ->

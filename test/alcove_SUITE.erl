@@ -1413,11 +1413,27 @@ call(Config) ->
     Child = alcove:call(Drv, Path, getpid, [], 5000),
     {error, enoent} = alcove:call(Drv, Path, chdir, ["/nonexistent"]),
     {error, enoent} = alcove:call(Drv, chdir, ["/nonexistent"]),
+    %% What looks like a call of the process.
+    [Flag, Flag, Flag] = [alcove:define(Drv, o_creat), alcove:call(Drv, define, [o_creat]),
+                          alcove:call(Drv, Path, file_define, [['O_CREAT']], 5000)],
+    [unknown = alcove:call(Drv, Path, Define, [no_such_name])
+     || Define <- [define | [list_to_atom(lists:concat([Group, "_define"]))
+                             || Group <- maps:keys(alcove:constants())]]],
+    sigkill = alcove:call(Drv, signal_constant, [9]),
+    enoent = alcove:call(Drv, Path, errno_id, [2]),
+    true = alcove:cpid(Drv) =:= alcove:call(Drv, cpid),
+    [] = alcove:call(Drv, Path, cpid, [], 5000),
+    {error, ebadf} = alcove:call(Drv, Path, setns, [1000, 0]),
     [alcove_test:badarg(Fun)
      || Fun <- [fun() -> alcove:call(Drv, no_such_call) end,
                 fun() -> alcove:call(Drv, Path, no_such_call, []) end,
                 fun() -> alcove:call(Drv, Path, getpid, [1]) end,
                 fun() -> alcove:call(Drv, Path, chdir, []) end,
+                fun() -> alcove:call(Drv, Path, define, ["o_creat"], 5000) end,
+                fun() -> alcove:call(Drv, Path, define, [o_creat | o_excl]) end,
+                fun() -> alcove:call(Drv, Path, errno_id, [enoent]) end,
+                fun() -> alcove:call(Drv, Path, cpid, [1]) end,
+                fun() -> alcove:call(Drv, Path, stdin, ["x"]) end,
                 fun() -> alcove:call(Drv, Path, chdir, ["/", "/"]) end,
                 fun() -> alcove:call(Drv, Path, chdir, a) end,
                 fun() -> alcove:call(Drv, Path, chdir, ["/" | a]) end,
