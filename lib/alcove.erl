@@ -2333,7 +2333,8 @@ batch(Drv, Calls) ->
 %%
 %% The replies come in the order of the calls. When one is `{error, Reason}', the
 %% calls after it aren't made, and the error tells the number (from 1), the name
-%% and the reason of that one. `execve', `execvp' and `exit' have to come last.
+%% and the reason of that one. `execve', `execvp', `fexecve' and `exit' have to come last:
+%% `badarg' if they don't.
 %%
 %% ```
 %% {ok, [ok, ok, <<_/binary>>]} =

@@ -100,6 +100,8 @@ text({in_calls, Index, 0}) ->
     io_lib:format("call ~b is not {Call, Arguments}", [Index]);
 text({in_calls, Index, undef}) ->
     io_lib:format("call ~b is none that there is, or has another number of arguments", [Index]);
+text({in_calls, Index, last}) ->
+    io_lib:format("call ~b ends the event loop, so none can follow it", [Index]);
 text({in_calls, Index, length}) ->
     io_lib:format("with call ~b they are too large for one round trip", [Index]);
 text(undef) ->

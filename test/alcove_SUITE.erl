@@ -1491,6 +1491,11 @@ batch(Config) ->
     {error, {2, execvp, enoent}} =
         alcove:batch(Drv, B, [{chdir, ["/"]}, {execvp, ["/nonexistent", ["x"]]}]),
     {ok, <<"/">>} = alcove:getcwd(Drv, B),
+    %% They come last.
+    [alcove_test:badarg(fun() -> alcove:batch(Drv, B, [{chdir, ["/tmp"]}, Leaves, {getpid, []}]) end)
+     || Leaves <- [{exit, [0]}, {execvp, ["true", ["true"]]}, {execve, ["/bin/true", ["true"], []]},
+                   {fexecve, [0, ["true"], []]}]],
+    {ok, <<"/">>} = alcove:getcwd(Drv, B),
     {ok, [ok]} = alcove:batch(Drv, B, [{exit, [0]}]).
 
 spawn(Config) ->
@@ -1515,7 +1520,8 @@ spawn(Config) ->
     true = alcove_test:until(fun() -> lists:sort(alcove:pid(Drv, Path)) =:= Before end),
     [alcove_test:badarg(fun() -> alcove:spawn(Drv, Path, How, Calls) end)
      || {How, Calls} <- [{a, []}, {fork, a}, {fork, [a]}, {{clone, no_such_flag}, []}, {{clone, -1}, []},
-                         {fork, [{chdir, [a]}]}, {fork, [{no_such_call, []}]}]],
+                         {fork, [{chdir, [a]}]}, {fork, [{no_such_call, []}]},
+                         {fork, [{exit, [0]}, {getpid, []}]}]],
     alcove_test:badpid(fun() -> alcove:spawn(Drv, [1], fork, []) end),
     true = alcove_test:until(fun() -> lists:sort(alcove:pid(Drv, Path)) =:= Before end),
     true = alcove:setopt(Drv, Path, maxchild, 0),

@@ -1,6 +1,6 @@
 //! Erlang arguments as the bytes of a call, by the kinds in the table.
 
-use alcove_proto::calls::{ArgKind, Call};
+use alcove_proto::calls::{ArgKind, Call, leaves_loop};
 use alcove_proto::constants::{self, Group};
 use alcove_proto::frame::{self, MAX_DATA};
 use alcove_proto::wire::Put;
@@ -30,6 +30,8 @@ pub enum Refused {
     Undefined,
     /// The arguments are too large together.
     Length,
+    /// It leaves the event loop, and others follow that would never be made.
+    NotLast,
     /// They take too long to look at here.
     Heavy,
 }
@@ -41,6 +43,7 @@ impl Refused {
             Refused::Argument(n) => (n as u64).encode(env),
             Refused::Undefined => terms::undef().encode(env),
             Refused::Length => terms::length().encode(env),
+            Refused::NotLast => terms::last().encode(env),
             Refused::Heavy => return terms::dirty().encode(env),
         };
         let what = index.map_or(what, |index| (index as u64, what).encode(env));
@@ -90,6 +93,9 @@ pub fn batch<'a>(
     let mut rest = list;
     while let Ok((head, tail)) = rest.list_get_cell() {
         let index = numbers.len() + 1;
+        if numbers.last().is_some_and(|call| leaves_loop(*call)) {
+            return Err((index - 1, Refused::NotLast));
+        }
         let pair = get_tuple(head).map_err(|_| (index, Refused::Argument(0)))?;
         let [name, argv] = pair[..] else {
             return Err((index, Refused::Argument(0)));

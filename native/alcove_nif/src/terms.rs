@@ -43,6 +43,7 @@ rustler::atoms! {
     allow,
     deny,
     length,
+    last,
     pids,
     stdin,
     stdout,
