@@ -298,8 +298,9 @@
 -type os_pid() :: non_neg_integer().
 -type fork_path() :: [os_pid()].
 %% The pids from root's child down to the process that is meant.
--type posix() :: atom().
-%% The name of an error, as `enoent'; `unsupported' where a platform lacks a call.
+-type posix() :: atom() | pos_integer().
+%% The name of an error, as `enoent', or its number if it has no name; `unsupported' where
+%% a platform lacks a call.
 -type path() :: iodata().
 %% Bytes without a NUL.
 -type fd() :: integer().
@@ -1885,8 +1886,9 @@ waitpid(Drv, Pid, Options) ->
 %%
 %% alcove reaps children as they end, so this finds one that ends during the call. While
 %% `sigchld' is trapped (see {@link sigaction/4}), it finds those that ended before as
-%% well: the latest 1024 statuses are kept, also of stops of a traced process. The events
-%% `{exit_status, N}' and `{termsig, Signal}' come in either case.
+%% well: the latest 1024 statuses are kept, also of stops of a traced process, without
+%% their process groups: of a group (0, or less than -1) only what ends during the call is
+%% found. The events `{exit_status, N}' and `{termsig, Signal}' come in either case.
 -spec waitpid(drv(), fork_path(), integer(), flags()) ->
     {ok, os_pid() | 0, Status :: integer(), [wait_status()]} | {error, posix()}.
 waitpid(Drv, Pids, Pid, Options) ->

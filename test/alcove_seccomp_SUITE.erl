@@ -15,7 +15,7 @@
 %% processes
 -export([killed/1, trapped/1, errno/1, logged/1, allowed/1, arguments/1, least_filter/1,
          event_loop_is_enough/1, inherited/1, programs/1, most_restrictive_wins/1,
-         foreign_calls/1, ordinary_user/1, in_one_call/1, refused/1, from_another_node/1]).
+         foreign_calls/1, nameless_error/1, ordinary_user/1, in_one_call/1, refused/1, from_another_node/1]).
 
 suite() ->
     alcove_test:suite().
@@ -29,7 +29,7 @@ groups() ->
      {by_hand, [], [instructions, macros, argument_halves, structure]},
      {processes, [], [killed, trapped, errno, logged, allowed, arguments, least_filter,
                       event_loop_is_enough, inherited, programs, most_restrictive_wins,
-                      foreign_calls, ordinary_user, in_one_call, refused, from_another_node]}].
+                      foreign_calls, nameless_error, ordinary_user, in_one_call, refused, from_another_node]}].
 
 init_per_suite(Config) ->
     case alcove_seccomp:compile(#{default => allow}) of
@@ -585,6 +585,14 @@ elf(Code) ->
       64:16/little, 56:16/little, 1:16/little, 0:48,
       1:32/little, 5:32/little, 0:64, Base:64/little, Base:64/little, Size:64/little, Size:64/little, 16#1000:64/little,
       Code/binary>>.
+
+%% An error that nothing has a name for is its number.
+nameless_error(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    install(Drv, Path, #{default => allow, rules => [{chdir, {errno, 4095}}, {getcwd, {errno, 4000}}]}),
+    {error, 4095} = alcove:chdir(Drv, Path, "/"),
+    {error, 4000} = alcove:getcwd(Drv, Path),
+    {error, {1, chdir, 4095}} = alcove:batch(Drv, Path, [{chdir, ["/"]}]).
 
 %% No privilege is needed to give up calls, only no_new_privs, which install/3 sets.
 ordinary_user(Config) ->

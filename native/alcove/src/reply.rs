@@ -89,6 +89,8 @@ impl Term for Fail {
         out.term_tuple(2);
         out.term_atom(Atom::Error);
         match self {
+            // All numbers without a name are this one, and nothing has failed since.
+            Fail::Errno(Errno::UnknownErrno) => out.term_errno(Errno::last_raw()),
             Fail::Errno(errno) => out.term_errno(*errno as i32),
             Fail::Unsupported => out.term_atom(Atom::Unsupported),
             Fail::Filtered => out.term_atom(Atom::Undef),
