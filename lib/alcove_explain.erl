@@ -4,11 +4,13 @@
 
 -export([format_error/1]).
 
+-define(IS_POSIX(Reason), (is_atom(Reason) orelse is_integer(Reason))).
+
 %% @doc See {@link alcove:format_error/1}.
 -spec format_error(term()) -> unicode:chardata().
 format_error({error, Reason}) ->
     format_error(Reason);
-format_error({Index, Call, Reason}) when is_integer(Index), is_atom(Call), is_atom(Reason) ->
+format_error({Index, Call, Reason}) when is_integer(Index), is_atom(Call), ?IS_POSIX(Reason) ->
     ["call ", integer_to_list(Index), ", ", format_error({Call, Reason})];
 format_error({badarg, Option}) ->
     io_lib:format("not an option, or one with a wrong value: ~0tp", [Option]);
@@ -34,7 +36,7 @@ format_error({exit_status, Status}) ->
     io_lib:format("it ended with status ~0tp", [Status]);
 format_error({termsig, Signal}) ->
     io_lib:format("it was ended by ~0tp", [Signal]);
-format_error({Call, Reason}) when is_atom(Call), is_atom(Reason) ->
+format_error({Call, Reason}) when is_atom(Call), ?IS_POSIX(Reason) ->
     case {why(Call, Reason), generally(Reason)} of
         {"", {_, ""}} -> [name(Call), ": ", said(Reason)];
         {"", {_, Hint}} -> [name(Call), ": ", said(Reason), ". ", Hint];
@@ -56,9 +58,9 @@ format_error({capabilities, {unknown, Name}}) ->
     io_lib:format("no such capability: ~0tp", [Name]);
 format_error({leftovers, Pids}) ->
     io_lib:format("these processes were killed and don't end, they may wait for a device: ~w", [Pids]);
-format_error({cgroup, {Where, Reason}}) when is_atom(Reason) ->
+format_error({cgroup, {Where, Reason}}) when ?IS_POSIX(Reason) ->
     [io_lib:format("~ts: ", [Where]), format_error({cgroup, Reason})];
-format_error({Where, Reason}) when is_atom(Reason) ->
+format_error({Where, Reason}) when ?IS_POSIX(Reason) ->
     io_lib:format("~0tp: ~ts", [Where, said(Reason)]);
 format_error(Reason) when is_atom(Reason) ->
     case generally(Reason) of
@@ -84,7 +86,7 @@ calls() ->
 
 said(Reason) ->
     {Text, _} = generally(Reason),
-    io_lib:format("~ts (~ts)", [Text, Reason]).
+    io_lib:format("~ts (~tp)", [Text, Reason]).
 
 %% What it means anywhere, and what it mostly is about.
 generally(badarg) ->
@@ -121,6 +123,8 @@ generally(eperm) ->
     {"operation not permitted",
         "It takes a privilege that the process doesn't have: see capget/3, and whether it is in a "
         "user namespace, or under a filter of system calls."};
+generally(Number) when is_integer(Number) ->
+    {"an error that has no name", ""};
 generally(Reason) ->
     case erl_posix_msg:message(Reason) of
         "unknown POSIX error" ++ _ -> {"error", ""};

@@ -1129,6 +1129,9 @@ explanations(_Config) ->
                               {{exit_status, 1}, "status 1"}, {{termsig, sigkill}, "sigkill"}, {badproto, "isn't alcove"},
                               {exited, "ended"}, {timeout, "too long"}, {closed, "closed"}, {no_owner, "nobody"},
                               {active, "messages"}, {busy, "somebody else"}]],
+    %% A number where there is no name.
+    Says({chdir, 4095}, "chdir\\(2\\).*no name.*4095"),
+    Says({error, {2, chdir, 4095}}, "call 2.*4095"),
     Says(anything, "anything"),
     Says({a, b, {c, "d"}}, "d"),
     [Says({Call, Error}, "[a-z]")
