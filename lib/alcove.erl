@@ -1017,7 +1017,11 @@ sigaction(Drv, Signal, Handler) ->
 %% `dfl' is what it does by default; `ign' ignores it, in a program that the process
 %% execs as well; `trap' sends the owner the event `{signal, Name}'. Signals that
 %% come in quick succession may come as one event. Children are reaped with any
-%% handler of `sigchld'. `{error, einval}' for `sigkill' and `sigstop'.
+%% handler of `sigchld'. `{error, einval}' for `sigkill' and `sigstop', and for those
+%% that the C library keeps for itself (32 and 33 on Linux).
+%%
+%% The event of a signal that is trapped during a call comes after the call. It ends
+%% {@link poll/4} and {@link select/6} with `{error, eintr}'; other calls go on.
 -spec sigaction(drv(), fork_path(), constant(), dfl | ign | trap) -> ok | {error, posix()}.
 sigaction(Drv, Pids, Signal, Handler) ->
     full(Drv, Pids, sigaction, [Signal, Handler]).
