@@ -125,6 +125,8 @@ pub struct Process {
     /// A seccomp filter was installed here or in an ancestor: no system call may
     /// be made that the user didn't ask for, so the loop no longer polls.
     pub filtered: bool,
+    /// What this process forks may begin another pid namespace: it has asked for that.
+    pub divides: bool,
     /// Calls that are refused, here and in what this process forks.
     pub denied: Set,
     /// The call that is being made.
@@ -165,6 +167,7 @@ impl Process {
             options,
             children: Children::default(),
             filtered: false,
+            divides: false,
             denied: Set::default(),
             request: Request::default(),
         }

@@ -66,12 +66,12 @@ pub fn create(process: &mut Process, flags: u64) -> Outcome<i32> {
 
 /// Creates the child; both processes do their part.
 fn divide(process: &mut Process, flags: u64, channels: Channels) -> Outcome<i32> {
-    let parent = Parent::new(process);
+    let parent = Parent::new(process, flags);
     let control = control_of_child(process.control);
     match call(flags)? {
         0 => {
             parent.tie();
-            channels.settle(process.control, control);
+            channels.settle(process, control);
             // To free them would be to copy their pages first.
             std::mem::forget(std::mem::take(&mut process.children));
             *process = Process {
@@ -80,6 +80,7 @@ fn divide(process: &mut Process, flags: u64, channels: Channels) -> Outcome<i32>
                 options: process.options.inherited(),
                 children: Default::default(),
                 filtered: process.filtered,
+                divides: false,
                 denied: process.denied,
                 request: Request {
                     born: true,
@@ -90,7 +91,9 @@ fn divide(process: &mut Process, flags: u64, channels: Channels) -> Outcome<i32>
         }
         pid => {
             process.children.add(pid, process.options.signaloneof);
-            if let Err(errno) = announce(process, &channels, pid) {
+            let announced = announce(process, &channels, pid);
+            close(process, channels.ends().collect());
+            if let Err(errno) = announced {
                 // Nobody can reach it. Its end will be nobody's news.
                 process.children.remove(pid);
                 // SAFETY: sends a signal to a child that wasn't reaped.
@@ -165,7 +168,7 @@ impl Channels {
     }
 
     /// In the child: puts its ends in their places and closes the parent's.
-    fn settle(self, parents_control: i32, control: i32) {
+    fn settle(self, process: &Process, control: i32) {
         let [control_end, stdin, stdout, stderr] = &self.childs;
         let placed = put(control_end, control, true)
             .and_then(|()| put(stdin, libc::STDIN_FILENO, false))
@@ -174,18 +177,40 @@ impl Channels {
         if placed.is_err() {
             leave(127);
         }
-        if parents_control != control {
+        if process.control != control {
             // SAFETY: the parent's control socket is of no use here, and nothing owns it.
-            unsafe { libc::close(parents_control) };
+            unsafe { libc::close(process.control) };
         }
-        for fd in self.parents {
-            // The parent may have had its standard descriptors closed, so that pipes of its
-            // were made in their places, which are the child's now.
-            if fd.as_raw_fd() <= libc::STDERR_FILENO {
-                std::mem::forget(fd);
-            }
-        }
+        // The parent may have had its standard descriptors closed, so that pipes of its
+        // were made in their places, which are the child's now.
+        let (kept, done): (Vec<_>, Vec<_>) = self
+            .ends()
+            .partition(|fd| fd.as_raw_fd() <= libc::STDERR_FILENO);
+        kept.into_iter().for_each(std::mem::forget);
+        close(process, done);
     }
+
+    fn ends(self) -> impl Iterator<Item = OwnedFd> {
+        self.childs.into_iter().chain(self.parents)
+    }
+}
+
+/// Closes descriptors, at once if their numbers are in a row. A filter may not know the
+/// system call.
+fn close(process: &Process, mut fds: Vec<OwnedFd>) {
+    fds.sort_unstable_by_key(AsRawFd::as_raw_fd);
+    if !process.filtered && close_row(&fds) {
+        fds.into_iter().for_each(std::mem::forget);
+    }
+}
+
+/// Closes descriptors, which are sorted, if there is none between them that isn't among
+/// them. False when none was closed.
+fn close_row(fds: &[OwnedFd]) -> bool {
+    #[cfg(target_os = "linux")]
+    return linux::close_row(fds);
+    #[cfg(not(target_os = "linux"))]
+    return Some(fds).is_none();
 }
 
 /// A pipe that exec closes: its reading and its writing end.
@@ -290,11 +315,16 @@ struct Parent {
 
 impl Parent {
     /// The parent, which is this process. A filter may not know the system call.
-    fn new(process: &Process) -> Parent {
+    fn new(process: &Process, flags: u64) -> Parent {
         let pid = getpid().as_raw();
+        let unseen = process.divides || new_pids(flags);
         Parent {
             pid,
-            held: if process.filtered { None } else { hold(pid) },
+            held: if unseen && !process.filtered {
+                hold(pid)
+            } else {
+                None
+            },
         }
     }
 
@@ -307,6 +337,14 @@ impl Parent {
             leave(1);
         }
     }
+}
+
+/// Whether a child with these flags has pids of its own.
+fn new_pids(flags: u64) -> bool {
+    #[cfg(target_os = "linux")]
+    return linux::new_pids(flags);
+    #[cfg(not(target_os = "linux"))]
+    return flags != 0;
 }
 
 /// A descriptor of a process.
@@ -328,7 +366,7 @@ fn has_ended(held: &OwnedFd) -> bool {
 mod linux {
     use libc::{c_int, c_ulong};
     use nix::errno::Errno;
-    use std::os::fd::{FromRawFd, OwnedFd};
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
     /// The bits that say which signal tells the parent of the child's end, but
     /// for the one that clone3(2) took for a flag.
@@ -364,6 +402,24 @@ mod linux {
     /// Whether the child gets a user namespace of its own.
     pub fn new_user(flags: u64) -> bool {
         flags & CLONE_NEWUSER != 0
+    }
+
+    /// Whether the child gets a pid namespace of its own.
+    pub fn new_pids(flags: u64) -> bool {
+        flags & libc::CLONE_NEWPID as u32 as u64 != 0
+    }
+
+    /// See [`super::close_row`].
+    pub fn close_row(fds: &[OwnedFd]) -> bool {
+        let (Some(first), Some(last)) = (fds.first(), fds.last()) else {
+            return false;
+        };
+        let (first, last) = (first.as_raw_fd(), last.as_raw_fd());
+        if usize::try_from(last - first + 1) != Ok(fds.len()) {
+            return false;
+        }
+        // SAFETY: the range is what the caller owns, and forgets when it is closed.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) == 0 }
     }
 
     /// `struct clone_args` of linux/sched.h in its first version.

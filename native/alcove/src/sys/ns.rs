@@ -42,6 +42,7 @@ mod sys {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let fd = nix::fcntl::open(namespace, flags, Mode::empty())?;
         keeping(p, || nix::sched::setns(&fd, CloneFlags::empty()))?;
+        p.divides = true;
         Ok(())
     }
 
@@ -54,12 +55,14 @@ mod sys {
         // SAFETY: the descriptor is the user's, who alone closes it, by a later call.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         keeping(p, || nix::sched::setns(fd, nstype))?;
+        p.divides = true;
         Ok(())
     }
 
     pub fn unshare(p: &mut Process, flags: u64) -> Outcome {
         let flags = namespaces(flags)?;
         keeping(p, || nix::sched::unshare(flags))?;
+        p.divides |= flags.contains(CloneFlags::CLONE_NEWPID);
         if flags.contains(CloneFlags::CLONE_NEWUSER) && !p.filtered {
             protection::set_dumpable(1);
         }

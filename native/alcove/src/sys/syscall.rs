@@ -70,6 +70,7 @@ mod sys {
         if result.is_err() {
             p.filtered = filtered;
         }
+        p.divides |= [libc::SYS_unshare, libc::SYS_setns].contains(&number);
         Ok((result?.into(), List(arguments)))
     }
 }
