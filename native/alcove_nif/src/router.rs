@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use alcove_proto::frame::RUSAGE;
+use alcove_proto::poll::Eager;
 use crossbeam_channel::Receiver;
 use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
@@ -85,6 +86,7 @@ struct Router<'t> {
     lifeline: OwnedFd,
     root_status: Option<i32>,
     stopping: Option<Instant>,
+    eager: Eager,
 }
 
 /// Routes until the tree is gone; `ready` is called when calls can be made.
@@ -116,6 +118,7 @@ pub fn run(
         lifeline,
         root_status: None,
         stopping: None,
+        eager: Eager::default(),
     };
     let ending = router.route(commands);
     // With it goes the lifeline, and with that the guardian, if it still lives.
@@ -130,15 +133,20 @@ pub fn run(
 impl Router<'_> {
     fn route(&mut self, commands: &Receiver<Command>) -> Result<Ending, Errno> {
         let mut events = Events::with_capacity(256);
+        let mut eager = false;
         loop {
             let block = self.ready.is_empty();
             let mut gone = false;
-            for event in self.wait(&mut events, block)? {
+            self.wait(&mut events, block, eager)?;
+            eager = false;
+            for event in events.iter() {
                 match event.source {
                     // Commands are looked at in any case.
                     Source::Wake => {}
                     Source::Lifeline => gone = self.lifeline()?,
                     Source::Process(id, channel) => {
+                        // A stream is read at the pace of whoever writes it.
+                        eager |= channel == Channel::Control;
                         if let Some(process) = self.tree.by_id(id) {
                             self.channel(&process, channel, event);
                         }
@@ -167,17 +175,22 @@ impl Router<'_> {
         }
     }
 
-    fn wait<'e>(
-        &self,
-        events: &'e mut Events,
-        block: bool,
-    ) -> Result<impl Iterator<Item = poller::Event> + use<'e>, Errno> {
+    fn wait(&mut self, events: &mut Events, block: bool, eager: bool) -> Result<(), Errno> {
         let limit = match self.stopping {
             _ if !block => Some(Duration::ZERO),
             Some(since) => Some((since + PATIENCE).saturating_duration_since(Instant::now())),
             None => None,
         };
-        self.tree.poller.wait(events, limit)
+        let poller = &self.tree.poller;
+        if block
+            && eager
+            && self
+                .eager
+                .poll(|| poller.wait(events, Some(Duration::ZERO)))?
+        {
+            return Ok(());
+        }
+        poller.wait(events, limit).map(drop)
     }
 
     /// The guardian says how root ended, and then goes. True when it is gone.

@@ -65,6 +65,65 @@ impl Guard {
     }
 }
 
+/// How long to look for the next event.
+const LOOK: Duration = Duration::from_micros(100);
+
+/// So often that may be in vain before it is left out.
+const PATIENCE: u32 = 4;
+
+/// How often it is left out at most before it is tried again: two to this.
+const RELUCTANCE: u32 = 6;
+
+/// Polls for events before whoever waits for them sleeps.
+///
+/// Events come in bursts: a process lets go of its channels, and then its parent
+/// says how it ended. To be woken for each costs more than to look for the next for
+/// a moment. Where nothing is found again and again, it isn't worth it.
+#[derive(Debug, Default)]
+pub struct Eager {
+    guard: Guard,
+    misses: u32,
+    skip: u32,
+}
+
+impl Eager {
+    /// Calls `look` until it finds something, if that is worth it and for a short time.
+    /// False when there is nothing yet: then it is time to sleep.
+    pub fn poll<E>(&mut self, mut look: impl FnMut() -> Result<bool, E>) -> Result<bool, E> {
+        let start = Instant::now();
+        if !self.is_worth_it(start) {
+            return Ok(false);
+        }
+        let mut last = start;
+        loop {
+            if look()? {
+                self.misses = 0;
+                return Ok(true);
+            }
+            std::thread::yield_now();
+            let now = Instant::now();
+            if !self.guard.yielded(now - last, now) || now - start > LOOK {
+                self.missed();
+                return Ok(false);
+            }
+            last = now;
+        }
+    }
+
+    fn is_worth_it(&mut self, now: Instant) -> bool {
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        self.guard.allows(now)
+    }
+
+    fn missed(&mut self) {
+        self.misses = (self.misses + 1).min(PATIENCE + RELUCTANCE);
+        self.skip = (1 << self.misses.saturating_sub(PATIENCE)) - 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +153,35 @@ mod tests {
         }
         guard.yielded(SLOW, now);
         assert_eq!(guard.until, Some(now + FIRST));
+    }
+
+    #[test]
+    fn what_is_there_is_found_at_once() {
+        let (mut eager, mut looks) = (Eager::default(), 0);
+        let found = eager.poll(|| {
+            looks += 1;
+            Ok::<_, ()>(true)
+        });
+        assert_eq!((found, looks), (Ok(true), 1));
+        assert_eq!(eager.poll(|| Err(5)), Err(5));
+    }
+
+    #[test]
+    fn looking_ends_after_a_short_time() {
+        assert_eq!(Eager::default().poll(|| Ok::<_, ()>(false)), Ok(false));
+    }
+
+    #[test]
+    fn looking_in_vain_becomes_rare_and_success_makes_up_for_it() {
+        let mut eager = Eager::default();
+        let now = Instant::now();
+        let skipped = |eager: &mut Eager| {
+            eager.missed();
+            (0..).take_while(|_| !eager.is_worth_it(now)).count()
+        };
+        let seen: Vec<usize> = (0..12).map(|_| skipped(&mut eager)).collect();
+        assert_eq!(seen, [0, 0, 0, 0, 1, 3, 7, 15, 31, 63, 63, 63]);
+        assert_eq!(eager.poll(|| Ok::<_, ()>(true)), Ok(true));
+        assert_eq!(skipped(&mut eager), 0);
     }
 }

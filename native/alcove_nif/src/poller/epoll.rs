@@ -27,12 +27,31 @@ pub struct Poller {
 }
 
 /// Events of one wait.
-pub struct Events(Vec<EpollEvent>);
+pub struct Events {
+    room: Vec<EpollEvent>,
+    count: usize,
+}
 
 impl Events {
     /// Room for `n` events.
     pub fn with_capacity(n: usize) -> Self {
-        Events(vec![EpollEvent::empty(); n])
+        Events {
+            room: vec![EpollEvent::empty(); n],
+            count: 0,
+        }
+    }
+
+    /// What happened.
+    pub fn iter(&self) -> impl Iterator<Item = Event> + '_ {
+        self.room[..self.count].iter().map(|event| Event {
+            source: Source::of(event.data()),
+            hangup: event
+                .events()
+                .intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
+            writable: event
+                .events()
+                .intersects(EpollFlags::EPOLLOUT | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
+        })
     }
 }
 
@@ -71,36 +90,21 @@ impl Poller {
         let _ = self.wake.write(1);
     }
 
-    /// Waits, for ever or for some time.
-    pub fn wait<'a>(
-        &self,
-        events: &'a mut Events,
-        limit: Option<Duration>,
-    ) -> Result<impl Iterator<Item = Event> + use<'a>, Errno> {
+    /// Waits, for ever or for some time; says whether something happened.
+    pub fn wait(&self, events: &mut Events, limit: Option<Duration>) -> Result<bool, Errno> {
         let timeout = match limit {
             None => EpollTimeout::NONE,
             Some(limit) => EpollTimeout::try_from(limit).unwrap_or(EpollTimeout::MAX),
         };
-        let n = match self.epoll.wait(&mut events.0, timeout) {
+        events.count = match self.epoll.wait(&mut events.room, timeout) {
             Err(Errno::EINTR) => 0,
             result => result?,
         };
-        if events.0[..n]
-            .iter()
-            .any(|event| event.data() == Source::WAKE)
-        {
+        if events.iter().any(|event| event.source == Source::Wake) {
             // EAGAIN means that another read was there first: nothing is missed.
             let _ = self.wake.read();
         }
-        Ok(events.0[..n].iter().map(|event| Event {
-            source: Source::of(event.data()),
-            hangup: event
-                .events()
-                .intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
-            writable: event
-                .events()
-                .intersects(EpollFlags::EPOLLOUT | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
-        }))
+        Ok(events.count > 0)
     }
 }
 

@@ -25,24 +25,38 @@ pub struct Poller {
 }
 
 /// Events of one wait.
-pub struct Events(Vec<KEvent>);
+pub struct Events {
+    room: Vec<KEvent>,
+    count: usize,
+}
 
 impl Events {
     /// Room for `n` events.
     pub fn with_capacity(n: usize) -> Self {
-        let none = EvFlags::empty();
-        let nothing = FilterFlag::empty();
-        Events(vec![
-            KEvent::new(
-                0,
-                EventFilter::EVFILT_READ,
-                none,
-                nothing,
-                0,
-                0
-            );
-            n
-        ])
+        let none = KEvent::new(
+            0,
+            EventFilter::EVFILT_READ,
+            EvFlags::empty(),
+            FilterFlag::empty(),
+            0,
+            0,
+        );
+        Events {
+            room: vec![none; n],
+            count: 0,
+        }
+    }
+
+    /// What happened.
+    pub fn iter(&self) -> impl Iterator<Item = Event> + '_ {
+        self.room[..self.count].iter().map(|event| {
+            let hangup = event.flags().contains(EvFlags::EV_EOF);
+            Event {
+                source: Source::of(event.udata() as u64),
+                hangup,
+                writable: hangup || event.filter() == Ok(EventFilter::EVFILT_WRITE),
+            }
+        })
     }
 }
 
@@ -131,32 +145,20 @@ impl Poller {
         let _ = nix::unistd::write(&self.wake, &[0]);
     }
 
-    /// Waits, for ever or for some time.
-    pub fn wait<'a>(
-        &self,
-        events: &'a mut Events,
-        limit: Option<Duration>,
-    ) -> Result<impl Iterator<Item = Event> + use<'a>, Errno> {
+    /// Waits, for ever or for some time; says whether something happened.
+    pub fn wait(&self, events: &mut Events, limit: Option<Duration>) -> Result<bool, Errno> {
         let limit = limit.map(|limit| libc::timespec {
             tv_sec: limit.as_secs() as libc::time_t,
             tv_nsec: limit.subsec_nanos() as libc::c_long,
         });
-        let n = match self.queue.kevent(&[], &mut events.0, limit) {
+        events.count = match self.queue.kevent(&[], &mut events.room, limit) {
             Err(Errno::EINTR) => 0,
             result => result?,
         };
-        let woken = |event: &KEvent| Source::of(event.udata() as u64) == Source::Wake;
-        if events.0[..n].iter().any(woken) {
+        if events.iter().any(|event| event.source == Source::Wake) {
             while matches!(nix::unistd::read(&self.woken, &mut [0; 64]), Ok(1..)) {}
         }
-        Ok(events.0[..n].iter().map(|event| {
-            let hangup = event.flags().contains(EvFlags::EV_EOF);
-            Event {
-                source: Source::of(event.udata() as u64),
-                hangup,
-                writable: hangup || event.filter() == Ok(EventFilter::EVFILT_WRITE),
-            }
-        }))
+        Ok(events.count > 0)
     }
 }
 
