@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alcove_proto::calls::{leaves_loop, number};
 use alcove_proto::frame;
@@ -15,8 +15,8 @@ use rustler::env::SavedTerm;
 use rustler::{LocalPid, OwnedEnv};
 
 use crate::poller::{Channel, Interest, Poller, Source};
-use crate::scm;
 use crate::stream::{Stdin, Stream};
+use crate::{scm, sys};
 
 /// How large a piece a long frame is received in: memory is asked for as bytes
 /// come, not as a header promises.
@@ -52,6 +52,9 @@ pub struct Process {
     pub since: Instant,
     /// Nobody is to be told any more that it is gone.
     pub reported: AtomicBool,
+    /// Children that left their event loop and whose end is still to be reported: nothing
+    /// else tells of it.
+    leavers: AtomicI64,
 }
 
 /// The end of a process, as its parent reported it.
@@ -92,6 +95,8 @@ pub struct Calls {
     pub closed: bool,
     /// It runs a program.
     pub execed: bool,
+    /// Its parent has reported its end.
+    pub ended: bool,
     /// Children whose channels never got here: of their ends nothing else is known.
     pub lost: u32,
     /// A spawn whose calls failed; it is answered when the process is gone.
@@ -223,6 +228,7 @@ impl Calls {
             traps: false,
             closed: false,
             execed: false,
+            ended: false,
             lost: 0,
             failed: None,
             patience: Patience::default(),
@@ -253,13 +259,6 @@ impl Calls {
     pub fn close(&mut self) {
         self.closed = true;
         self.unsent = VecDeque::new();
-    }
-
-    /// The scheduler that read the socket is done; whether the router is to have it.
-    pub fn end_poll(&mut self) -> bool {
-        self.inline = false;
-        let missed = std::mem::take(&mut self.missed);
-        missed || self.parent || self.traps || !self.pending.is_empty()
     }
 
     /// Whether a caller may poll for a reply itself.
@@ -310,6 +309,7 @@ impl Process {
             flow: AtomicI64::new(-1),
             since: Instant::now(),
             reported: AtomicBool::new(false),
+            leavers: AtomicI64::new(0),
         }
     }
 
@@ -426,6 +426,31 @@ impl Process {
         }
     }
 
+    /// The scheduler that read the socket is done. The router gets it if something may come
+    /// that nobody calls for; what came meanwhile is told at once.
+    pub fn end_poll(&self, poller: &Poller, calls: &mut Calls) {
+        calls.inline = false;
+        let missed = std::mem::take(&mut calls.missed);
+        let expects = calls.traps || calls.lost > 0 || !calls.pending.is_empty();
+        if missed || expects || self.leavers.load(Ordering::SeqCst) > 0 {
+            self.arm(poller, calls, true);
+        }
+    }
+
+    /// A child left its event loop: its end is the next that is heard of it, from here.
+    pub fn expect_end(&self, poller: &Poller) {
+        self.leavers.fetch_add(1, Ordering::SeqCst);
+        let mut calls = self.calls.lock();
+        if !calls.inline && !calls.armed {
+            self.arm(poller, &mut calls, true);
+        }
+    }
+
+    /// The end of such a child was reported.
+    pub fn end_reported(&self) {
+        self.leavers.fetch_sub(1, Ordering::SeqCst);
+    }
+
     /// Adds a call that the router is to answer, and sees to it that it does.
     pub fn enqueue(&self, poller: &Poller, calls: &mut Calls, pending: Pending, bytes: &[u8]) {
         self.note(calls, &pending.kind);
@@ -462,6 +487,11 @@ impl Process {
             std::os::fd::AsRawFd::as_raw_fd(&self.control),
             nix::sys::socket::Shutdown::Both,
         );
+    }
+
+    /// Sleeps until something can be received, or for some time.
+    pub fn wait(&self, limit: Duration) {
+        sys::wait_readable(&self.control, limit);
     }
 
     /// Receives what there is and hands each whole frame to `each`.

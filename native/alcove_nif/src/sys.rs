@@ -19,6 +19,20 @@ pub fn available(fd: &OwnedFd) -> usize {
     }
 }
 
+/// Waits until a descriptor has something to read, or for some time.
+pub fn wait_readable(fd: &OwnedFd, limit: std::time::Duration) {
+    use nix::poll::{PollFd, PollFlags};
+    let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(fd), PollFlags::POLLIN)];
+    // What ends the wait, a signal or the time, is all the same: the caller looks.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    let _ = nix::poll::ppoll(&mut fds, Some(limit.into()), None);
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    let _ = (
+        nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO),
+        limit,
+    );
+}
+
 /// The same open file under a number that isn't below `lowest`.
 pub fn raise(fd: OwnedFd, lowest: i32) -> Result<OwnedFd, Errno> {
     use std::os::fd::FromRawFd;

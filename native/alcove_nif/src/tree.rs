@@ -300,7 +300,14 @@ impl Tree {
                 let path = child_path(&process.path, pid);
                 // It stays within reach until what it wrote is delivered.
                 let event = match self.find(&path) {
-                    Some(child) => Event::Ended(child, end),
+                    Some(child) => {
+                        let mut calls = child.calls.lock();
+                        if !std::mem::replace(&mut calls.ended, true) && calls.closed {
+                            process.end_reported();
+                        }
+                        drop(calls);
+                        Event::Ended(child, end)
+                    }
                     None => {
                         let mut calls = process.calls.lock();
                         let Some(lost) = calls.lost.checked_sub(1) else {
@@ -480,7 +487,7 @@ impl Tree {
         process: &Arc<Process>,
         inline: &mut Option<Term<'a>>,
     ) {
-        let pending = {
+        let (pending, ended) = {
             let mut calls = process.calls.lock();
             if calls.closed {
                 return;
@@ -489,8 +496,11 @@ impl Tree {
             if let Some(call) = calls.pending.front().and_then(Pending::leaves_by) {
                 calls.execed = call != number::exit;
             }
-            std::mem::take(&mut calls.pending)
+            (std::mem::take(&mut calls.pending), calls.ended)
         };
+        if !ended && let Some(parent) = self.parent(process) {
+            parent.expect_end(&self.poller);
+        }
         for (index, pending) in pending.into_iter().enumerate() {
             let partial = pending.partial.clone();
             let answer = match (&pending.kind, pending.leaves_by()) {
@@ -524,11 +534,16 @@ impl Tree {
 
     /// Whether nobody will report the end of a process: its parent runs no event loop.
     pub fn is_orphan(&self, process: &Process) -> bool {
-        let Some((_, parent)) = process.path.split_last() else {
-            return false;
-        };
+        !process.path.is_empty()
+            && self
+                .parent(process)
+                .is_none_or(|parent| parent.calls.lock().closed)
+    }
+
+    /// The process that forked a process, while it is within reach.
+    fn parent(&self, process: &Process) -> Option<Arc<Process>> {
+        let (_, parent) = process.path.split_last()?;
         self.find(parent)
-            .is_none_or(|parent| parent.calls.lock().closed)
     }
 
     /// The processes that a process forked.
