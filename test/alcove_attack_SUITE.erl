@@ -976,6 +976,8 @@ storms_during_calls(Config) ->
     ok = alcove:sigaction(Drv, Path, sigusr1, trap),
     ok = alcove:sigaction(Drv, Path, sigchld, trap),
     Storm = alcove_test:shell(Drv, [], lists:concat(["while kill -USR1 ", Pid, " 2>/dev/null; do :; done"])),
+    %% It has begun.
+    ok = alcove_test:event(Drv, Path, {signal, sigusr1}),
     [begin
          Pid = alcove:getpid(Drv, Path),
          ok = alcove:chdir(Drv, Path, "/"),
@@ -989,22 +991,23 @@ storms_during_calls(Config) ->
                  ok
          end
      end || N <- lists:seq(1, 1000)],
-    ok = alcove_test:event(Drv, Path, {signal, sigusr1}),
     ok = alcove:exit(Drv, Path, 0),
     {_, {exit_status, 0}} = alcove_test:output(Drv, Storm),
     flush().
 
-%% A fork bomb that a limit holds goes with its Drv.
+%% A fork bomb that a limit holds goes with its Drv, although it replaces at once what is
+%% killed.
 bomb_dies_with_drv(Config) ->
     alcove_test:need(
-      [root],
+      [root, {program, "perl"}],
       fun() ->
               {Drv, Path} = drv_and_path(Config),
               User = 16#f0000000 + rand:uniform(16#ffff),
               ok = alcove:setrlimit(Drv, Path, rlimit_nproc, #alcove_rlimit{cur = 60, max = 60}),
               ok = alcove:setuid(Drv, Path, User),
-              Script = "b() { trap '' TERM; b & b & wait; }; exec 2>/dev/null; b",
-              ok = alcove:execvp(Drv, Path, "/bin/sh", ["sh", "-c", Script]),
+              Script = "$SIG{TERM} = 'IGNORE'; "
+                  "while (1) { setpgrp; defined(fork) or select(undef, undef, undef, 0.001) }",
+              ok = alcove:execvp(Drv, Path, "perl", ["perl", "-e", Script]),
               Root = alcove:getpid(Drv),
               ?assert(alcove_test:until(fun() -> length(alcove_test:descendants(Root)) > 30 end)),
               ok = alcove_test:stop(Drv),
