@@ -14,8 +14,8 @@
 -export([hundred_descriptors/1, working_directory/1, signals_and_mask/1, environment/1,
          executable_is_not_writable/1]).
 %% containment
--export([event_loop_is_closed/1, signals_stay_in_the_namespace/1, orders_of_dropping/1,
-         half_dropped/1, hostile_ids/1, setgroups_is_denied_first/1, no_terminal/1, secrets/1,
+-export([event_loop_is_closed/1, namespaces_loop_is_closed/1, signals_stay_in_the_namespace/1,
+         orders_of_dropping/1, half_dropped/1, hostile_ids/1, setgroups_is_denied_first/1, no_terminal/1, secrets/1,
          no_core/1, by_hand/1, strangers_socket/1]).
 %% channel
 -export([greetings/1, silent_processes/1, broken_frames/1, random_frames/1, unsolicited_frames/1,
@@ -26,7 +26,10 @@
 -export([processes_run_out/1, memory_runs_out/1, starts_and_stops/1, pids_wrap/1, killed_setup/1,
          failing_steps/1, two_callers_one_process/1, exec_after_output/1, storms_during_calls/1,
          bomb_dies_with_drv/1, parent_dies_first/1]).
--export([start_and_stop/0]).
+-export([start_and_stop/0, look_into_parent/0]).
+
+%% As linux/ptrace.h has it; unlike PTRACE_ATTACH it doesn't stop the process.
+-define(PTRACE_SEIZE, 16#4206).
 
 suite() ->
     alcove_test:suite().
@@ -37,8 +40,8 @@ all() ->
 groups() ->
     [{at_exec, [], [hundred_descriptors, working_directory, signals_and_mask, environment,
                     executable_is_not_writable]},
-     {containment, [], [event_loop_is_closed, signals_stay_in_the_namespace, orders_of_dropping,
-                        half_dropped, hostile_ids, setgroups_is_denied_first, no_terminal, secrets,
+     {containment, [], [event_loop_is_closed, namespaces_loop_is_closed, signals_stay_in_the_namespace,
+                        orders_of_dropping, half_dropped, hostile_ids, setgroups_is_denied_first, no_terminal, secrets,
                         no_core, by_hand, strangers_socket]},
      {channel, [], [greetings, silent_processes, broken_frames, random_frames, unsolicited_frames,
                     signal_storm, forged_ends, reply_storm, unexpected_descriptors, wrong_channels,
@@ -220,6 +223,43 @@ event_loop_is_closed(Config) ->
              end),
     alcove_test:stop_peer(Peer),
     ?assertEqual({<<>>, {error, eperm}}, Text).
+
+%% Nor can one that is root in a user namespace, once that has its maps of ids.
+namespaces_loop_is_closed(Config) ->
+    alcove_test:need(
+      [userns, ordinary],
+      fun() ->
+              Peer = alcove_test:user_peer(Config),
+              Results = alcove_test:in_peer(Peer, fun ?MODULE:look_into_parent/0),
+              alcove_test:stop_peer(Peer),
+              [?assertEqual({How, [{error, eperm}, <<"0\n">>]}, {How, Found}) || {How, Found} <- Results]
+      end).
+
+%% What a program and an event loop of the same rights get of their parent, made by clone or
+%% by unshare.
+look_into_parent() ->
+    Drv = alcove_test:start([{exit_status, true}]),
+    Ids = [alcove:getuid(Drv, []), alcove:getgid(Drv, [])],
+    Made = [{clone, fun() -> {ok, Pid} = alcove:clone(Drv, [], [clone_newuser]), [Pid] end},
+            {unshare, fun() ->
+                              Path = alcove_test:fork(Drv, []),
+                              ok = alcove:unshare(Drv, Path, [clone_newuser]),
+                              Path
+                      end}],
+    Results = [begin
+                   Path = Make(),
+                   Proc = lists:concat(["/proc/", lists:last(Path), "/"]),
+                   [ok = file:write_file(Proc ++ File, Bytes)
+                    || {File, Bytes} <- [{"setgroups", "deny"} | [{Map, lists:concat(["0 ", Id, " 1\n"])}
+                                                                  || {Map, Id} <- lists:zip(["uid_map", "gid_map"], Ids)]]],
+                   0 = alcove:getuid(Drv, Path),
+                   Traced = alcove:ptrace(Drv, alcove_test:fork(Drv, Path), ?PTRACE_SEIZE, lists:last(Path), 0, 0),
+                   Script = "id -u; cd /proc/$PPID; for f in mem environ maps auxv; do (cat $f) 2>/dev/null; done; "
+                       "ls fd/ 2>/dev/null; (exec 3<>mem) 2>/dev/null && echo opened; true",
+                   {How, [Traced, script(Drv, Path, Script)]}
+               end || {How, Make} <- Made],
+    ok = alcove_test:stop(Drv),
+    Results.
 
 %% The init of a pid namespace sees and signals nobody outside.
 signals_stay_in_the_namespace(Config) ->

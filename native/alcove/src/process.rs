@@ -122,6 +122,9 @@ pub struct Process {
     pub options: Options,
     /// The children that this process forked.
     pub children: Children,
+    /// It made a user namespace for itself, and can be looked into until that has its maps of
+    /// ids, which could not be written otherwise.
+    pub open: bool,
     /// A seccomp filter was installed here or in an ancestor: no system call may
     /// be made that the user didn't ask for, so the loop no longer polls.
     pub filtered: bool,
@@ -166,6 +169,7 @@ impl Process {
             depth: 0,
             options,
             children: Children::default(),
+            open: false,
             filtered: false,
             divides: false,
             denied: Set::default(),

@@ -6,6 +6,7 @@
 
 use crate::process::{Process, Request};
 use crate::reply::{Fail, Outcome};
+use crate::sys::ns;
 use crate::{event_loop, guardian, leave, signals, tree};
 use alcove_proto::frame::{CHANNELS, from};
 use nix::errno::Errno;
@@ -52,6 +53,7 @@ pub fn create(process: &mut Process, flags: u64) -> Outcome<i32> {
     if process.depth >= process.options.maxforkdepth {
         return Err(Fail::Errno(Errno::EINVAL));
     }
+    ns::close_if_mapped(process);
     let channels = Channels::new()?;
     process.children.reserve();
     if signals::is_trapped(libc::SIGCHLD) {
@@ -79,6 +81,7 @@ fn divide(process: &mut Process, flags: u64, channels: Channels) -> Outcome<i32>
                 depth: process.depth + 1,
                 options: process.options.inherited(),
                 children: Default::default(),
+                open: makes_user_namespace(flags),
                 filtered: process.filtered,
                 divides: false,
                 denied: process.denied,
@@ -112,7 +115,7 @@ fn divide(process: &mut Process, flags: u64, channels: Channels) -> Outcome<i32>
 fn call(flags: u64) -> nix::Result<i32> {
     #[cfg(target_os = "linux")]
     if flags != 0 {
-        let open = linux::new_user(flags);
+        let open = makes_user_namespace(flags);
         // Before, so that the child is open as soon as the parent knows of it.
         if open {
             guardian::set_dumpable(true);
@@ -130,6 +133,14 @@ fn call(flags: u64) -> nix::Result<i32> {
         guardian::set_dumpable(false);
     }
     created
+}
+
+/// Whether these flags of clone(2) make a user namespace.
+fn makes_user_namespace(flags: u64) -> bool {
+    #[cfg(target_os = "linux")]
+    return linux::new_user(flags);
+    #[cfg(not(target_os = "linux"))]
+    return Some(flags).is_none();
 }
 
 /// The channels of a new process, both ends of each, in the order in which they

@@ -1,5 +1,6 @@
 //! Namespaces. Linux only.
 
+use crate::guardian;
 use crate::process::Process;
 use crate::reply::Outcome;
 use std::ffi::CStr;
@@ -21,9 +22,20 @@ pub fn setns_fd(p: &mut Process, fd: i32, nstype: u64) -> Outcome {
 ///
 /// For a pid namespace it is the children forked from now on that are in it. A
 /// process that makes a user namespace becomes dumpable (PR_SET_DUMPABLE): the files of
-/// /proc that hold its maps of ids would not be its own otherwise.
+/// /proc that hold its maps of ids would not be its own otherwise. See [`close_if_mapped`].
 pub fn unshare(p: &mut Process, flags: u64) -> Outcome {
     sys::unshare(p, flags)
+}
+
+/// Comes before a fork: once the user namespace that a process made for itself has its maps
+/// of ids, nobody in there, such as a program that is about to be forked, may look into the
+/// process any more. Without a /proc, or under a filter, it stays open.
+pub fn close_if_mapped(p: &mut Process) {
+    let there = |map: &str| std::fs::read(map).is_ok_and(|map| !map.is_empty());
+    if p.open && !p.filtered && there("/proc/self/uid_map") && there("/proc/self/gid_map") {
+        guardian::set_dumpable(false);
+        p.open = false;
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -65,6 +77,7 @@ mod sys {
         p.divides |= flags.contains(CloneFlags::CLONE_NEWPID);
         if flags.contains(CloneFlags::CLONE_NEWUSER) && !p.filtered {
             protection::set_dumpable(1);
+            p.open = true;
         }
         Ok(())
     }
@@ -100,7 +113,7 @@ mod tests {
     use crate::sys::cred::protection::{Protection, set_dumpable};
     use crate::sys::testing::{in_child, need, process, text};
     use nix::sys::signal::Signal;
-    use nix::unistd::Uid;
+    use nix::unistd::{Gid, Uid};
 
     const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;
     const NEWNET: u64 = libc::CLONE_NEWNET as u64;
@@ -153,7 +166,7 @@ mod tests {
             let mut p = process();
             set_dumpable(0);
             nix::sys::prctl::set_pdeathsig(Signal::SIGUSR1).expect("set");
-            let uid = Uid::effective();
+            let (uid, gid) = (Uid::effective(), Gid::effective());
             if text(&unshare(&mut p, NEWUSER)) == "{error,eperm}" {
                 // Not every kernel lets everybody.
                 assert!(!uid.is_root());
@@ -168,6 +181,13 @@ mod tests {
             );
             std::fs::write("/proc/self/uid_map", format!("0 {uid} 1")).expect("write the map");
             assert!(Uid::effective().is_root());
+            // Then nobody else needs to look into it.
+            close_if_mapped(&mut p);
+            assert_eq!(Protection::now().dumpable, 1);
+            std::fs::write("/proc/self/setgroups", "deny").expect("deny");
+            std::fs::write("/proc/self/gid_map", format!("0 {gid} 1")).expect("write the map");
+            close_if_mapped(&mut p);
+            assert_eq!(Protection::now().dumpable, 0);
         });
     }
 
