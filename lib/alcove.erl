@@ -2516,8 +2516,10 @@ constants() ->
 %% @doc The constants of a kind, as `file' for {@link file_define/3}; `[]' when there is
 %% no such kind.
 -spec constants(Group :: atom()) -> [{atom(), integer()}].
+constants(Group) when is_atom(Group) ->
+    alcove_nif:constants(Group);
 constants(Group) ->
-    alcove_nif:constants(Group).
+    alcove_errors:raise(badarg, ?MODULE, constants, [Group], {group, 1}).
 
 %% @equiv errno_id(Drv, [], Number)
 -spec errno_id(drv(), integer()) -> posix() | unknown.

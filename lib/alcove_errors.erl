@@ -16,6 +16,7 @@
     | {pids, pos_integer()}
     | {timeout, pos_integer()}
     | {names, pos_integer()}
+    | {group, pos_integer()}
     | {how, pos_integer()}
     | {stream, pos_integer()}
     | {milliseconds, pos_integer()}
@@ -76,6 +77,8 @@ text(timeout) ->
     "not a timeout: a number of milliseconds or infinity";
 text(names) ->
     "not the name of a constant, an atom, or a list of names";
+text(group) ->
+    "not the name of a kind of constants, an atom";
 text(how) ->
     "neither fork nor {clone, Flags} with flags that are known";
 text(stream) ->

@@ -312,9 +312,14 @@ exec() ->
 %% @doc Those of a list of names that are system calls here.
 %%
 %% A name with a mistake in it is dropped as well: write lists for this platform without.
+%% `error:badarg' for what isn't a list of atoms.
 -spec available([atom()]) -> [atom()].
 available(Names) ->
-    [Name || Name <- Names, alcove_nif:define(syscall, Name) =/= unknown].
+    try
+        [Name || Name <- Names, is_atom(Name) orelse error(badarg), alcove_nif:define(syscall, Name) =/= unknown]
+    catch
+        error:_ -> error(badarg, [Names], why(1, names))
+    end.
 
 %%--------------------------------------------------------------------
 %% Filters written by hand
@@ -345,7 +350,7 @@ insn(Instruction) ->
 
 %% @doc The number of a system call. `error:badarg' for a name that isn't one here.
 -spec number(call()) -> non_neg_integer().
-number(Number) when is_integer(Number), Number >= 0 ->
+number(Number) when is_integer(Number), Number >= 0, Number =< 16#3fffffff ->
     Number;
 number(Name) when is_atom(Name) ->
     case alcove_nif:define(syscall, Name) of
@@ -358,12 +363,14 @@ number(Call) ->
 %% @doc Where the low or the high half of a 64 bit word is, from its beginning:
 %% `?OFFSET_ARG_LOW', `?OFFSET_ARG_HIGH'.
 -spec half(low | high) -> 0 | 4.
-half(Half) ->
+half(Half) when Half =:= low; Half =:= high ->
     case <<1:16/native>> of
         <<1, 0>> when Half =:= low -> 0;
         <<0, 1>> when Half =:= high -> 0;
         _ -> 4
-    end.
+    end;
+half(Half) ->
+    error(badarg, [Half], why(1, half)).
 
 %% @doc The machine's architecture, as a filter sees it: one of the `AUDIT_ARCH_*'
 %% of linux/audit.h. `error:unsupported' where it isn't known.
@@ -412,5 +419,9 @@ text(program) ->
     "not iodata of 1 to 4096 instructions of 8 bytes";
 text(insn) ->
     "not an instruction, or a number too large for its field";
+text(names) ->
+    "not a list of atoms";
+text(half) ->
+    "neither low nor high";
 text(syscall) ->
     "not the number or the name of a system call".

@@ -10,7 +10,7 @@
 -include("alcove.hrl").
 
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
--export([wrong_shapes/1, any_arguments/1, any_batch/1, any_stdin/1, any_fork_path/1, any_option/1,
+-export([wrong_shapes/1, every_function/1, any_arguments/1, any_batch/1, any_stdin/1, any_fork_path/1, any_option/1,
          any_constant/1, large_arguments/1]).
 
 -define(TESTS, 500).
@@ -19,8 +19,8 @@ suite() ->
     alcove_test:suite().
 
 all() ->
-    [wrong_shapes, any_arguments, any_batch, any_stdin, any_fork_path, any_option, any_constant,
-     large_arguments].
+    [wrong_shapes, every_function, any_arguments, any_batch, any_stdin, any_fork_path, any_option,
+     any_constant, large_arguments].
 
 init_per_suite(Config) ->
     case code:which(proper) of
@@ -144,6 +144,41 @@ wrong_shapes(Config) ->
                        andalso alcove:getpid(Drv, Path) =:= Pid
            end),
     {message_queue_len, 0} = process_info(self(), message_queue_len).
+
+%% Not only the calls: each function of the library, with one argument that is wrong.
+every_function(Config) ->
+    Drv = alcove_test:drv(Config),
+    Path = alcove_test:path(Config),
+    Functions = [{Module, Name, Arity}
+                 || Module <- [alcove, alcove_drv, alcove_cgroup, alcove_seccomp],
+                    {Name, Arity} <- Module:module_info(exports),
+                    Arity > 0, not lists:member(Name, [module_info, format_error | callbacks(Module)])],
+    Generator = let_({oneof(Functions), wrong()},
+                     fun({{_, _, Arity} = Function, Wrong}) ->
+                             let_(proper_types:integer(1, Arity), fun(At) -> {Function, At, Wrong} end)
+                     end),
+    forall(10 * ?TESTS, Generator,
+           fun({{Module, Name, Arity}, At, Wrong}) ->
+                   {Left, [_ | Right]} = lists:split(At - 1, lists:sublist([Drv, Path | lists:duplicate(8, 0)], Arity)),
+                   %% A pid may be an owner, or a Drv that doesn't answer.
+                   Pid = is_pid(Wrong) andalso (At =:= 1 orelse Module =:= alcove_drv),
+                   Pid orelse refused(Name, Wrong, outcome(fun() -> apply(Module, Name, Left ++ [Wrong | Right]) end))
+                       andalso alcove:getpid(Drv, Path) =:= lists:last(Path)
+           end),
+    {message_queue_len, 0} = process_info(self(), message_queue_len).
+
+callbacks(Module) ->
+    [Name || Behaviour <- proplists:get_value(behaviour, Module:module_info(attributes), []),
+             {Name, _} <- Behaviour:behaviour_info(callbacks)].
+
+refused(_, _, {error, badarg}) -> true;
+%% Of an option.
+refused(_, _, {error, {badarg, _}}) -> true;
+%% The name of what there isn't.
+refused(Name, Wrong, {returned, Nothing}) when is_atom(Wrong) ->
+    Nothing =:= unknown orelse Nothing =:= [] andalso Name =:= constants
+        orelse Nothing =:= false andalso lists:member(Name, [getopt, setopt, getcpid, setcpid, supported]);
+refused(_, _, _) -> false.
 
 %% Calls that end the process, may wait for ever, or are about other processes.
 excluded() ->
