@@ -246,9 +246,11 @@ controlling_process(Drv, Pids, Owner) ->
 %% <dd>What waits now: calls for their answers; bytes for programs that are slow to read
 %%     stdin; streams for their owners; and the owners that they wait for.</dd>
 %% <dt>`survivors'</dt>
-%% <dd>What may outlive the tree: `both_killed' where that takes the end of root and of its
-%%     guardian at one moment, `orphans' where processes that lost their parents can't be
-%%     found.</dd>
+%% <dd>After what there may be survivors, here and now, as a list: `event_loop_killed', where
+%%     what its programs had started lives as long as the tree when only an event loop is
+%%     killed by SIGKILL; `both_killed', where that outlives the tree when root and its
+%%     guardian are killed at one moment; and `orphaned', where what lost its parent is never
+%%     found. Processes of a pid namespace are never among them on Linux.</dd>
 %% </dl>
 -spec info(pid()) -> map().
 info(Drv) when is_pid(Drv) ->
@@ -451,5 +453,5 @@ summary(#state{owner = Owner, forwards = Forwards} = State) ->
     }.
 
 %% Without a subreaper, what loses its parent is out of reach.
-survivors({unix, linux}) -> both_killed;
-survivors(_) -> orphans.
+survivors({unix, linux}) -> [event_loop_killed, both_killed];
+survivors(_) -> [event_loop_killed, both_killed, orphaned].

@@ -743,7 +743,7 @@ info(_Config) ->
            end,
     ?assertEqual(alcove:getpid(Drv), Info(os_pid)),
     ?assertEqual({self(), []}, {Info(owner), Info(owners)}),
-    ?assertEqual(both_killed, Info(survivors)),
+    ?assertEqual([event_loop_killed, both_killed], Info(survivors)),
     ?assertEqual({1, 0}, {Info(processes), Info(forks)}),
     %% A batch is a call, and so is a spawn; what is refused is none.
     {A, 1} = More(calls, fun() -> alcove_test:fork(Drv, []) end),
