@@ -79,6 +79,7 @@ soak:
 fuzz:
 	scripts/fuzz.sh $(or $(SECONDS),10)
 
-# The suites of the calls, with AddressSanitizer in the executable. Needs nightly Rust.
+# The suites of the calls, with AddressSanitizer in the executable and in the NIF. Needs
+# nightly Rust.
 sanitize:
 	scripts/sanitize.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs suites with AddressSanitizer in the executable, in a copy of the project: what is
-# built here stays as it is. Needs nightly Rust.
+# Runs suites with AddressSanitizer in the executable, and again with it in the NIF, in a
+# copy of the project: what is built here stays as it is. Needs nightly Rust, and for the NIF
+# gcc's libasan.
 #
 #   scripts/sanitize.sh [SUITE...]
 #
@@ -8,27 +9,54 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin"
-[ $# -gt 0 ] || set -- alcove_SUITE alcove_calls_SUITE alcove_proc_SUITE
+[ $# -gt 0 ] || set -- alcove_SUITE alcove_calls_SUITE alcove_proc_SUITE alcove_drv_SUITE
 
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/sanitize \
-    cargo +nightly build --quiet -p alcove --target "$host"
+    cargo +nightly build --quiet -p alcove -p alcove_nif --target "$host"
 rebar3 compile
+top=$PWD
+built=$top/target/sanitize/$host/debug
 
 copy=$(mktemp -d "${TMPDIR:-/tmp}/alcove_sanitize.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
 tar cf - --exclude=./target --exclude=./_build --exclude=./.git . | tar xf - -C "$copy"
-cp -f "target/sanitize/$host/debug/alcove" "$copy/priv/alcove"
-chmod -R go+rX "$copy"
 cd "$copy"
-
-# Leaks are the end of a process's business. What is found is found in the logs.
-export ASAN_OPTIONS="detect_leaks=0:log_path=$copy/asan:exitcode=99"
 suites=$(printf ',test/%s' "$@")
 status=0
-# Without cargo the executable stays.
-env HOME="$copy" CARGO_HOME="$copy" CARGO=/nonexistent PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
-    rebar3 ct --suite "${suites#,}" || status=$?
+
+# Runs the suites with what is in priv, and with variables. Leaks are the end of a process's
+# business. Faults and aborts are the VM's own and those of tests. What is found is found in
+# the logs.
+options="detect_leaks=0:log_path=$copy/asan:exitcode=99"
+run() {
+    printf '\n== AddressSanitizer in %s\n' "$1"
+    shift
+    chmod -R go+rX "$copy"
+    # Without cargo what is in priv stays.
+    env HOME="$copy" CARGO_HOME="$copy" CARGO=/nonexistent \
+        PATH="$copy/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" "$@" \
+        rebar3 ct --suite "${suites#,}" || status=$?
+}
+
+cp -f "$built/alcove" priv/alcove
+run 'the executable' ASAN_OPTIONS="$options"
+
+# The NIF has the sanitizer's part in it, and the VM its allocator, from a library that must be
+# there first; so have all dynamic programs that tests run. ps(1) hangs with it.
+runtime=$(readlink -f "$(cc -print-file-name=libasan.so)")
+if [ ! -f "$runtime" ]; then
+    echo "no libasan here: the NIF is left out"
+    exit 1
+fi
+cp -f "$top/priv/alcove" priv/alcove
+cp -f "$built/libalcove_nif.so" priv/alcove_nif.so
+mkdir bin
+printf '#!/bin/sh\nunset LD_PRELOAD\nexec %s "$@"\n' "$(command -v ps)" >bin/ps
+chmod 755 bin/ps
+run 'the NIF' LD_PRELOAD="$runtime" \
+    ASAN_OPTIONS="$options:handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigfpe=0:handle_sigill=0:use_sigaltstack=0"
+
 if compgen -G "$copy/asan.*" >/dev/null; then
     cat "$copy"/asan.*
     exit 1
