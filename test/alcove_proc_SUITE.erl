@@ -252,12 +252,12 @@ many_ends_at_once(Config) ->
     [] = alcove:pid(Drv, Path),
     no_messages().
 
-%% What a program leaves running and then ends becomes nobody's zombie.
+%% What a program leaves running and then ends becomes nobody's zombie, be it a thousand.
 orphans_are_reaped(Config) ->
     {Drv, Path} = drv_and_path(Config),
     Root = alcove:getpid(Drv),
     Guardian = alcove_test:parent(Root),
-    Pid = alcove_test:shell(Drv, Path, "for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 0.05 &) ; done; exit 5"),
+    Pid = alcove_test:shell(Drv, Path, "for i in $(seq 1000); do (: &) ; done; (sleep 0.05 &); exit 5"),
     {<<>>, {exit_status, 5}} = alcove_test:output(Drv, Pid),
     true = alcove_test:until(
              fun() -> lists:sort(alcove_test:descendants(Guardian)) =:= lists:sort([Root | Path]) end),
