@@ -513,12 +513,9 @@ forged_(Config, Executable, Fun) ->
     Result = Fun(Drv, Evil, Good),
     true = erlang:garbage_collect(),
     {Atoms, Rss} = Before,
-    {Slow, Slowest} = watched(Watch),
+    prompt(Watch),
     ?assertEqual([], fresh_atoms(Atoms)),
     ?assert(rss() - Rss < 64 * 1024, {rss, Rss, rss()}),
-    %% Other work on this machine makes one of many wait now and then.
-    ?assert(Slow < 100, {milliseconds, Slow}),
-    ?assert(Slowest < 2000, {milliseconds, Slowest}),
     ok = alcove_test:stop(Drv),
     flush(),
     Result.
@@ -537,36 +534,55 @@ rss() ->
     {match, [Kb]} = re:run(Status, "VmRSS:\\s+(\\d+)", [{capture, all_but_first, binary}]),
     binary_to_integer(Kb).
 
-%% Calls processes again and again, and remembers how long the slowest call took.
+%% Calls processes again and again, and meanwhile has cat(1) say something: that takes as many
+%% turns of the processor as a call, but nothing of alcove.
 watch(Processes) ->
-    [spawn_monitor(fun() -> watch(Drv, Path, []) end) || {Drv, Path} <- Processes].
+    {watch_one(fun() -> echo() end), [watch_one(fun() -> calls(Drv, Path) end) || {Drv, Path} <- Processes]}.
 
-%% Calls all the time, and says how long 99 of 100 calls took at most, and the slowest.
-watch(Drv, Path, Times) ->
+echo() ->
+    Cat = open_port({spawn_executable, os:find_executable("cat")}, [binary]),
+    fun() ->
+            true = port_command(Cat, "x"),
+            receive {Cat, {data, <<"x">>}} -> ok end
+    end.
+
+calls(Drv, Path) ->
+    Pid = lists:last(Path),
+    fun() -> Pid = alcove:getpid(Drv, Path) end.
+
+watch_one(Prepare) ->
+    Self = self(),
+    Watcher = spawn_monitor(fun() -> Once = Prepare(), Once(), Self ! {watches, self()}, watch(Once, []) end),
+    {Pid, _} = Watcher,
+    receive {watches, Pid} -> Watcher after 20000 -> ct:fail(cannot_watch) end.
+
+%% Says how long 99 of 100 took at most, and the slowest.
+watch(Once, Times) ->
     receive
         stop ->
             Slowest = lists:reverse(lists:sort([0 | Times])),
             exit({slowest, {lists:nth(1 + length(Times) div 100, Slowest), hd(Slowest)}})
     after 2 ->
         Start = erlang:monotonic_time(millisecond),
-        Pid = lists:last(Path),
-        Pid = alcove:getpid(Drv, Path),
-        watch(Drv, Path, [erlang:monotonic_time(millisecond) - Start | Times])
+        _ = Once(),
+        watch(Once, [erlang:monotonic_time(millisecond) - Start | Times])
     end.
 
-watched(Watch) ->
-    lists:max([begin
-                   Pid ! stop,
-                   receive
-                       {'DOWN', Ref, process, Pid, {slowest, Slowest}} -> Slowest;
-                       {'DOWN', Ref, process, Pid, Reason} -> ct:fail({other_callers, Reason})
-                   after 5000 -> ct:fail(other_callers_hang)
-                   end
-               end || {Pid, Ref} <- Watch]).
+slowest({Pid, Ref}) ->
+    Pid ! stop,
+    receive
+        {'DOWN', Ref, process, Pid, {slowest, Slowest}} -> Slowest;
+        {'DOWN', Ref, process, Pid, Reason} -> ct:fail({other_callers, Reason})
+    after 20000 -> ct:fail(other_callers_hang)
+    end.
 
-slow(Watch) ->
-    {Slow, _} = watched(Watch),
-    Slow.
+%% All that were watched answered within 100 ms, or two seconds for one in 100. Other work on
+%% this machine makes them wait as it does cat(1).
+prompt({Echo, Calls}) ->
+    {Slow, Slowest} = lists:max([slowest(Watcher) || Watcher <- Calls]),
+    {Machine, MachineSlowest} = slowest(Echo),
+    ?assert(Slow < 100 + 3 * Machine, {milliseconds, Slow, Machine}),
+    ?assert(Slowest < 2000 + 3 * MachineSlowest, {milliseconds, Slowest, MachineSlowest}).
 
 flush() ->
     receive _ -> flush() after 0 -> ok end.
@@ -774,7 +790,7 @@ stolen_output(Config) ->
         "i=0; while [ $i -lt 20000 ]; do echo x; i=$((i + 1)); done; kill 0",
     Thief = alcove_test:shell(Drv, Path, "exec setsid sh -c '" ++ Script ++ "'"),
     _ = alcove_test:output(Drv, Thief),
-    ?assert(slow(Watch) < 1000).
+    prompt(Watch).
 
 %% Output of a process that survived: Drv ends all the same.
 survivors_output(Config) ->
@@ -813,7 +829,7 @@ processes_run_out(Config) ->
               ok = alcove:exit(Drv, Last, 0),
               ok = alcove_test:event(Drv, Last, {exit_status, 0}),
               {ok, _} = alcove:fork(Drv, Few),
-              ?assert(slow(Watch) < 1000)
+              prompt(Watch)
       end).
 
 forks(Drv, Path, Forked) ->
@@ -838,7 +854,7 @@ memory_runs_out(Config) ->
         badpid -> ok = alcove_test:event(Drv, Path, {termsig, sigabrt});
         _ -> Pid = alcove:getpid(Drv, Path)
     end,
-    ?assert(slow(Watch) < 1000).
+    prompt(Watch).
 
 %% A virtual machine is after a thousand starts and stops what it was after some.
 starts_and_stops(_Config) ->
