@@ -244,7 +244,7 @@ signaloneof(Config) ->
     Path = alcove_test:path(Config),
     File = file(Config, "signal"),
     true = alcove:setopt(Drv, Path, signaloneof, alcove:signal_define(Drv, sigusr1)),
-    _ = listener(Drv, Path, slow_usr1(File)),
+    _ = listener(Drv, Path, usr1_or_term(File)),
     ok = alcove_drv:stop(Drv),
     {ok, <<"usr1\n">>} = file:read_file(File).
 
@@ -255,8 +255,8 @@ signals_of_the_end(Config) ->
     [{ok, Loop}, {ok, Busy}, {ok, Quiet}] = [alcove:fork(Drv) || _ <- [loop, busy, quiet]],
     true = alcove:setopt(Drv, [Quiet], signaloneof, 0),
     File = fun(Name) -> file(Config, Name) end,
-    _ = listener(Drv, [], slow_usr1(File("root"))),
-    _ = listener(Drv, [Loop], slow_usr1(File("loop"))),
+    _ = listener(Drv, [], usr1_or_term(File("root"))),
+    _ = listener(Drv, [Loop], usr1_or_term(File("loop"))),
     _ = listener(Drv, [Busy], usr1_or_term(File("busy"))),
     _ = listener(Drv, [Quiet], usr1_or_term(File("quiet"))),
     _ = listener(Drv, [], ["( ", usr1_or_term(File("orphan")), ") & exit"]),
@@ -274,17 +274,10 @@ listener(Drv, Path, Script) ->
     <<"ready\n">> = alcove:stdout(Drv, Path ++ [Pid]),
     Pid.
 
-%% SIGUSR1 is written down, unless SIGTERM comes before that is done.
-slow_usr1(File) ->
-    ["trap 'sleep 1; echo usr1 >> ", File, "; exit' USR1; " | waiting(File)].
-
-%% Whichever comes first is written down.
+%% What comes first is written down, SIGUSR1 if both come at once.
 usr1_or_term(File) ->
-    ["trap 'echo usr1 >> ", File, "; exit' USR1; trap 'echo term >> ", File, "; exit' TERM; "
-    | waiting(File)].
-
-waiting(File) ->
-    ["mkfifo ", File, ".fifo; exec 3<> ", File, ".fifo; echo ready; read x <&3"].
+    ["trap 'echo usr1 >> ", File, "; exit' USR1; trap 'echo term >> ", File, "; exit' TERM; ",
+     "mkfifo ", File, ".fifo; exec 3<> ", File, ".fifo; echo ready; read x <&3"].
 
 %% ---------------------------------------------------------------------------
 %% The documentation

@@ -548,3 +548,99 @@ mod proc {
 
     pub fn each_descendant(_then: &mut impl FnMut(Descendant)) {}
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::sys::testing::in_child;
+    use nix::unistd::{ForkResult, fork, getpid, pause, read, write};
+    use std::os::fd::{AsFd, OwnedFd};
+
+    /// Processes that tell their pids as soon as they are what they are to be.
+    struct Told {
+        reader: OwnedFd,
+        writer: OwnedFd,
+    }
+
+    impl Told {
+        fn new() -> Told {
+            let (reader, writer) = nix::unistd::pipe().expect("pipe");
+            Told { reader, writer }
+        }
+
+        /// Forks a process that does this, and waits for signals after it.
+        fn fork(&self, run: impl FnOnce(&Told)) {
+            // SAFETY: the child does what the test does and waits.
+            if let ForkResult::Child = unsafe { fork() }.expect("fork") {
+                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
+                    .expect("a signal");
+                run(self);
+                loop {
+                    pause();
+                }
+            }
+        }
+
+        fn tell(&self) {
+            let pid = getpid().as_raw().to_ne_bytes();
+            assert_eq!(write(self.writer.as_fd(), &pid), Ok(pid.len()));
+        }
+
+        /// As a program, which has another name than an event loop.
+        fn tell_as_program(&self) {
+            nix::sys::prctl::set_name(c"program").expect("a name");
+            self.tell();
+        }
+
+        fn next(&self) -> c_int {
+            let mut pid = [0; 4];
+            assert_eq!(read(&self.reader, &mut pid), Ok(pid.len()));
+            c_int::from_ne_bytes(pid)
+        }
+    }
+
+    #[test]
+    fn programs_of_event_loops_are_looked_after() {
+        in_child(|| {
+            remember_name();
+            let told = Told::new();
+            told.fork(|told| {
+                told.tell();
+                told.fork(|told| {
+                    told.tell_as_program();
+                    told.fork(Told::tell);
+                });
+            });
+            let event_loop = told.next();
+            let program = told.next();
+            let of_program = told.next();
+            told.fork(Told::tell_as_program);
+            let own = told.next();
+            let mut seen = Vec::new();
+            assert!(each_descendant(&Window::FIRST, |it| {
+                seen.push((it.pid, it.looked_after));
+            }));
+            let mut expected = [
+                (event_loop, false),
+                (program, true),
+                (of_program, false),
+                (own, false),
+            ];
+            expected.sort_unstable();
+            assert_eq!(seen, expected);
+        });
+    }
+
+    #[test]
+    fn what_was_asked_gets_time() {
+        in_child(|| {
+            remember_name();
+            let told = Told::new();
+            told.fork(Told::tell_as_program);
+            let asked = told.next();
+            let start = Instant::now();
+            end(&[asked]);
+            assert!(start.elapsed() >= GRACE / 2);
+        });
+    }
+}

@@ -33,7 +33,7 @@ pub mod signal;
 pub mod socket;
 pub mod syscall;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 pub mod title;
 pub mod wait;
 
