@@ -506,15 +506,17 @@ nodes(Fun) ->
     {ok, Port} = inet:port(Socket),
     ok = gen_tcp:close(Socket),
     Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
-    Start = fun(Name, More) ->
+    Start = fun(Node, More) ->
                     Args = lists:append([["-pa", Path] || Path <- Paths])
                         ++ ["-erl_epmd_port", integer_to_list(Port), "-start_epmd", "false",
                             "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
                             "-setcookie", "alcove_test" | More],
-                    peer(Paths, #{name => Name, host => "localhost", args => Args, env => [{"HOME", "/tmp"}]})
+                    peer(Paths, #{name => Node, host => "localhost", args => Args, env => [{"HOME", "/tmp"}]})
             end,
-    There = Start(alcove_there, []),
-    Here = Start(alcove_here, ["-dist_listen", "false"]),
+    %% A name server that runs by chance may hear of them.
+    Name = fun(Prefix) -> list_to_atom(Prefix ++ os:getpid()) end,
+    There = Start(Name("alcove_there"), []),
+    Here = Start(Name("alcove_here"), ["-dist_listen", "false"]),
     true = peer:call(Here, net_kernel, connect_node, [peer:call(There, erlang, node, [])]),
     Result = Fun(There, Here),
     stop_peer(Here),

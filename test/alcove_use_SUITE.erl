@@ -1056,6 +1056,7 @@ live_view_of_a_node(Config) ->
     alcove_test:nodes(
       fun(There, _Here) ->
           {ok, [[Port]]} = peer:call(There, init, get_argument, [erl_epmd_port]),
+          Name = atom_to_list(peer:call(There, erlang, node, [])),
           Flags = ["-setcookie alcove_test -start_epmd false -erl_epmd_port ", Port,
                    " -pa ", filename:dirname(code:which(alcove))],
           Top = fun(Node) ->
@@ -1064,7 +1065,7 @@ live_view_of_a_node(Config) ->
                                               env => #{"ERL_AFLAGS" => Flags, "HOME" => "/tmp"}}),
               Top
           end,
-          None = Top("alcove_there@localhost"),
+          None = Top(Name),
           shows(None, "has no Drv", <<>>),
           ?assertMatch({ok, #{status := 2}}, alcove_proc:await(None, 20000)),
           Nobody = Top("nobody@localhost"),
@@ -1077,8 +1078,8 @@ live_view_of_a_node(Config) ->
               Drv
           end,
           Drv = alcove_test:in_peer(There, Held),
-          Ends = Top("alcove_there@localhost"),
-          Stays = Top("alcove_there@localhost"),
+          Ends = Top(Name),
+          Stays = Top(Name),
           shows(Ends, "2 processes", <<>>),
           shows(Stays, "`- sleep 1000", <<>>),
           ok = alcove_proc:write(Ends, "\n"),
@@ -1087,7 +1088,7 @@ live_view_of_a_node(Config) ->
           shows(Stays, "1 process\e[K", <<>>),
           ok = alcove_test:in_peer(There, fun() -> alcove_drv:stop(Drv) end),
           alcove_test:stop_peer(There),
-          shows(Stays, "alcove_there@localhost has ended", <<>>),
+          shows(Stays, Name ++ " has ended", <<>>),
           {ok, #{status := 2}} = alcove_proc:await(Stays, 20000)
       end).
 
