@@ -250,7 +250,7 @@ controlling_process(Drv, Pids, Owner) ->
 %%     what its programs had started lives as long as the tree when only an event loop is
 %%     killed by SIGKILL; `both_killed', where that outlives the tree when root and its
 %%     guardian are killed at one moment; and `orphaned', where what lost its parent is never
-%%     found. Processes of a pid namespace are never among them on Linux.</dd>
+%%     found. What was cloned into a pid namespace is never among them.</dd>
 %% </dl>
 -spec info(pid()) -> map().
 info(Drv) when is_pid(Drv) ->
