@@ -793,13 +793,17 @@ info(_Config) ->
     alcove_test:stop(Drv).
 
 a_hundred_drivers(_Config) ->
-    Drivers = [alcove_test:start() || _ <- lists:seq(1, 100)],
-    Roots = [alcove:getpid(Drv) || Drv <- Drivers],
-    ?assertEqual(100, length(lists:usort(Roots))),
-    Paths = [{Drv, alcove_test:fork(Drv, [])} || Drv <- Drivers],
-    [true = is_integer(alcove:getpid(Drv, Path)) || {Drv, Path} <- Paths],
-    [exit(Drv, kill) || Drv <- Drivers],
-    ?assert(alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, Roots) end)).
+    alcove_test:need(
+      [{nofile, 2048}],
+      fun() ->
+              Drivers = [alcove_test:start() || _ <- lists:seq(1, 100)],
+              Roots = [alcove:getpid(Drv) || Drv <- Drivers],
+              ?assertEqual(100, length(lists:usort(Roots))),
+              Paths = [{Drv, alcove_test:fork(Drv, [])} || Drv <- Drivers],
+              [true = is_integer(alcove:getpid(Drv, Path)) || {Drv, Path} <- Paths],
+              [exit(Drv, kill) || Drv <- Drivers],
+              ?assert(alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, Roots) end))
+      end).
 
 %% ---------------------------------------------------------------------------
 %% Other nodes
