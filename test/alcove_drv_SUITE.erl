@@ -356,12 +356,18 @@ works(Drv) ->
     ok = alcove_test:stop(Drv),
     Uid.
 
-sudo_as_root(_Config) ->
+%% The executable of an installed copy.
+installed(Paths) ->
+    filename:join([filename:dirname(hd(Paths)), "priv", "alcove"]).
+
+sudo_as_root(Config) ->
     alcove_test:need(
       [root, sudo],
       fun() ->
               0 = works(alcove_test:start([{exec, "sudo -n"}])),
-              65534 = works(alcove_test:start([{exec, "sudo -n -u " ++ alcove_test:user()}])),
+              %% The other user may not be able to look into the directory of the project.
+              Executable = installed(alcove_test:user_paths(Config)),
+              65534 = works(alcove_test:start([{exec, "sudo -n -u " ++ alcove_test:user()}, {progname, Executable}])),
               %% sudo cleans the environment; root has what was asked for all the same.
               Drv = alcove_test:start([{exec, "sudo -n"}, clearenv, {env, [{"LD_PRELOAD", "x"}, {"A", "1"}]}]),
               [<<"A=1">>, <<"LD_PRELOAD=x">>] = lists:sort(alcove:environ(Drv))
@@ -373,7 +379,7 @@ sudo_as_ordinary_user(Config) ->
       [root, sudo, ordinary],
       fun() ->
               Paths = alcove_test:user_paths(Config),
-              Executable = filename:join([filename:dirname(hd(Paths)), "priv", "alcove"]),
+              Executable = installed(Paths),
               Rules = "/etc/sudoers.d/alcove_test_" ++ os:getpid(),
               ok = file:write_file(Rules, [alcove_test:user(), " ALL = NOPASSWD: ", Executable, "\n"]),
               ok = file:change_mode(Rules, 8#440),
