@@ -2,7 +2,8 @@
 %%
 %% A process is forked. While it is still in its event loop, it gives up the right
 %% to create files, to open descriptors and to fork, changes its root directory
-%% and becomes a user that nobody is. Only then does it become the program:
+%% and becomes a user that nobody is. Only then does it become the program. It is told
+%% all of that at once, by `alcove:spawn/3': if one of the calls fails, nothing is left.
 %%
 %% ```
 %% 1> {ok, Drv} = chrootex:start().
@@ -28,7 +29,7 @@
 -module(chrootex).
 
 -export([start/0, start/1, sandbox/1, sandbox/2]).
--export([argv/1, chroot/3, drop_privs/3, id/0]).
+-export([argv/1, chroot/1, drop_privs/1, exec/1, id/0]).
 
 -include_lib("alcove/include/alcove.hrl").
 
@@ -58,17 +59,14 @@ sandbox(Drv) ->
 %% the process id of the program, which is a child of the port.
 -spec sandbox(alcove:drv(), [string()]) -> alcove:os_pid().
 sandbox(Drv, Argv) ->
-    {Path, Arg0, Args} = argv(Argv),
-    {ok, Child} = alcove:fork(Drv),
-    setlimits(Drv, Child),
-    chroot(Drv, [Child], Path),
-    drop_privs(Drv, [Child], id()),
-    ok = alcove:execvp(Drv, [Child], Arg0, [Arg0 | Args]),
+    {Root, Arg0, Args} = argv(Argv),
+    Calls = setlimits() ++ chroot(Root) ++ drop_privs(id()) ++ exec([Arg0 | Args]),
+    {ok, Child} = alcove:spawn(Drv, fork, Calls),
     Child.
 
 %% The limits bind the event loop as well. It goes on: it needs no descriptor but
 %% the ones it has.
-setlimits(Drv, Child) ->
+setlimits() ->
     Limits = [
         % No file can grow, so none can be written.
         {rlimit_fsize, 0},
@@ -77,33 +75,29 @@ setlimits(Drv, Child) ->
         % One process of this user, which is the sandbox itself.
         {rlimit_nproc, 1}
     ],
-    lists:foreach(
-        fun({Name, N}) ->
-            Resource = alcove:rlimit_define(Drv, Name),
-            ok = alcove:setrlimit(Drv, [Child], Resource, #alcove_rlimit{cur = N, max = N})
-        end,
-        Limits
-    ).
+    [{setrlimit, [Name, #alcove_rlimit{cur = N, max = N}]} || {Name, N} <- Limits].
 
 %% @doc The root directory that a program gets, and its path and arguments there.
 -spec argv([string()]) -> {string(), string(), [string()]}.
 argv([Program | Args]) ->
     {filename:dirname(Program), filename:join("/", filename:basename(Program)), Args}.
 
-%% @doc Changes the root directory. The working directory must follow, or it would
-%% be a way out.
--spec chroot(alcove:drv(), alcove:fork_path(), string()) -> ok.
-chroot(Drv, Pids, Path) ->
-    ok = alcove:chroot(Drv, Pids, Path),
-    ok = alcove:chdir(Drv, Pids, "/").
+%% @doc The calls that change the root directory. The working directory must follow, or
+%% it would be a way out.
+-spec chroot(string()) -> alcove:calls().
+chroot(Path) ->
+    [{chroot, [Path]}, {chdir, ["/"]}].
 
-%% @doc Becomes another user, in no other groups. The groups go first: afterwards the
-%% right to change them is gone.
--spec drop_privs(alcove:drv(), alcove:fork_path(), alcove:id()) -> ok.
-drop_privs(Drv, Pids, Id) ->
-    ok = alcove:setgroups(Drv, Pids, []),
-    ok = alcove:setgid(Drv, Pids, Id),
-    ok = alcove:setuid(Drv, Pids, Id).
+%% @doc The calls that make another user of a process, in no other groups. The groups go
+%% first: afterwards the right to change them is gone.
+-spec drop_privs(alcove:id()) -> alcove:calls().
+drop_privs(Id) ->
+    [{setgroups, [[]]}, {setgid, [Id]}, {setuid, [Id]}].
+
+%% @doc The call by which a process becomes a program.
+-spec exec([string()]) -> alcove:calls().
+exec([Arg0 | _] = Argv) ->
+    [{execvp, [Arg0, Argv]}].
 
 %% @doc A user and group id that hardly any system gives to somebody.
 -spec id() -> 16#f0000000..16#f000ffff.

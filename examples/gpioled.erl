@@ -193,8 +193,8 @@ confine(Drv, Child) ->
 
 %% Each becomes a user of its own, so that neither may touch the other.
 drop_privs(Drv, Pids) ->
-    chrootex:drop_privs(Drv, Pids, chrootex:id()),
-    {ok, _, _, _, _, _} = alcove:prctl(Drv, Pids, pr_set_no_new_privs, 1, 0, 0, 0),
+    NoNewPrivs = {prctl, [pr_set_no_new_privs, 1, 0, 0, 0]},
+    {ok, _} = alcove:batch(Drv, Pids, chrootex:drop_privs(chrootex:id()) ++ [NoNewPrivs]),
     ok.
 
 %%--------------------------------------------------------------------

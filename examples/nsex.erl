@@ -123,10 +123,7 @@ sandbox(Drv, Pids, Argv) ->
     {ok, Child} = alcove:clone(Drv, Pids, ?NAMESPACES),
     Path = Pids ++ [Child],
     join_cgroup(Drv, Path),
-    leave_group(Drv, Path),
-    chrootex:chroot(Drv, Path, Root),
-    chrootex:drop_privs(Drv, Path, chrootex:id()),
-    ok = alcove:execvp(Drv, Path, Arg0, [Arg0 | Args]),
+    become(Drv, Path, Root, chrootex:id(), [Arg0 | Args]),
     Child.
 
 %% Before it becomes the program: children that are forked earlier would stay outside.
@@ -134,9 +131,11 @@ join_cgroup(Drv, Path) ->
     % 0 is whoever writes it.
     ok = if_there(alcove_cgroup:attach(Drv, Path, cgroup(Drv), 0)).
 
-%% A process group reaches over pid namespaces: kill(2) of 0 would be for the event loops too.
-leave_group(Drv, Path) ->
-    {ok, _} = alcove:setsid(Drv, Path),
+%% A process group reaches over pid namespaces: kill(2) of 0 would be for the event loops
+%% too. So the program gets a session, and a group, of its own.
+become(Drv, Path, Root, Id, Argv) ->
+    Confine = chrootex:chroot(Root) ++ chrootex:drop_privs(Id),
+    {ok, _} = alcove:batch(Drv, Path, [{setsid, []} | Confine] ++ chrootex:exec(Argv)),
     ok.
 
 %% @doc Runs a program in a container that there is: in its namespaces, as its user, with
@@ -155,8 +154,5 @@ enter(Drv, Sandbox, Argv) ->
     ok = alcove:setns(Drv, [Door], Fd, ?NAMESPACES),
     {ok, Child} = alcove:fork(Drv, [Door]),
     Path = [Door, Child],
-    leave_group(Drv, Path),
-    chrootex:chroot(Drv, Path, Root),
-    chrootex:drop_privs(Drv, Path, Id),
-    ok = alcove:execvp(Drv, Path, Arg0, [Arg0 | Args]),
+    become(Drv, Path, Root, Id, [Arg0 | Args]),
     Path.
