@@ -61,11 +61,11 @@ defmodule UseTest do
   end
 
   test "a GenServer that gets lines", %{drv: drv} do
+    Process.flag(:trap_exit, true)
     {:ok, pid} = Use.Lines.start_link(drv, self())
     assert_receive {:line, "1"}, 5000
     assert_receive {:line, "2"}, 5000
-    ref = Process.monitor(pid)
-    assert_receive {:DOWN, ^ref, :process, ^pid, :normal}, 5000
+    assert_receive {:EXIT, ^pid, :normal}, 5000
   end
 
   test "all of it ends with a task", %{drv: drv} do
