@@ -177,7 +177,7 @@ fn send<'a>(
 
     let mut calls = process.calls.lock();
     calls.guard = guard;
-    calls.polled(answer.is_some());
+    calls.patience.polled(answer.is_some());
     let answer = match answer {
         Some(answer) => {
             tree.counters.inline.fetch_add(1, Ordering::Relaxed);

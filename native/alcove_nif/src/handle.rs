@@ -153,13 +153,10 @@ fn abandon(tree: &Tree, mail: &mut Mail<'_>, process: &Arc<Process>) {
 }
 
 fn ending<'a>(env: Env<'a>, status: i32) -> Term<'a> {
-    if libc::WIFSIGNALED(status) {
-        let signal = terms::signal_name(env, libc::WTERMSIG(status));
-        (terms::termsig(), signal).encode(env)
-    } else if libc::WEXITSTATUS(status) == 0 {
+    if !libc::WIFSIGNALED(status) && libc::WEXITSTATUS(status) == 0 {
         terms::normal().encode(env)
     } else {
-        (terms::exit_status(), libc::WEXITSTATUS(status)).encode(env)
+        terms::status(env, status)
     }
 }
 
@@ -171,8 +168,7 @@ fn reason<'a>(env: Env<'a>, failure: Failure) -> Term<'a> {
     match failure {
         Failure::Errno(errno) => terms::errno(env, errno as i32),
         Failure::Timeout => terms::timeout().encode(env),
-        Failure::Status(status) if libc::WIFSIGNALED(status) => ending(env, status),
-        Failure::Status(status) => (terms::exit_status(), libc::WEXITSTATUS(status)).encode(env),
+        Failure::Status(status) => terms::status(env, status),
         Failure::Exited => terms::exited().encode(env),
         Failure::Version(theirs) => {
             let version = |text: &str| terms::binary(env, text.as_bytes());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use alcove_proto::calls::{leaves_loop, number};
 use alcove_proto::frame;
-use alcove_proto::poll::Guard;
+use alcove_proto::poll::{Guard, Patience};
 use alcove_proto::wire::{Malformed, Reader as Bytes, tag};
 use nix::errno::Errno;
 use parking_lot::Mutex;
@@ -101,16 +101,10 @@ pub struct Calls {
     pub lost: u32,
     /// A spawn whose calls failed; it is answered when the process is gone.
     pub failed: Option<(Pending, Vec<u8>)>,
-    patience: Patience,
+    /// Whether polling for a reply has been worth it lately.
+    pub patience: Patience,
     /// Whether the processor is free enough to poll.
     pub guard: Guard,
-}
-
-/// Whether polling for a reply has been worth it lately.
-#[derive(Default)]
-struct Patience {
-    misses: u32,
-    skip: u32,
 }
 
 /// A call that has no reply yet.
@@ -231,7 +225,7 @@ impl Calls {
             ended: false,
             lost: 0,
             failed: None,
-            patience: Patience::default(),
+            patience: Patience::new(0),
             guard: Guard::new(),
         }
     }
@@ -266,21 +260,7 @@ impl Calls {
         if self.inline || !self.pending.is_empty() || !self.unsent.is_empty() {
             return false;
         }
-        if self.patience.skip > 0 {
-            self.patience.skip -= 1;
-            return false;
-        }
-        self.guard.allows(Instant::now())
-    }
-
-    /// Remembers whether polling was worth it.
-    pub fn polled(&mut self, found: bool) {
-        if found {
-            self.patience.misses = 0;
-        } else {
-            self.patience.misses = (self.patience.misses + 1).min(6);
-            self.patience.skip = (1 << self.patience.misses) - 1;
-        }
+        self.patience.allows() && self.guard.allows(Instant::now())
     }
 }
 

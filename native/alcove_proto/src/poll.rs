@@ -69,21 +69,66 @@ impl Guard {
 const LOOK: Duration = Duration::from_micros(100);
 
 /// So often that may be in vain before it is left out.
-const PATIENCE: u32 = 4;
+const TOLERANCE: u32 = 4;
 
-/// How often it is left out at most before it is tried again: two to this.
+/// How often polling is left out at most before it is tried again: two to this.
 const RELUCTANCE: u32 = 6;
+
+/// Whether polling has been worth it lately. Each time that it was in vain again it is
+/// left out more often.
+#[derive(Debug)]
+pub struct Patience {
+    tolerance: u32,
+    misses: u32,
+    skip: u32,
+}
+
+impl Patience {
+    /// Polling may be in vain so often in a row before it is left out.
+    pub const fn new(tolerance: u32) -> Self {
+        Patience {
+            tolerance,
+            misses: 0,
+            skip: 0,
+        }
+    }
+
+    /// Whether it is time to poll. Each time that it isn't brings that nearer.
+    pub fn allows(&mut self) -> bool {
+        let due = self.skip == 0;
+        self.skip = self.skip.saturating_sub(1);
+        due
+    }
+
+    /// Remembers whether something was found.
+    pub fn polled(&mut self, found: bool) {
+        if found {
+            self.misses = 0;
+        } else {
+            self.misses = (self.misses + 1).min(self.tolerance + RELUCTANCE);
+            self.skip = (1 << self.misses.saturating_sub(self.tolerance)) - 1;
+        }
+    }
+}
 
 /// Polls for events before whoever waits for them sleeps.
 ///
 /// Events come in bursts: a process lets go of its channels, and then its parent
 /// says how it ended. To be woken for each costs more than to look for the next for
 /// a moment. Where nothing is found again and again, it isn't worth it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Eager {
     guard: Guard,
-    misses: u32,
-    skip: u32,
+    patience: Patience,
+}
+
+impl Default for Eager {
+    fn default() -> Self {
+        Eager {
+            guard: Guard::new(),
+            patience: Patience::new(TOLERANCE),
+        }
+    }
 }
 
 impl Eager {
@@ -91,36 +136,23 @@ impl Eager {
     /// False when there is nothing yet: then it is time to sleep.
     pub fn poll<E>(&mut self, mut look: impl FnMut() -> Result<bool, E>) -> Result<bool, E> {
         let start = Instant::now();
-        if !self.is_worth_it(start) {
+        if !self.patience.allows() || !self.guard.allows(start) {
             return Ok(false);
         }
         let mut last = start;
         loop {
             if look()? {
-                self.misses = 0;
+                self.patience.polled(true);
                 return Ok(true);
             }
             std::thread::yield_now();
             let now = Instant::now();
             if !self.guard.yielded(now - last, now) || now - start > LOOK {
-                self.missed();
+                self.patience.polled(false);
                 return Ok(false);
             }
             last = now;
         }
-    }
-
-    fn is_worth_it(&mut self, now: Instant) -> bool {
-        if self.skip > 0 {
-            self.skip -= 1;
-            return false;
-        }
-        self.guard.allows(now)
-    }
-
-    fn missed(&mut self) {
-        self.misses = (self.misses + 1).min(PATIENCE + RELUCTANCE);
-        self.skip = (1 << self.misses.saturating_sub(PATIENCE)) - 1;
     }
 }
 
@@ -174,10 +206,9 @@ mod tests {
     #[test]
     fn looking_in_vain_becomes_rare_and_success_makes_up_for_it() {
         let mut eager = Eager::default();
-        let now = Instant::now();
         let skipped = |eager: &mut Eager| {
-            eager.missed();
-            (0..).take_while(|_| !eager.is_worth_it(now)).count()
+            eager.patience.polled(false);
+            (0..).take_while(|_| !eager.patience.allows()).count()
         };
         let seen: Vec<usize> = (0..12).map(|_| skipped(&mut eager)).collect();
         assert_eq!(seen, [0, 0, 0, 0, 1, 3, 7, 15, 31, 63, 63, 63]);
