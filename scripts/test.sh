@@ -5,8 +5,15 @@ cd "$(dirname "$0")/.."
 export PATH="$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin"
 
 passed=0 failed=0 skipped=0
-output=$(mktemp)
-trap 'rm -f "$output"' EXIT
+output=$(mktemp) failures=$(mktemp)
+trap 'rm -f "$output" "$failures"' EXIT
+
+# What failed, out of what a part printed without its colours: the lines of Common Test
+# and of rebar3 that name a case with the start of its reason, and what cargo and EUnit
+# print of a failure.
+# shellcheck disable=SC2016
+failure='/ ==> .*: FAILED$/ || /^---- .* stdout ----$/ || /^  *[0-9]+\) / || /^error/ || /===> .*[Ff]ail/ { left = 12 }
+    left > 0 && NF { print substr($0, 1, 300); left-- }'
 
 # Runs a part, shows what it prints and counts its tests with the awk program that
 # is given. A part that fails without a test that failed is one failure itself.
@@ -16,9 +23,13 @@ part() {
     printf '\n== %s\n' "$name"
     "$@" 2>&1 </dev/null | tee "$output"
     status=${PIPESTATUS[0]}
-    read -r p f s < <(sed 's/\x1b\[[0-9;]*[A-Za-z]//g' "$output" | awk "$count"' END { print p + 0, f + 0, s + 0 }')
+    sed -i 's/\x1b\[[0-9;]*[A-Za-z]//g' "$output"
+    read -r p f s < <(awk "$count"' END { print p + 0, f + 0, s + 0 }' "$output")
     if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
         f=1
+    fi
+    if [ "$f" -ne 0 ]; then
+        awk "$failure" "$output" >>"$failures"
     fi
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
@@ -74,6 +85,12 @@ done
 if [ -n "$left" ]; then
     printf '\n== left behind\n%s\n' "$left"
     failed=$((failed + 1))
+fi
+
+# Again at the end, where whoever reads only that finds it.
+if [ -s "$failures" ]; then
+    printf '\n== failed\n'
+    head -c 4000 "$failures"
 fi
 
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
