@@ -6,7 +6,7 @@
 %% an argument of the wrong shape. {@link alcove} makes exceptions of these.
 -module(alcove_call).
 
--export([run/4, submit/4, define/2, is_timeout/1, is_fork_path/1]).
+-export([run/4, submit/3, define/2, is_timeout/1, is_fork_path/1]).
 
 -export_type([request/0, outcome/0, how/0, calls/0]).
 
@@ -38,81 +38,84 @@
 %% could be cancelled has made it and is returned.
 -spec run(pid(), alcove:fork_path(), request(), timeout()) -> outcome().
 run(Drv, Pids, Request, Timeout) when node(Drv) =:= node() ->
-    %% The compiler sees that only messages newer than the reference can match,
-    %% so that the caller's mailbox isn't searched.
-    Ref = make_ref(),
-    case submit(Drv, Pids, Request, Ref) of
-        Ref ->
-            receive
-                {Ref, Reply} ->
-                    Reply
-            after Timeout ->
-                case alcove_nif:cancel(Drv, Pids, Ref) of
-                    true ->
-                        exit(timeout);
-                    false ->
-                        receive
-                            {Ref, Reply} ->
-                                Reply
-                        after ?SENT ->
-                            exit(timeout)
-                        end
-                end
-            end;
-        Outcome ->
-            Outcome
+    case submit(Drv, Pids, Request) of
+        Ticket when is_reference(Ticket) -> await(Ticket, Timeout);
+        Outcome -> Outcome
     end;
 run(Drv, Pids, Request, Timeout) ->
     alcove_proxy:run(Drv, Pids, Request, Timeout).
 
-%% @doc Makes a request to a Drv of this node. When `Ref' comes back, the outcome
-%% follows as the message `{Ref, Outcome}'.
--spec submit(pid(), alcove:fork_path(), request(), reference()) -> outcome() | reference().
-submit(Drv, Pids, {call, getcpid, [Pid, Option]}, _Ref) when
+await(Ticket, Timeout) ->
+    %% The compiler sees that only messages newer than the reference can match,
+    %% so that the caller's mailbox isn't searched.
+    Ref = make_ref(),
+    ok = alcove_nif:await(Ticket, Ref),
+    receive
+        {Ref, Outcome} ->
+            Outcome
+    after Timeout ->
+        case alcove_nif:cancel(Ticket) of
+            true ->
+                exit(timeout);
+            false ->
+                receive
+                    {Ref, Outcome} ->
+                        Outcome
+                after ?SENT ->
+                    exit(timeout)
+                end
+        end
+    end.
+
+%% @doc Makes a request to a Drv of this node. When a ticket comes back, the outcome
+%% is the message `{Ref, Outcome}' after `alcove_nif:await(Ticket, Ref)'. Outcomes are
+%% never references.
+-spec submit(pid(), alcove:fork_path(), request()) -> outcome() | alcove_nif:ticket().
+submit(Drv, Pids, {call, getcpid, [Pid, Option]}) when
     ?IS_FLOWCONTROL(Option), is_integer(Pid), Pid > 0
 ->
     child(alcove_nif:flowcontrol(Drv, child_path(Pids, Pid)), Drv, Pids);
-submit(Drv, Pids, {call, setcpid, [Pid, Option, N]}, _Ref) when
+submit(Drv, Pids, {call, setcpid, [Pid, Option, N]}) when
     ?IS_FLOWCONTROL(Option), is_integer(Pid), Pid > 0, is_integer(N)
 ->
     case N >= -1 andalso N =< ?MAX_FLOW of
         true -> child(alcove_nif:flowcontrol(Drv, child_path(Pids, Pid), N), Drv, Pids);
         false -> false
     end;
-submit(Drv, Pids, children, _Ref) ->
+submit(Drv, Pids, children) ->
     alcove_nif:children(Drv, Pids);
-submit(Drv, Pids, {call, Call, Argv}, Ref) ->
-    case alcove_nif:call(Drv, Pids, Call, Argv, Ref) of
-        '$dirty' -> alcove_nif:call_dirty(Drv, Pids, Call, Argv, Ref);
+submit(Drv, Pids, {call, Call, Argv}) ->
+    case alcove_nif:call(Drv, Pids, Call, Argv) of
+        '$dirty' -> alcove_nif:call_dirty(Drv, Pids, Call, Argv);
         Outcome -> Outcome
     end;
-submit(Drv, Pids, {stdin, Data}, Ref) ->
-    case alcove_nif:stdin(Drv, Pids, Data, Ref) of
-        '$dirty' -> alcove_nif:stdin_dirty(Drv, Pids, Data, Ref);
+submit(Drv, Pids, {stdin, Data}) ->
+    case alcove_nif:stdin(Drv, Pids, Data) of
+        '$dirty' -> alcove_nif:stdin_dirty(Drv, Pids, Data);
         Outcome -> Outcome
     end;
-submit(Drv, Pids, {batch, Calls}, Ref) ->
-    case alcove_nif:batch(Drv, Pids, Calls, Ref) of
-        '$dirty' -> alcove_nif:batch_dirty(Drv, Pids, Calls, Ref);
+submit(Drv, Pids, {batch, Calls}) ->
+    case alcove_nif:batch(Drv, Pids, Calls) of
+        '$dirty' -> alcove_nif:batch_dirty(Drv, Pids, Calls);
         Outcome -> Outcome
     end;
-submit(Drv, Pids, {spawn, How, Calls}, Ref) ->
+submit(Drv, Pids, {spawn, How, Calls}) ->
     case clone_flags(How) of
         unknown ->
             {'$badarg', how};
         Flags ->
-            case alcove_nif:spawn(Drv, Pids, Flags, Calls, Ref) of
-                '$dirty' -> alcove_nif:spawn_dirty(Drv, Pids, Flags, Calls, Ref);
+            case alcove_nif:spawn(Drv, Pids, Flags, Calls) of
+                '$dirty' -> alcove_nif:spawn_dirty(Drv, Pids, Flags, Calls);
                 Outcome -> Outcome
             end
     end;
-submit(Drv, Pids, {eof, Stream}, _Ref) ->
+submit(Drv, Pids, {eof, Stream}) ->
     alcove_nif:eof(Drv, Pids, Stream);
-submit(_Drv, _Pids, {define, Group, Names}, _Ref) ->
+submit(_Drv, _Pids, {define, Group, Names}) ->
     define(Group, Names);
-submit(_Drv, _Pids, {signal_constant, Number}, _Ref) ->
+submit(_Drv, _Pids, {signal_constant, Number}) ->
     alcove_nif:signal_name(Number);
-submit(_Drv, _Pids, {errno_id, Number}, _Ref) ->
+submit(_Drv, _Pids, {errno_id, Number}) ->
     alcove_nif:errno_name(Number).
 
 %% The router has the flow control of a child, not the child's parent.

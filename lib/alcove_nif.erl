@@ -8,11 +8,12 @@
 -export([
     start/1,
     stop/1,
-    call/5, call_dirty/5,
-    batch/4, batch_dirty/4,
-    spawn/5, spawn_dirty/5,
-    cancel/3,
-    stdin/4, stdin_dirty/4,
+    call/4, call_dirty/4,
+    batch/3, batch_dirty/3,
+    spawn/4, spawn_dirty/4,
+    await/2,
+    cancel/1,
+    stdin/3, stdin_dirty/3,
     eof/3,
     owner/3,
     flowcontrol/2, flowcontrol/3,
@@ -31,7 +32,7 @@
     seccomp/1
 ]).
 
--export_type([group/0, argv/0, refused/0]).
+-export_type([group/0, argv/0, refused/0, ticket/0]).
 
 -type group() ::
     clone
@@ -49,15 +50,18 @@
     | all.
 -type argv() :: [term()].
 -type refused() :: '$badpid' | {'$badarg', term()}.
+%% Stands for an outcome that isn't there yet.
+-type ticket() :: reference().
 
 -nifs([
     start/1,
     stop/1,
-    call/5, call_dirty/5,
-    batch/4, batch_dirty/4,
-    spawn/5, spawn_dirty/5,
-    cancel/3,
-    stdin/4, stdin_dirty/4,
+    call/4, call_dirty/4,
+    batch/3, batch_dirty/3,
+    spawn/4, spawn_dirty/4,
+    await/2,
+    cancel/1,
+    stdin/3, stdin_dirty/3,
     eof/3,
     owner/3,
     flowcontrol/2, flowcontrol/3,
@@ -98,48 +102,52 @@ start(_Options) ->
 stop(_Drv) ->
     erlang:nif_error(not_loaded).
 
--spec call(pid(), [non_neg_integer()], atom(), argv(), reference()) ->
-    term() | reference() | '$dirty' | refused().
-call(_Drv, _Pids, _Call, _Argv, _Ref) ->
+-spec call(pid(), [non_neg_integer()], atom(), argv()) ->
+    term() | ticket() | '$dirty' | refused().
+call(_Drv, _Pids, _Call, _Argv) ->
     erlang:nif_error(not_loaded).
 
--spec call_dirty(pid(), [non_neg_integer()], atom(), argv(), reference()) ->
-    term() | reference() | refused().
-call_dirty(_Drv, _Pids, _Call, _Argv, _Ref) ->
+-spec call_dirty(pid(), [non_neg_integer()], atom(), argv()) ->
+    term() | ticket() | refused().
+call_dirty(_Drv, _Pids, _Call, _Argv) ->
     erlang:nif_error(not_loaded).
 
--spec batch(pid(), [non_neg_integer()], [{atom(), argv()}], reference()) ->
-    term() | reference() | '$dirty' | refused().
-batch(_Drv, _Pids, _Calls, _Ref) ->
+-spec batch(pid(), [non_neg_integer()], [{atom(), argv()}]) ->
+    term() | ticket() | '$dirty' | refused().
+batch(_Drv, _Pids, _Calls) ->
     erlang:nif_error(not_loaded).
 
--spec batch_dirty(pid(), [non_neg_integer()], [{atom(), argv()}], reference()) ->
-    term() | reference() | refused().
-batch_dirty(_Drv, _Pids, _Calls, _Ref) ->
+-spec batch_dirty(pid(), [non_neg_integer()], [{atom(), argv()}]) ->
+    term() | ticket() | refused().
+batch_dirty(_Drv, _Pids, _Calls) ->
     erlang:nif_error(not_loaded).
 
--spec spawn(pid(), [non_neg_integer()], non_neg_integer(), [{atom(), argv()}], reference()) ->
-    term() | reference() | '$dirty' | refused().
-spawn(_Drv, _Pids, _Flags, _Calls, _Ref) ->
+-spec spawn(pid(), [non_neg_integer()], non_neg_integer(), [{atom(), argv()}]) ->
+    term() | ticket() | '$dirty' | refused().
+spawn(_Drv, _Pids, _Flags, _Calls) ->
     erlang:nif_error(not_loaded).
 
--spec spawn_dirty(pid(), [non_neg_integer()], non_neg_integer(), [{atom(), argv()}], reference()) ->
-    term() | reference() | refused().
-spawn_dirty(_Drv, _Pids, _Flags, _Calls, _Ref) ->
+-spec spawn_dirty(pid(), [non_neg_integer()], non_neg_integer(), [{atom(), argv()}]) ->
+    term() | ticket() | refused().
+spawn_dirty(_Drv, _Pids, _Flags, _Calls) ->
     erlang:nif_error(not_loaded).
 
--spec cancel(pid(), [non_neg_integer()], reference()) -> boolean().
-cancel(_Drv, _Pids, _Ref) ->
+-spec await(ticket(), reference()) -> ok.
+await(_Ticket, _Ref) ->
     erlang:nif_error(not_loaded).
 
--spec stdin(pid(), [non_neg_integer()], iodata(), reference()) ->
-    true | reference() | '$dirty' | {error, atom()} | refused().
-stdin(_Drv, _Pids, _Data, _Ref) ->
+-spec cancel(ticket()) -> boolean().
+cancel(_Ticket) ->
     erlang:nif_error(not_loaded).
 
--spec stdin_dirty(pid(), [non_neg_integer()], iodata(), reference()) ->
-    true | reference() | {error, atom()} | refused().
-stdin_dirty(_Drv, _Pids, _Data, _Ref) ->
+-spec stdin(pid(), [non_neg_integer()], iodata()) ->
+    true | ticket() | '$dirty' | {error, atom()} | refused().
+stdin(_Drv, _Pids, _Data) ->
+    erlang:nif_error(not_loaded).
+
+-spec stdin_dirty(pid(), [non_neg_integer()], iodata()) ->
+    true | ticket() | {error, atom()} | refused().
+stdin_dirty(_Drv, _Pids, _Data) ->
     erlang:nif_error(not_loaded).
 
 -spec eof(pid(), [non_neg_integer()], stdin | stdout | stderr) ->

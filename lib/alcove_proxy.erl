@@ -85,9 +85,10 @@ serve(Caller) ->
     Monitor = monitor(process, Caller),
     receive
         {request, Alias, Drv, Pids, Request} ->
-            Ref = make_ref(),
-            case alcove_call:submit(Drv, Pids, Request, Ref) of
-                Ref ->
+            case alcove_call:submit(Drv, Pids, Request) of
+                Ticket when is_reference(Ticket) ->
+                    Ref = make_ref(),
+                    ok = alcove_nif:await(Ticket, Ref),
                     receive
                         {Ref, Outcome} ->
                             reply(Alias, Outcome, Caller, Monitor, Drv, Pids);

@@ -25,8 +25,8 @@
 %% pressure
 -export([processes_run_out/1, memory_runs_out/1, starts_and_stops/1, pids_wrap/1, killed_setup/1,
          failing_steps/1, two_callers_one_process/1, exec_after_output/1, storms_during_calls/1,
-         bomb_dies_with_drv/1, parent_dies_first/1]).
--export([start_and_stop/0, look_into_parent/0]).
+         signals_to_a_caller/1, bomb_dies_with_drv/1, parent_dies_first/1]).
+-export([start_and_stop/0, call_among_signals/0, look_into_parent/0]).
 
 %% As linux/ptrace.h has it; unlike PTRACE_ATTACH it doesn't stop the process.
 -define(PTRACE_SEIZE, 16#4206).
@@ -49,6 +49,7 @@ groups() ->
                     survivors_output]},
      {pressure, [], [processes_run_out, memory_runs_out, starts_and_stops, pids_wrap, killed_setup,
                      failing_steps, two_callers_one_process, exec_after_output, storms_during_calls,
+                     signals_to_a_caller,
                      bomb_dies_with_drv, parent_dies_first]}].
 
 init_per_suite(Config) ->
@@ -888,6 +889,58 @@ start_and_stop() ->
     true = alcove_test:until(fun() -> Grown() =:= [] end) orelse error(Grown()),
     true = rss() - Rss < 8192 orelse error({rss, Rss, rss()}),
     ok.
+
+%% A caller that waits for another message too, and that others monitor meanwhile. OTP 25
+%% mistakes one receive marker for another when calls leave them behind: this crashes the
+%% virtual machine at the first attempt.
+signals_to_a_caller(_Config) ->
+    Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
+    Peer = alcove_test:peer(Paths, #{}),
+    ok = alcove_test:in_peer(Peer, fun ?MODULE:call_among_signals/0),
+    alcove_test:stop_peer(Peer).
+
+call_among_signals() ->
+    Drv = alcove_test:start([]),
+    Monitored = atomics:new(1, []),
+    Other = spawn_link(fun() -> monitor_callers(Monitored) end),
+    [begin
+         ok = atomics:put(Monitored, 1, 0),
+         {_, Ref} = spawn_monitor(fun() -> caller(Drv, Other, Monitored) end),
+         receive {'DOWN', Ref, process, _, Reason} -> normal = Reason end
+     end || _ <- lists:seq(1, 300)],
+    true = unlink(Other),
+    exit(Other, kill),
+    alcove_test:stop(Drv).
+
+monitor_callers(Monitored) ->
+    receive
+        {'DOWN', _, process, _, _} -> ok;
+        Caller -> _ = monitor(process, Caller), atomics:put(Monitored, 1, 1)
+    end,
+    monitor_callers(Monitored).
+
+%% The compiler sets a marker where it sees both reference and receive; there is none
+%% while the queue is empty.
+caller(Drv, Other, Monitored) ->
+    self() ! unread,
+    Ref = make_ref(),
+    Other ! self(),
+    monitored(Monitored),
+    calls(Drv),
+    receive {Ref, answer} -> ok after 0 -> ok end.
+
+%% Nothing here takes signals out of the queue.
+monitored(Monitored) ->
+    case atomics:get(Monitored, 1) of
+        0 -> monitored(Monitored);
+        1 -> ok
+    end.
+
+calls(Drv) ->
+    Root = alcove:getpid(Drv),
+    [Root = alcove:getpid(Drv) || _ <- lists:seq(1, 20)],
+    [{'EXIT', {badpid, _}} = catch alcove:getpid(Drv, [1]) || _ <- lists:seq(1, 20)],
+    {error, enoent} = alcove:chdir(Drv, "/nonexistent").
 
 %% The same pids again and again: a fork path is the process that was forked there, not
 %% another that got its number.

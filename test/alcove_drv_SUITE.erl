@@ -18,7 +18,7 @@
          executable_by_hand/1]).
 %% ownership
 -export([owner_death_stops_drv/1, owner_option/1, controlling_process/1, path_owner_death/1,
-         calls_from_any_process/1, wrong_owners/1]).
+         calls_from_any_process/1, tickets/1, wrong_owners/1]).
 %% stopping
 -export([supervisor_restarts/1, start_link/1, stop_leaves_nothing/1, stop_during_calls/1, stop_twice/1,
          stop_reasons/1, info/1, a_hundred_drivers/1]).
@@ -44,7 +44,7 @@ groups() ->
      {privileges, [], [sudo_as_root, sudo_as_ordinary_user, sudo_refuses, setuid_executable,
                        executable_by_hand]},
      {ownership, [], [owner_death_stops_drv, owner_option, controlling_process, path_owner_death,
-                      calls_from_any_process, wrong_owners]},
+                      calls_from_any_process, tickets, wrong_owners]},
      {stopping, [], [supervisor_restarts, start_link, stop_leaves_nothing, stop_during_calls, stop_twice,
                      stop_reasons, info, a_hundred_drivers]},
      {other_nodes, [], [remote_calls, remote_exceptions, remote_timeout, remote_streams,
@@ -591,6 +591,49 @@ calls_from_any_process(_Config) ->
     true = alcove:stdin(Drv, Path, "x"),
     Pid = alcove:getpid(Drv, Path),
     [Actor ! stop || Actor <- Actors].
+
+%% What a caller holds between its call and the wait for the reply.
+tickets(_Config) ->
+    Drv = alcove_test:start(),
+    Await = fun(Ticket) ->
+                    Ref = make_ref(),
+                    ok = alcove_nif:await(Ticket, Ref),
+                    receive {Ref, Outcome} -> Outcome after 10000 -> error(timeout) end
+            end,
+    Poll = fun(Ms) ->
+                   Ticket = alcove_nif:call(Drv, [], poll, [[], Ms]),
+                   ?assert(is_reference(Ticket), Ticket),
+                   Ticket
+           end,
+    Answered = fun() -> true = alcove_test:until(fun() -> maps:get(pending, alcove_drv:info(Drv)) =:= 0 end) end,
+    %% The reply comes after the wait began, and before.
+    {ok, []} = Await(Poll(20)),
+    Early = Poll(20),
+    Answered(),
+    false = alcove_nif:cancel(Early),
+    {ok, []} = Await(Early),
+    %% Nothing comes twice.
+    ok = alcove_nif:await(Early, make_ref()),
+    false = alcove_nif:cancel(Early),
+    %% Given up before there is a reply, and before the wait began.
+    [begin
+         Given = Poll(20),
+         [ok = alcove_nif:await(Given, make_ref()) || Waits],
+         true = alcove_nif:cancel(Given),
+         receive {alcove_call, Drv, [], {ok, []}} -> ok after 10000 -> error(timeout) end
+     end || Waits <- [false, true]],
+    %% A caller that dies meanwhile.
+    {Dies, Ref} = spawn_monitor(fun() -> _ = Poll(20) end),
+    receive {'DOWN', Ref, process, Dies, normal} -> ok end,
+    Answered(),
+    %% The Drv ends.
+    Last = Poll(10000),
+    ok = alcove_drv:stop(Drv),
+    '$badpid' = Await(Last),
+    [?assertError(badarg, Function(Wrong))
+     || Wrong <- [make_ref(), 1, self()],
+        Function <- [fun alcove_nif:cancel/1, fun(Term) -> alcove_nif:await(Term, make_ref()) end]],
+    receive Unexpected -> error({unexpected, Unexpected}) after 0 -> ok end.
 
 act_raises(Actor, Fun) ->
     case act(Actor, fun() -> try {value, Fun()} catch error:Reason -> {error, Reason} end end) of

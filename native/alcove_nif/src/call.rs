@@ -14,13 +14,14 @@ use alcove_proto::frame;
 use alcove_proto::poll::Guard;
 use alcove_proto::wire::Put;
 use nix::errno::Errno;
-use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
+use rustler::{Encoder, Env, Term};
 
 use crate::args::{self, Refused, Weight};
 use crate::deliver::Mail;
-use crate::process::{Kind, Letter, Pending, Process, Reader, Received, Waiter};
-use crate::terms;
+use crate::process::{Kind, Pending, Process, Reader, Received, Waiter};
+use crate::ticket::Ticket;
 use crate::tree::{SCRATCH, Tree};
+use crate::{load, terms};
 
 /// How long a scheduler polls for a reply, with a yield between tries. A call takes a few
 /// microseconds.
@@ -62,7 +63,6 @@ pub fn call<'a>(
     tree: &Tree,
     pids: Term<'a>,
     request: Request<'a>,
-    reference: Term<'a>,
     weight: Weight,
 ) -> Term<'a> {
     let Some(path) = args::path(pids) else {
@@ -82,7 +82,7 @@ pub fn call<'a>(
             return terms::error_tuple(env, Errno::EMFILE as i32);
         }
         tree.counters.calls.fetch_add(1, Ordering::Relaxed);
-        let answer = send(env, tree, &process, kind, reference, buffers);
+        let answer = send(env, tree, &process, kind, buffers);
         // A long frame's memory is not kept for ever.
         buffers.frame.shrink_to(SCRATCH);
         answer
@@ -133,7 +133,6 @@ fn send<'a>(
     tree: &Tree,
     process: &Arc<Process>,
     kind: Kind,
-    reference: Term<'a>,
     buffers: &mut Buffers,
 ) -> Term<'a> {
     let mut calls = process.calls.lock();
@@ -150,10 +149,11 @@ fn send<'a>(
         None
     };
     let Some(mut reader) = reader else {
-        let waiter = Waiter::Message(letter(env.pid(), reference));
-        let pending = Pending::new(id, kind, waiter);
+        let ticket = Arc::new(Ticket::new(env.pid()));
+        let pending = Pending::new(id, kind, Waiter::Ticket(Arc::clone(&ticket)));
         process.enqueue(&tree.poller, &mut calls, pending, &buffers.frame);
-        return reference;
+        drop(calls);
+        return load::hold_ticket(env, ticket);
     };
 
     calls.inline = true;
@@ -186,8 +186,9 @@ fn send<'a>(
         None => match calls.pending.iter_mut().find(|pending| pending.id == id) {
             // The router answers, by a message.
             Some(pending) => {
-                pending.waiter = Waiter::Message(letter(env.pid(), reference));
-                reference
+                let ticket = Arc::new(Ticket::new(env.pid()));
+                pending.waiter = Waiter::Ticket(Arc::clone(&ticket));
+                load::hold_ticket(env, ticket)
             }
             None => terms::badpid().encode(env),
         },
@@ -232,13 +233,6 @@ fn poll<'a>(
     }
 }
 
-/// A caller's address.
-pub fn letter(to: LocalPid, reference: Term<'_>) -> Letter {
-    let env = OwnedEnv::new();
-    let reference = env.run(|inner| env.save(reference.in_env(inner)));
-    Letter { to, env, reference }
-}
-
 /// Whether the VM has room for the channels of so many processes: new descriptors
 /// get the lowest free numbers, so that of a new one says how full the table is.
 fn has_room(tree: &Tree, processes: usize) -> bool {
@@ -247,27 +241,4 @@ fn has_room(tree: &Tree, processes: usize) -> bool {
     };
     let fds = i32::try_from(processes * frame::CHANNELS).unwrap_or(i32::MAX);
     probe.saturating_add(fds).saturating_add(HEADROOM) < crate::launch::nofile()
-}
-
-/// Makes a pending call one whose time ran out. False when it was answered already.
-pub fn cancel<'a>(env: Env<'a>, tree: &Tree, reference: Term<'a>) -> bool {
-    // A spawn has moved on to its new process: look everywhere.
-    tree.all().iter().any(|process| {
-        let mut calls = process.calls.lock();
-        let calls = &mut *calls;
-        let failed = calls.failed.as_mut().map(|(pending, _)| pending);
-        calls.pending.iter_mut().chain(failed).any(|pending| {
-            let Waiter::Message(letter) = &pending.waiter else {
-                return false;
-            };
-            let same = letter
-                .env
-                .run(|inner| letter.reference.load(inner).in_env(env))
-                == reference;
-            if same {
-                pending.waiter = Waiter::Late(letter.to);
-            }
-            same
-        })
-    })
 }

@@ -6,9 +6,10 @@ use alcove_proto::wire::Malformed;
 use nix::errno::Errno;
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 
-use crate::process::{Kind, Letter, Pending, Waiter};
+use crate::process::{Kind, Pending, Waiter};
 use crate::stream::Told;
 use crate::terms;
+use crate::ticket::{Kept, Ticket};
 
 /// What a call is answered.
 #[derive(Clone, Copy, Debug)]
@@ -94,23 +95,25 @@ impl<'a> Mail<'a> {
         }
     }
 
-    /// Sends `{Reference, Term}`.
-    fn letter(&mut self, letter: Letter, build: impl for<'e> FnOnce(Env<'e>) -> Term<'e>) {
-        let Letter {
-            to,
-            mut env,
-            reference,
-        } = letter;
-        // A process that waits no more because it died misses nothing.
-        let _ = match self {
-            Mail::Scheduler(caller) => {
-                let reference = env.run(|inner| reference.load(inner).in_env(*caller));
-                caller.send(&to, (reference, build(*caller))).is_ok()
-            }
-            Mail::Router(_) => env
-                .send_and_clear(&to, |env| (reference.load(env), build(env)).encode(env))
-                .is_ok(),
-        };
+    /// Sends `{Reference, Outcome}` to whoever has a ticket, or keeps the outcome until that
+    /// is awaited. False when its time ran out.
+    fn settle(&mut self, ticket: &Ticket, build: impl for<'e> Fn(Env<'e>) -> Term<'e>) -> bool {
+        ticket.settle(|reference| {
+            let Some(Kept { mut env, term }) = reference else {
+                return Some(Kept::new(build));
+            };
+            // A process that waits no more because it died misses nothing.
+            let _ = match self {
+                Mail::Scheduler(caller) => {
+                    let reference = env.run(|inner| term.load(inner).in_env(*caller));
+                    caller.send(&ticket.to, (reference, build(*caller))).is_ok()
+                }
+                Mail::Router(_) => env
+                    .send_and_clear(&ticket.to, |env| (term.load(env), build(env)).encode(env))
+                    .is_ok(),
+            };
+            None
+        })
     }
 
     /// Answers a call. The answer to the scheduler that polls for it goes to
@@ -132,16 +135,16 @@ impl<'a> Mail<'a> {
                     *inline = Some(answer.encode_or_gone(*env, &kind, &malformed));
                 }
             }
-            Waiter::Message(letter) => {
-                self.letter(letter, |env| answer.encode_or_gone(env, &kind, &malformed));
-            }
-            // Of a process that went away there is no reply.
-            Waiter::Late(_) if matches!(answer, Answer::Gone) => {}
-            Waiter::Late(to) => {
-                self.post(&to, |env| {
-                    let reply = answer.encode_or_gone(env, &kind, &malformed);
-                    (terms::alcove_call(), drv, terms::path(env, path), reply).encode(env)
-                });
+            Waiter::Ticket(ticket) => {
+                let sent =
+                    self.settle(&ticket, |env| answer.encode_or_gone(env, &kind, &malformed));
+                // Of a process that went away there is no reply.
+                if !sent && !matches!(answer, Answer::Gone) {
+                    self.post(&ticket.to, |env| {
+                        let reply = answer.encode_or_gone(env, &kind, &malformed);
+                        (terms::alcove_call(), drv, terms::path(env, path), reply).encode(env)
+                    });
+                }
             }
         }
         if malformed.get() {
@@ -153,11 +156,21 @@ impl<'a> Mail<'a> {
 
     /// Tells writers that they need not wait any more.
     pub fn tell(&mut self, all: Vec<Told>) {
-        for Told { letter, result } in all {
-            self.letter(letter, |env| match result {
+        for Told { ticket, result } in all {
+            // Whoever gave up waiting had no use for it.
+            let _ = self.settle(&ticket, |env| match result {
                 Ok(()) => true.encode(env),
                 Err(errno) => terms::error_tuple(env, errno as i32),
             });
         }
+    }
+}
+
+/// Has the holder of a ticket sent `{Reference, Outcome}`, at once when the outcome is there.
+pub fn wait<'a>(env: Env<'a>, ticket: &Ticket, reference: Term<'a>) {
+    let kept = Kept::new(|inner| reference.in_env(inner));
+    if let Some(outcome) = ticket.wait(kept) {
+        // It is the holder that calls: it lives.
+        let _ = env.send(&ticket.to, (reference, outcome.load(env)));
     }
 }

@@ -15,7 +15,7 @@ use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifResult, Term};
 
 use crate::args::{self, Refused, Weight};
 use crate::call::{self, Request};
-use crate::deliver::Mail;
+use crate::deliver::{self, Mail};
 use crate::launch::{self, Failure, Plan};
 use crate::poller::{Channel, Poller};
 use crate::process::Process;
@@ -198,11 +198,10 @@ pub fn call<'a>(
     drv: Term<'a>,
     pids: Term<'a>,
     request: Request<'a>,
-    reference: Term<'a>,
     weight: Weight,
 ) -> Term<'a> {
     match registry::find(drv) {
-        Some(tree) => call::call(env, &tree, pids, request, reference, weight),
+        Some(tree) => call::call(env, &tree, pids, request, weight),
         None => terms::badpid().encode(env),
     }
 }
@@ -214,25 +213,25 @@ pub fn spawn<'a>(
     pids: Term<'a>,
     flags: Term<'a>,
     calls: Term<'a>,
-    reference: Term<'a>,
     weight: Weight,
 ) -> Term<'a> {
     match args::flags(ArgKind::CloneFlags.group(), flags) {
-        Some(flags) => call(
-            env,
-            drv,
-            pids,
-            Request::Spawn(flags, calls),
-            reference,
-            weight,
-        ),
+        Some(flags) => call(env, drv, pids, Request::Spawn(flags, calls), weight),
         None => Refused::Argument(0).encode(env, Some(0)),
     }
 }
 
-/// Gives up on a call.
-pub fn cancel<'a>(env: Env<'a>, drv: Term<'a>, reference: Term<'a>) -> bool {
-    registry::find(drv).is_some_and(|tree| call::cancel(env, &tree, reference))
+/// Waits with a reference for the message that a ticket stands for.
+pub fn wait<'a>(env: Env<'a>, ticket: Term<'a>, reference: Term<'a>) -> NifResult<Atom> {
+    let ticket = load::ticket(ticket).ok_or(rustler::Error::BadArg)?;
+    deliver::wait(env, &ticket, reference);
+    Ok(terms::ok())
+}
+
+/// Gives up on it.
+pub fn cancel(ticket: Term<'_>) -> NifResult<bool> {
+    let ticket = load::ticket(ticket).ok_or(rustler::Error::BadArg)?;
+    Ok(ticket.cancel())
 }
 
 /// The process at a fork path, or what to answer without one.
@@ -253,7 +252,6 @@ pub fn stdin<'a>(
     drv: Term<'a>,
     pids: Term<'a>,
     data: Term<'a>,
-    reference: Term<'a>,
     weight: Weight,
 ) -> Term<'a> {
     let data = match args::data(data, weight) {
@@ -267,7 +265,7 @@ pub fn stdin<'a>(
     let size = data.len() as u64;
     let mut stdin = process.stdin.lock();
     let waited = stdin.is_waiting();
-    let written = stdin.write(data, || call::letter(env.pid(), reference));
+    let written = stdin.write(data, env.pid());
     let waits = stdin.is_waiting();
     drop(stdin);
     if waits && !waited {
@@ -278,7 +276,7 @@ pub fn stdin<'a>(
     }
     match written {
         Written::Taken => true.encode(env),
-        Written::Wait => reference,
+        Written::Wait(ticket) => load::hold_ticket(env, ticket),
         Written::Failed(errno) => terms::error_tuple(env, errno as i32),
     }
 }

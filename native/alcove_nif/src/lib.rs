@@ -18,9 +18,10 @@ mod seccomp;
 mod stream;
 mod sys;
 mod terms;
+mod ticket;
 mod tree;
 
-use rustler::{Env, LocalPid, Term};
+use rustler::{Atom, Env, LocalPid, NifResult, Term};
 
 use crate::args::Weight;
 use crate::call::Request;
@@ -42,16 +43,8 @@ fn call_light<'a>(
     pids: Term<'a>,
     name: Term<'a>,
     argv: Term<'a>,
-    reference: Term<'a>,
 ) -> Term<'a> {
-    handle::call(
-        env,
-        drv,
-        pids,
-        Request::Call(name, argv),
-        reference,
-        Weight::Light,
-    )
+    handle::call(env, drv, pids, Request::Call(name, argv), Weight::Light)
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
@@ -61,52 +54,18 @@ fn call_dirty<'a>(
     pids: Term<'a>,
     name: Term<'a>,
     argv: Term<'a>,
-    reference: Term<'a>,
 ) -> Term<'a> {
-    handle::call(
-        env,
-        drv,
-        pids,
-        Request::Call(name, argv),
-        reference,
-        Weight::Heavy,
-    )
+    handle::call(env, drv, pids, Request::Call(name, argv), Weight::Heavy)
 }
 
 #[rustler::nif]
-fn batch<'a>(
-    env: Env<'a>,
-    drv: Term<'a>,
-    pids: Term<'a>,
-    calls: Term<'a>,
-    reference: Term<'a>,
-) -> Term<'a> {
-    handle::call(
-        env,
-        drv,
-        pids,
-        Request::Batch(calls),
-        reference,
-        Weight::Light,
-    )
+fn batch<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, calls: Term<'a>) -> Term<'a> {
+    handle::call(env, drv, pids, Request::Batch(calls), Weight::Light)
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
-fn batch_dirty<'a>(
-    env: Env<'a>,
-    drv: Term<'a>,
-    pids: Term<'a>,
-    calls: Term<'a>,
-    reference: Term<'a>,
-) -> Term<'a> {
-    handle::call(
-        env,
-        drv,
-        pids,
-        Request::Batch(calls),
-        reference,
-        Weight::Heavy,
-    )
+fn batch_dirty<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, calls: Term<'a>) -> Term<'a> {
+    handle::call(env, drv, pids, Request::Batch(calls), Weight::Heavy)
 }
 
 #[rustler::nif]
@@ -116,9 +75,8 @@ fn spawn<'a>(
     pids: Term<'a>,
     flags: Term<'a>,
     calls: Term<'a>,
-    reference: Term<'a>,
 ) -> Term<'a> {
-    handle::spawn(env, drv, pids, flags, calls, reference, Weight::Light)
+    handle::spawn(env, drv, pids, flags, calls, Weight::Light)
 }
 
 #[rustler::nif(schedule = "DirtyIo")]
@@ -128,36 +86,28 @@ fn spawn_dirty<'a>(
     pids: Term<'a>,
     flags: Term<'a>,
     calls: Term<'a>,
-    reference: Term<'a>,
 ) -> Term<'a> {
-    handle::spawn(env, drv, pids, flags, calls, reference, Weight::Heavy)
+    handle::spawn(env, drv, pids, flags, calls, Weight::Heavy)
+}
+
+#[rustler::nif(name = "await")]
+fn wait<'a>(env: Env<'a>, ticket: Term<'a>, reference: Term<'a>) -> NifResult<Atom> {
+    handle::wait(env, ticket, reference)
 }
 
 #[rustler::nif]
-fn cancel<'a>(env: Env<'a>, drv: Term<'a>, _pids: Term<'a>, reference: Term<'a>) -> bool {
-    handle::cancel(env, drv, reference)
+fn cancel(ticket: Term<'_>) -> NifResult<bool> {
+    handle::cancel(ticket)
 }
 
 #[rustler::nif]
-fn stdin<'a>(
-    env: Env<'a>,
-    drv: Term<'a>,
-    pids: Term<'a>,
-    data: Term<'a>,
-    reference: Term<'a>,
-) -> Term<'a> {
-    handle::stdin(env, drv, pids, data, reference, Weight::Light)
+fn stdin<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, data: Term<'a>) -> Term<'a> {
+    handle::stdin(env, drv, pids, data, Weight::Light)
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
-fn stdin_dirty<'a>(
-    env: Env<'a>,
-    drv: Term<'a>,
-    pids: Term<'a>,
-    data: Term<'a>,
-    reference: Term<'a>,
-) -> Term<'a> {
-    handle::stdin(env, drv, pids, data, reference, Weight::Heavy)
+fn stdin_dirty<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, data: Term<'a>) -> Term<'a> {
+    handle::stdin(env, drv, pids, data, Weight::Heavy)
 }
 
 #[rustler::nif]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,11 @@ use alcove_proto::poll::{Guard, Patience};
 use alcove_proto::wire::{Malformed, Reader as Bytes, tag};
 use nix::errno::Errno;
 use parking_lot::Mutex;
-use rustler::env::SavedTerm;
-use rustler::{LocalPid, OwnedEnv};
+use rustler::LocalPid;
 
 use crate::poller::{Channel, Interest, Poller, Source};
 use crate::stream::{Stdin, Stream};
+use crate::ticket::Ticket;
 use crate::{scm, sys};
 
 /// How large a piece a long frame is received in: memory is asked for as bytes
@@ -193,20 +194,8 @@ impl Pending {
 pub enum Waiter {
     /// The scheduler that holds the reader.
     Inline,
-    /// A process, by a message with its reference.
-    Message(Letter),
-    /// A process whose time ran out: it gets the reply as an `alcove_call` message.
-    Late(LocalPid),
-}
-
-/// A process that waits for a message with a reference.
-pub struct Letter {
-    /// The process.
-    pub to: LocalPid,
-    /// Where the reference lives.
-    pub env: OwnedEnv,
-    /// The reference.
-    pub reference: SavedTerm,
+    /// A process that has a ticket for it.
+    Ticket(Arc<Ticket>),
 }
 
 impl Calls {

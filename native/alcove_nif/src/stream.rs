@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use rustler::env::SavedTerm;
-use rustler::{Binary, OwnedEnv};
+use rustler::{Binary, LocalPid, OwnedEnv};
 
-use crate::process::Letter;
+use crate::ticket::Ticket;
 
 /// Above this many bytes waiting for a process to read them, whoever writes waits.
 pub const HIGH_WATER: usize = 1024 * 1024;
@@ -42,7 +43,7 @@ struct Chunk {
     binary: SavedTerm,
     written: usize,
     length: usize,
-    waiter: Option<Letter>,
+    waiter: Option<Arc<Ticket>>,
 }
 
 /// What became of a write.
@@ -50,7 +51,7 @@ pub enum Written {
     /// It is in the pipe, or waits in a short queue.
     Taken,
     /// It waits; the writer is to wait too.
-    Wait,
+    Wait(Arc<Ticket>),
     /// It can't be written.
     Failed(Errno),
 }
@@ -58,7 +59,7 @@ pub enum Written {
 /// What a writer that waited is told.
 pub struct Told {
     /// Who.
-    pub letter: Letter,
+    pub ticket: Arc<Ticket>,
     /// `Ok` or why not.
     pub result: Result<(), Errno>,
 }
@@ -96,9 +97,8 @@ impl Stdin {
         !self.queue.is_empty() && !std::mem::replace(&mut self.watched, true)
     }
 
-    /// Writes a binary, or what there is room for; `letter` makes the writer's
-    /// address when it has to wait.
-    pub fn write(&mut self, binary: Binary<'_>, letter: impl FnOnce() -> Letter) -> Written {
+    /// Writes a binary, or what there is room for, for a process.
+    pub fn write(&mut self, binary: Binary<'_>, writer: LocalPid) -> Written {
         if let Some(errno) = self.broken {
             return Written::Failed(errno);
         }
@@ -124,8 +124,8 @@ impl Stdin {
         // A binary is shared with the environment, not copied.
         let saved = env.run(|inner| env.save(binary.to_term(inner)));
         self.queued += length;
-        let waits = self.queued > HIGH_WATER;
-        let waiter = waits.then(letter);
+        let waiter = (self.queued > HIGH_WATER).then(|| Arc::new(Ticket::new(writer)));
+        let outcome = waiter.clone().map_or(Written::Taken, Written::Wait);
         self.queue.push_back(Chunk {
             env,
             binary: saved,
@@ -133,7 +133,7 @@ impl Stdin {
             length: binary.len(),
             waiter,
         });
-        if waits { Written::Wait } else { Written::Taken }
+        outcome
     }
 
     /// Writes what waits, as far as there is room. `told` gets whoever need not wait any more.
@@ -198,16 +198,16 @@ impl Stdin {
     fn give_up(&mut self, errno: Errno, told: &mut Vec<Told>) {
         self.queued = 0;
         let waiters = self.queue.drain(..).filter_map(|chunk| chunk.waiter);
-        told.extend(waiters.map(|letter| Told {
-            letter,
+        told.extend(waiters.map(|ticket| Told {
+            ticket,
             result: Err(errno),
         }));
     }
 }
 
-fn done(letter: Letter) -> Told {
+fn done(ticket: Arc<Ticket>) -> Told {
     Told {
-        letter,
+        ticket,
         result: Ok(()),
     }
 }
