@@ -244,7 +244,7 @@ signaloneof(Config) ->
     Path = alcove_test:path(Config),
     File = file(Config, "signal"),
     true = alcove:setopt(Drv, Path, signaloneof, alcove:signal_define(Drv, sigusr1)),
-    _ = listener(Drv, Path, usr1_or_term(File)),
+    _ = listener(Drv, Path, first_signal(File)),
     ok = alcove_drv:stop(Drv),
     {ok, <<"usr1\n">>} = file:read_file(File).
 
@@ -255,11 +255,11 @@ signals_of_the_end(Config) ->
     [{ok, Loop}, {ok, Busy}, {ok, Quiet}] = [alcove:fork(Drv) || _ <- [loop, busy, quiet]],
     true = alcove:setopt(Drv, [Quiet], signaloneof, 0),
     File = fun(Name) -> file(Config, Name) end,
-    _ = listener(Drv, [], usr1_or_term(File("root"))),
-    _ = listener(Drv, [Loop], usr1_or_term(File("loop"))),
-    _ = listener(Drv, [Busy], usr1_or_term(File("busy"))),
-    _ = listener(Drv, [Quiet], usr1_or_term(File("quiet"))),
-    _ = listener(Drv, [], ["( ", usr1_or_term(File("orphan")), ") & exit"]),
+    _ = listener(Drv, [], first_signal(File("root"))),
+    _ = listener(Drv, [Loop], first_signal(File("loop"))),
+    _ = listener(Drv, [Busy], every_signal(File("busy"))),
+    _ = listener(Drv, [Quiet], every_signal(File("quiet"))),
+    _ = listener(Drv, [], ["( ", first_signal(File("orphan")), ") & exit"]),
     {ok, Reader, _} = alcove:pipe(Drv, [Busy]),
     ?assertExit(timeout, alcove:call(Drv, [Busy], read, [Reader, 1], 0)),
     ok = alcove_drv:stop(Drv),
@@ -274,9 +274,17 @@ listener(Drv, Path, Script) ->
     <<"ready\n">> = alcove:stdout(Drv, Path ++ [Pid]),
     Pid.
 
-%% What comes first is written down, SIGUSR1 if both come at once.
-usr1_or_term(File) ->
-    ["trap 'echo usr1 >> ", File, "; exit' USR1; trap 'echo term >> ", File, "; exit' TERM; ",
+%% What comes is written down, SIGUSR1 first if both come at once.
+every_signal(File) ->
+    signals(File, "").
+
+%% Only what comes first: a program that takes its time to end is asked once more.
+first_signal(File) ->
+    signals(File, "trap \"\" USR1 TERM; ").
+
+signals(File, Before) ->
+    Writes = fun(What) -> ["'", Before, "echo ", What, " >> ", File, "; exit'"] end,
+    ["trap ", Writes("usr1"), " USR1; trap ", Writes("term"), " TERM; ",
      "mkfifo ", File, ".fifo; exec 3<> ", File, ".fifo; echo ready; read x <&3"].
 
 %% ---------------------------------------------------------------------------

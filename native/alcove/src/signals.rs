@@ -160,13 +160,14 @@ pub fn end_with_parent(signal: c_int) {
     }
 }
 
-fn parent_died() -> bool {
+/// Whether the parent that this process had at first is gone.
+pub fn parent_died() -> bool {
     nix::unistd::getppid().as_raw() != PARENT.load(SeqCst)
 }
 
 fn orphaned() -> ! {
     if ROOT.load(SeqCst) {
-        tree::end(&[]);
+        tree::end(&[], || false);
     }
     crate::leave(1)
 }

@@ -22,7 +22,11 @@ const ROUND: Duration = Duration::from_millis(2);
 /// own programs to end, by the signal that these are to get; SIGTERM would be too early for
 /// both. Programs that are still there after half of the grace get it nevertheless: their
 /// event loop may be busy. `asked` are children that were asked already.
-pub fn end(asked: &[c_int]) {
+///
+/// Root and the guardian mostly do this at the same time. While a process `is_helped` by
+/// its guardian it asks nobody but what has become its own child, so that nobody is asked
+/// twice at a time.
+pub fn end(asked: &[c_int], is_helped: impl Fn() -> bool) {
     // Whatever forks without end is many. Only the superuser gets past them.
     // SAFETY: takes numbers only.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
@@ -30,14 +34,19 @@ pub fn end(asked: &[c_int]) {
         return;
     }
     let mut window = Window::FIRST;
+    let own = nix::unistd::getpid().as_raw();
     each_descendant(&window, |descendant| {
         let knows = descendant.looked_after || asked.contains(&descendant.pid);
-        descendant.ask(if knows { 0 } else { libc::SIGTERM });
+        if descendant.parent == own || !is_helped() {
+            descendant.ask(if knows { 0 } else { libc::SIGTERM });
+        }
     });
     if gone_within(GRACE / 2) {
         return;
     }
-    each_descendant(&window, |descendant| descendant.ask(libc::SIGTERM));
+    if !is_helped() {
+        each_descendant(&window, |descendant| descendant.ask(libc::SIGTERM));
+    }
     if gone_within(GRACE / 2) {
         return;
     }
@@ -639,7 +648,7 @@ mod tests {
             told.fork(Told::tell_as_program);
             let asked = told.next();
             let start = Instant::now();
-            end(&[asked]);
+            end(&[asked], || false);
             assert!(start.elapsed() >= GRACE / 2);
         });
     }
