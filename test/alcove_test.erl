@@ -99,8 +99,9 @@ processes_of_ours() ->
     Mark = iolist_to_binary([0, ?MARK, "=", os:getpid(), 0]),
     Table = table(),
     Below = below([ospid()], Table),
-    Strays = [Pid || {Pid, _, _, _} <- Table, Pid =/= ospid(), not lists:member(Pid, Below),
-                     marked(Pid, Mark)],
+    %% The kernel's own threads have 2 for their parent, and no environment.
+    Strays = [Pid || {Pid, Parent, _, _} <- Table, Parent =/= 2, Pid =/= ospid(),
+                     not lists:member(Pid, Below), marked(Pid, Mark)],
     [{Pid, name(Pid)} || Pid <- Below ++ Strays, state(Pid) =/= gone].
 
 marked(Pid, Mark) ->
@@ -133,7 +134,7 @@ mounts() ->
 cgroups() ->
     Cgroups = lists:append([filelib:wildcard("/sys/fs/cgroup" ++ Depth ++ "alcove*")
                             || Depth <- ["/", "/*/", "/*/*/"]]),
-    Ours = [ospid() | descendants()],
+    Ours = [ospid() | case Cgroups of [] -> []; _ -> descendants() end],
     Theirs = [filename:basename(Cgroup) || Cgroup <- Cgroups, members(Cgroup) -- Ours =/= []],
     [Cgroup || Cgroup <- Cgroups, not lists:member(filename:basename(Cgroup), Theirs)].
 
