@@ -5,7 +5,7 @@
 %% takes and gives.
 -module(alcove_nif).
 
--export([
+-define(FUNCTIONS, [
     start/1,
     stop/1,
     call/4, call_dirty/4,
@@ -31,6 +31,8 @@
     limits/0,
     seccomp/1
 ]).
+
+-export(?FUNCTIONS).
 
 -export_type([group/0, argv/0, refused/0, ticket/0]).
 
@@ -53,32 +55,7 @@
 %% Stands for an outcome that isn't there yet.
 -type ticket() :: reference().
 
--nifs([
-    start/1,
-    stop/1,
-    call/4, call_dirty/4,
-    batch/3, batch_dirty/3,
-    spawn/4, spawn_dirty/4,
-    await/2,
-    cancel/1,
-    stdin/3, stdin_dirty/3,
-    eof/3,
-    owner/3,
-    flowcontrol/2, flowcontrol/3,
-    children/2,
-    reset_owner/2,
-    resume/2,
-    define/2,
-    constants/1,
-    signal_name/1,
-    errno_name/1,
-    groups/0,
-    calls/0,
-    info/1,
-    version/0,
-    limits/0,
-    seccomp/1
-]).
+-nifs(?FUNCTIONS).
 
 -on_load(load/0).
 
