@@ -451,7 +451,7 @@ fn lost(process: &mut Process) -> ! {
     // A guardian that dies takes the control socket's other end with it before the kernel
     // says that it has died: what is left then is root's to end.
     if process.depth == 0 {
-        tree::end(process.children.pids(), || !signals::parent_died());
+        tree::end(process.children.pids());
         leave(0);
     }
     let start = Instant::now();

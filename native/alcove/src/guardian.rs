@@ -355,7 +355,7 @@ fn guard(lifeline: OwnedFd, root: i32) -> ! {
             break;
         }
     }
-    tree::end(&[], || false);
+    tree::end(&[]);
     leave(0)
 }
 

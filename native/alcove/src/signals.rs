@@ -160,14 +160,18 @@ pub fn end_with_parent(signal: c_int) {
     }
 }
 
-/// Whether the parent that this process had at first is gone.
-pub fn parent_died() -> bool {
+/// Whether this is root, and the guardian lives.
+pub fn is_guarded() -> bool {
+    ROOT.load(SeqCst) && !parent_died()
+}
+
+fn parent_died() -> bool {
     nix::unistd::getppid().as_raw() != PARENT.load(SeqCst)
 }
 
 fn orphaned() -> ! {
     if ROOT.load(SeqCst) {
-        tree::end(&[], || false);
+        tree::end(&[]);
     }
     crate::leave(1)
 }

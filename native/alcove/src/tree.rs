@@ -5,6 +5,7 @@
 //! Both are subreapers, so that whatever loses its parent becomes their child,
 //! and having no children means that nothing is left.
 
+use crate::signals;
 use libc::c_int;
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
@@ -23,10 +24,9 @@ const ROUND: Duration = Duration::from_millis(2);
 /// both. Programs that are still there after half of the grace get it nevertheless: their
 /// event loop may be busy. `asked` are children that were asked already.
 ///
-/// Root and the guardian mostly do this at the same time. While a process `is_helped` by
-/// its guardian it asks nobody but what has become its own child, so that nobody is asked
-/// twice at a time.
-pub fn end(asked: &[c_int], is_helped: impl Fn() -> bool) {
+/// Root and the guardian mostly do this at the same time. While root has its guardian it asks
+/// nobody but what has become its own child, so that nobody is asked twice at a time.
+pub fn end(asked: &[c_int]) {
     // Whatever forks without end is many. Only the superuser gets past them.
     // SAFETY: takes numbers only.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
@@ -34,17 +34,17 @@ pub fn end(asked: &[c_int], is_helped: impl Fn() -> bool) {
         return;
     }
     let mut window = Window::FIRST;
-    let own = nix::unistd::getpid().as_raw();
+    let (own, guarded) = (nix::unistd::getpid().as_raw(), signals::is_guarded());
     each_descendant(&window, |descendant| {
         let knows = descendant.looked_after || asked.contains(&descendant.pid);
-        if descendant.parent == own || !is_helped() {
+        if descendant.parent == own || !guarded {
             descendant.ask(if knows { 0 } else { libc::SIGTERM });
         }
     });
     if gone_within(GRACE / 2) {
         return;
     }
-    if !is_helped() {
+    if !signals::is_guarded() {
         each_descendant(&window, |descendant| descendant.ask(libc::SIGTERM));
     }
     if gone_within(GRACE / 2) {
@@ -648,7 +648,7 @@ mod tests {
             told.fork(Told::tell_as_program);
             let asked = told.next();
             let start = Instant::now();
-            end(&[asked], || false);
+            end(&[asked]);
             assert!(start.elapsed() >= GRACE / 2);
         });
     }
