@@ -149,11 +149,10 @@ fn send<'a>(
         None
     };
     let Some(mut reader) = reader else {
-        let ticket = Arc::new(Ticket::new(env.pid()));
-        let pending = Pending::new(id, kind, Waiter::Ticket(Arc::clone(&ticket)));
+        let (waiter, ticket) = ticket(env);
+        let pending = Pending::new(id, kind, waiter);
         process.enqueue(&tree.poller, &mut calls, pending, &buffers.frame);
-        drop(calls);
-        return load::hold_ticket(env, ticket);
+        return ticket;
     };
 
     calls.inline = true;
@@ -186,15 +185,22 @@ fn send<'a>(
         None => match calls.pending.iter_mut().find(|pending| pending.id == id) {
             // The router answers, by a message.
             Some(pending) => {
-                let ticket = Arc::new(Ticket::new(env.pid()));
-                pending.waiter = Waiter::Ticket(Arc::clone(&ticket));
-                load::hold_ticket(env, ticket)
+                let (waiter, ticket) = ticket(env);
+                pending.waiter = waiter;
+                ticket
             }
             None => terms::badpid().encode(env),
         },
     };
     process.end_poll(&tree.poller, &mut calls);
     answer
+}
+
+/// A ticket, for the pending call and for the caller.
+fn ticket(env: Env<'_>) -> (Waiter, Term<'_>) {
+    let ticket = Arc::new(Ticket::new(env.pid()));
+    let term = load::hold_ticket(env, Arc::clone(&ticket));
+    (Waiter::Ticket(ticket), term)
 }
 
 /// Reads until the answer is there, for a short time.

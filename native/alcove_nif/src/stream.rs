@@ -5,10 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use rustler::env::SavedTerm;
-use rustler::{Binary, LocalPid, OwnedEnv};
+use rustler::{Binary, LocalPid};
 
-use crate::ticket::Ticket;
+use crate::ticket::{Kept, Ticket};
 
 /// Above this many bytes waiting for a process to read them, whoever writes waits.
 pub const HIGH_WATER: usize = 1024 * 1024;
@@ -39,8 +38,7 @@ pub struct Stdin {
 
 /// A binary that waits for room in the pipe.
 struct Chunk {
-    env: OwnedEnv,
-    binary: SavedTerm,
+    binary: Kept,
     written: usize,
     length: usize,
     waiter: Option<Arc<Ticket>>,
@@ -120,15 +118,13 @@ impl Stdin {
             return Written::Taken;
         }
         let length = binary.len() - written;
-        let env = OwnedEnv::new();
         // A binary is shared with the environment, not copied.
-        let saved = env.run(|inner| env.save(binary.to_term(inner)));
+        let kept = Kept::new(|inner| binary.to_term(inner));
         self.queued += length;
         let waiter = (self.queued > HIGH_WATER).then(|| Arc::new(Ticket::new(writer)));
         let outcome = waiter.clone().map_or(Written::Taken, Written::Wait);
         self.queue.push_back(Chunk {
-            env,
-            binary: saved,
+            binary: kept,
             written,
             length: binary.len(),
             waiter,
@@ -139,9 +135,9 @@ impl Stdin {
     /// Writes what waits, as far as there is room. `told` gets whoever need not wait any more.
     pub fn flush(&mut self, told: &mut Vec<Told>) {
         while let (Some(fd), Some(chunk)) = (&self.fd, self.queue.front_mut()) {
-            let wrote = chunk.env.run(|env| {
-                let binary: Binary<'_> =
-                    chunk.binary.load(env).decode().map_err(|_| Errno::EINVAL)?;
+            let Kept { env, term } = &chunk.binary;
+            let wrote = env.run(|env| {
+                let binary: Binary<'_> = term.load(env).decode().map_err(|_| Errno::EINVAL)?;
                 write_some(fd, &binary[chunk.written..])
             });
             match wrote {
