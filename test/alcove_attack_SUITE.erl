@@ -859,8 +859,7 @@ memory_runs_out(Config) ->
 
 %% A virtual machine is after a thousand starts and stops what it was after some.
 starts_and_stops(_Config) ->
-    Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
-    Peer = alcove_test:peer(Paths, #{}),
+    Peer = alcove_test:peer(alcove_test:paths(), #{}),
     ok = alcove_test:in_peer(Peer, fun ?MODULE:start_and_stop/0, 60000),
     alcove_test:stop_peer(Peer).
 
@@ -894,8 +893,7 @@ start_and_stop() ->
 %% mistakes one receive marker for another when calls leave them behind: this crashes the
 %% virtual machine at the first attempt.
 signals_to_a_caller(_Config) ->
-    Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
-    Peer = alcove_test:peer(Paths, #{}),
+    Peer = alcove_test:peer(alcove_test:paths(), #{}),
     ok = alcove_test:in_peer(Peer, fun ?MODULE:call_among_signals/0),
     alcove_test:stop_peer(Peer).
 

@@ -816,12 +816,9 @@ out_of_descriptors(Config) ->
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     ok = file:write_file(Script, ["#!/bin/sh\nulimit -n 256\nexec ", Erl, " \"$@\"\n"]),
     ok = file:change_mode(Script, 8#755),
-    Peer = alcove_test:peer(paths(), #{exec => Script}),
+    Peer = alcove_test:peer(alcove_test:paths(), #{exec => Script}),
     ok = alcove_test:in_peer(Peer, fun ?MODULE:until_emfile/0),
     alcove_test:stop_peer(Peer).
-
-paths() ->
-    [filename:dirname(code:which(Module)) || Module <- [alcove, alcove_test]].
 
 until_emfile() ->
     {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, binary, {active, false}]),
@@ -909,7 +906,7 @@ callers_that_are_killed(Config) ->
 
 %% In a virtual machine of its own, which has to survive it.
 purge_and_reload(_Config) ->
-    Peer = alcove_test:peer(paths(), #{}),
+    Peer = alcove_test:peer(alcove_test:paths(), #{}),
     ok = alcove_test:in_peer(Peer, fun ?MODULE:reload/0),
     alcove_test:stop_peer(Peer).
 
@@ -1039,7 +1036,7 @@ crowd() ->
     receive {pids, Pids} -> Pids after 20000 -> error(timeout) end.
 
 virtual_machine_is_killed(_Config) ->
-    Peer = alcove_test:peer(paths(), #{peer_down => continue}),
+    Peer = alcove_test:peer(alcove_test:paths(), #{peer_down => continue}),
     Vm = alcove_test:in_peer(Peer, fun alcove_test:ospid/0),
     Pids = alcove_test:in_peer(Peer, fun ?MODULE:crowd/0),
     ?assert(length(Pids) > 50),
@@ -1048,7 +1045,7 @@ virtual_machine_is_killed(_Config) ->
     gone(Pids).
 
 virtual_machine_halts(_Config) ->
-    Peer = alcove_test:peer(paths(), #{}),
+    Peer = alcove_test:peer(alcove_test:paths(), #{}),
     Pids = alcove_test:in_peer(Peer, fun ?MODULE:crowd/0),
     alcove_test:stop_peer(Peer),
     gone(Pids).

@@ -44,8 +44,7 @@ random_operations(_Config) ->
                 0 -> {operations, ?OPERATIONS};
                 Minutes -> {until, erlang:monotonic_time(millisecond) + Minutes * 60000}
             end,
-    Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
-    Peer = alcove_test:peer(Paths, #{}),
+    Peer = alcove_test:peer(alcove_test:paths(), #{}),
     Counts = rounds(Peer, Limit, Seed, #{}),
     alcove_test:stop_peer(Peer),
     Text = [io_lib:format("~nRandom operations, from seed ~b:~n", [Seed]),

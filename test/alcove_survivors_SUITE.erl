@@ -62,7 +62,7 @@ how() ->
 
 matrix(Config, Who) ->
     Paths = case Who of
-                "root" -> [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]];
+                "root" -> alcove_test:paths();
                 _ -> alcove_test:user_paths(Config)
             end,
     Start = fun() ->

@@ -12,7 +12,7 @@
 -export([tmp/1, drv/1, path/1, constant/1, busybox/0, chroot_dir/1]).
 -export([need/2, skip/1, root/0, can/1, top/0]).
 -export([ospid/0, alive/1, state/1, descendants/1, descendants/0, parent/1, signal/2, threads/0]).
--export([install/1, peer/2, user_peer/1, user_peer/2, user_paths/1, user/0, in_peer/2, in_peer/3, stop_peer/1]).
+-export([install/1, peer/2, user_peer/1, user_peer/2, paths/0, user_paths/1, user/0, in_peer/2, in_peer/3, stop_peer/1]).
 -export([nodes/1, hold/1]).
 
 -define(DEADLINE, 5000).
@@ -471,10 +471,14 @@ user_peer(_Config, Paths) ->
         file:set_cwd(Cwd)
     end.
 
+%% The code paths of the library and of the suites.
+paths() ->
+    [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]].
+
 user_paths(Config) ->
     case root() of
         true -> install(tmp(Config));
-        false -> [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]]
+        false -> paths()
     end.
 
 %% The ordinary user: whoever runs the tests, if not root.
@@ -506,13 +510,12 @@ nodes(Fun) ->
     {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
     {ok, Port} = inet:port(Socket),
     ok = gen_tcp:close(Socket),
-    Paths = [filename:dirname(code:which(Module)) || Module <- [alcove, ?MODULE]],
     Start = fun(Node, More) ->
-                    Args = lists:append([["-pa", Path] || Path <- Paths])
+                    Args = lists:append([["-pa", Path] || Path <- paths()])
                         ++ ["-erl_epmd_port", integer_to_list(Port), "-start_epmd", "false",
                             "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
                             "-setcookie", "alcove_test" | More],
-                    peer(Paths, #{name => Node, host => "localhost", args => Args, env => [{"HOME", "/tmp"}]})
+                    peer(paths(), #{name => Node, host => "localhost", args => Args, env => [{"HOME", "/tmp"}]})
             end,
     %% A name server that runs by chance may hear of them.
     Name = fun(Prefix) -> list_to_atom(Prefix ++ os:getpid()) end,
