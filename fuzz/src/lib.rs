@@ -4,10 +4,10 @@
 //! something doesn't hold that must hold for any bytes.
 
 use alcove_proto::for_each_call;
-use alcove_proto::frame::{self, HEADER, MAX_FRAME};
+use alcove_proto::frame::{self, Calls, Frame, Hello, Init, MAX_FRAME, Raw};
 use alcove_proto::wire::arg::{self, Arg};
-use alcove_proto::wire::{ATOMS, Builder, Hello, Init, MAX_DEPTH, Put, PutTerm, Reader};
-use alcove_proto::wire::{read_term, tag};
+use alcove_proto::wire::{ATOMS, Builder, MAX_DEPTH, Put, PutTerm, Reader};
+use alcove_proto::wire::{has_more_parts, read_term, tag};
 
 /// A target.
 pub type Target = fn(&[u8]);
@@ -20,26 +20,57 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("greetings", greetings),
 ];
 
-/// A stream of frames is taken apart: no frame is longer than it may be, and all of them
-/// with their headers are the stream again.
+/// A stream of frames is taken apart: no frame is longer than it may be, what one says is
+/// written as it was read, and all of them are the stream again.
 pub fn frames(bytes: &[u8]) {
     let mut rest = bytes;
     let mut again = Vec::new();
-    while let Ok(Some(length)) = frame::length(rest) {
-        assert!((1..=MAX_FRAME).contains(&length));
-        let Some((kind, payload)) = rest
-            .get(HEADER..HEADER + length)
-            .and_then(|body| body.split_first())
-        else {
-            break;
-        };
-        let at = frame::start(&mut again, *kind);
-        again.raw(payload);
+    while let Ok(Some(raw)) = Raw::next(&mut rest) {
+        assert!(raw.payload.len() < MAX_FRAME);
+        let at = frame::start(&mut again, raw.kind);
+        again.raw(raw.payload);
         frame::finish(&mut again, at);
-        rest = &rest[HEADER + length..];
+        read(raw);
     }
     again.raw(rest);
     assert_eq!(again, bytes);
+}
+
+/// Reads a frame as each type that there is.
+fn read(raw: Raw<'_>) {
+    same::<frame::Call<'_>>(raw);
+    same::<frame::Reply<'_>>(raw);
+    same::<frame::Signal>(raw);
+    same::<frame::Child>(raw);
+    same::<frame::Partial<'_>>(raw);
+    if let Ok(forked) = raw.read::<frame::Forked>() {
+        // Whatever isn't 0 is true, and is written as 1.
+        let mut again = Vec::new();
+        forked.put(&mut again);
+        assert_eq!(frame::Forked::read(&again), Ok(forked));
+    }
+    let batches = [
+        same::<frame::Batch<'_>>(raw).map(|batch| batch.calls),
+        same::<frame::Spawn<'_>>(raw).map(|spawn| spawn.calls),
+    ];
+    for calls in batches.into_iter().flatten() {
+        let taken: usize = Calls::read(calls)
+            .into_iter()
+            .flatten()
+            .map_while(Result::ok)
+            .map(|(_, arguments)| 6 + arguments.len())
+            .sum();
+        assert!(taken <= calls.len());
+    }
+}
+
+/// What a payload says, which is the same payload when it is written.
+fn same<'a, F: Frame<'a>>(raw: Raw<'a>) -> Option<F> {
+    let frame: F = raw.read().ok()?;
+    let mut again = Vec::new();
+    frame.put(&mut again);
+    assert_eq!(again, raw.payload);
+    Some(frame)
 }
 
 /// A term that can be read is bounded, and comes back when it is written and read again.
@@ -51,6 +82,7 @@ pub fn terms(bytes: &[u8]) {
     assert!(term.depth() <= MAX_DEPTH);
     // Two bytes make one term at most.
     assert!(term.count() <= bytes.len().div_ceil(2));
+    assert!(has_more_parts(bytes, term.count() - 1));
     let mut again = Vec::new();
     term.write(&mut again);
     assert_eq!(again, &bytes[..bytes.len() - reader.rest().len()]);
@@ -86,16 +118,15 @@ for_each_call!(reading);
 
 /// The first frame to root and the first from it.
 pub fn greetings(bytes: &[u8]) {
-    if let Ok(init) = Init::read(&mut Reader::new(bytes)) {
+    if let Ok(init) = Init::read(bytes) {
         let mut again = Vec::new();
-        init.write(&mut again);
-        let payload = &again[HEADER + 1..];
-        assert_eq!(Init::read(&mut Reader::new(payload)), Ok(init));
+        init.put(&mut again);
+        assert_eq!(Init::read(&again), Ok(init));
     }
-    if let Ok(hello) = Hello::read(&mut Reader::new(bytes)) {
+    if let Ok(hello) = Hello::read(bytes) {
         let mut again = Vec::new();
-        hello.write(&mut again);
-        assert_eq!(&again[HEADER + 1..], bytes);
+        hello.put(&mut again);
+        assert_eq!(again, bytes);
     }
 }
 

@@ -1,13 +1,13 @@
 //! From the number of a call to the function that makes it.
 
-use crate::event_loop;
+use crate::calls;
+use crate::io;
 use crate::process::Process;
 use crate::reply::{Fail, Reply, Term};
-use crate::sys;
-use alcove_proto::calls;
-use alcove_proto::for_each_call;
+use alcove_proto::calls::by_number;
 use alcove_proto::wire::arg::{self, Arg};
 use alcove_proto::wire::{Malformed, Reader};
+use alcove_proto::{for_each_call, where_there};
 use nix::errno::Errno;
 
 /// How a call ended.
@@ -29,15 +29,17 @@ macro_rules! functions {
             out: &mut Vec<u8>,
         ) -> Result<Ended, Malformed> {
             match number {
-                $($number => {
+                $($number => where_there!($platforms {
                     $(let Ok($arg) = <arg::$kind as Arg>::read(&mut reader) else {
-                        return Ok(invalid(out));
+                        return Ok(fail(Errno::EINVAL, out));
                     };)*
                     if reader.end().is_err() {
-                        return Ok(invalid(out));
+                        return Ok(fail(Errno::EINVAL, out));
                     }
-                    Ok(answer(&sys::$module::$name(process, $($arg),*), out))
-                })*
+                    Ok(answer(&calls::$module::$name(process, $($arg),*), out))
+                } else {
+                    Ok(fail(Fail::Unsupported, out))
+                }),)*
                 _ => Err(Malformed),
             }
         }
@@ -53,12 +55,12 @@ pub fn call(
     arguments: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Ended, Malformed> {
-    if process.options.verbose > 0 {
+    // The stderr of any other process is the stream of its program.
+    if process.options.verbose > 0 && process.depth == 0 {
         trace(number);
     }
     if process.denied.has(number) {
-        Fail::Filtered.put(out);
-        return Ok(Ended::Badly);
+        return Ok(fail(Fail::Filtered, out));
     }
     make(process, number, Reader::new(arguments), out)
 }
@@ -72,15 +74,28 @@ fn answer(reply: &impl Reply, out: &mut Vec<u8>) -> Ended {
     }
 }
 
-/// Arguments that aren't what the table says.
-fn invalid(out: &mut Vec<u8>) -> Ended {
-    Fail::Errno(Errno::EINVAL).put(out);
+/// The call isn't made: its arguments don't match the table, or it isn't there, or is refused.
+fn fail(why: impl Into<Fail>, out: &mut Vec<u8>) -> Ended {
+    why.into().put(out);
     Ended::Badly
 }
 
-/// Says on stderr which call is made. Arguments may be secrets and aren't said.
+/// Writes to root's stderr, the console's, which call is made. It leaves out the arguments, since
+/// they may be secrets.
 fn trace(number: u16) {
-    let name = calls::by_number(number).map_or("?", |call| call.name);
+    let name = by_number(number).map_or("?", |call| call.name);
     let line = format!("alcove[{}]: {name}\n", std::process::id());
-    let _ = event_loop::write(libc::STDERR_FILENO, line.as_bytes());
+    let _ = io::write_all(libc::STDERR_FILENO, line.as_bytes());
 }
+
+/// The first bytes of the term `{error, Reason}`, before the reason.
+pub const ERROR: [u8; 5] = {
+    let [low, high] = (alcove_proto::wire::Atom::Error as u16).to_le_bytes();
+    [
+        alcove_proto::wire::tag::TUPLE,
+        2,
+        alcove_proto::wire::tag::ATOM,
+        low,
+        high,
+    ]
+};

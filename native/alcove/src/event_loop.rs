@@ -1,41 +1,31 @@
 //! The event loop: take a call, make it, answer.
 //!
 //! In its steady state it makes no system call but read(2) on the control
-//! socket, write(2) to it and what the call itself is, so that a process can be
-//! put under a filter or a limit and still answer. Brief polling, which spares
-//! caller and loop a wake-up each, is given up under a filter.
+//! socket, write(2) to it and the call itself. So a process can be put under a
+//! filter or a limit and still answer. The loop polls briefly before it reads, which
+//! saves caller and loop a wake-up each; under a filter it doesn't.
 
-use crate::dispatch::{self, Ended};
+use crate::descendants::Patience;
+use crate::dispatch::{self, ERROR, Ended};
+use crate::exit::{die, leave};
+use crate::io::write_all;
 use crate::process::Process;
 use crate::reply::Fail;
-use crate::{die, leave, memory, signals, spawn, tree};
+use crate::{descendants, keeper, memory, signals, spawn};
 use alcove_proto::calls::leaves_loop;
 use alcove_proto::calls::number;
-use alcove_proto::frame::{self, HEADER, MAX_FRAME, from, to};
+use alcove_proto::frame::{self, Batch, Call, Calls, Frame, HEADER, Keeper, MAX_FRAME, Partial};
+use alcove_proto::frame::{Raw, Reply, Spawn, to};
 use alcove_proto::poll::Guard;
-use alcove_proto::wire::{Atom, Hello, Malformed, Put, PutTerm, Reader};
+use alcove_proto::wire::{Atom, Malformed, Put, PutTerm};
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
 
 /// Bytes that are kept for frames; a longer frame gets memory of its own.
 const KEPT: usize = 64 * 1024;
 
-/// Runs root's event loop, after a greeting.
-pub fn run_root(process: Process) -> ! {
-    let mut hello = Vec::new();
-    Hello {
-        table: alcove_proto::calls::table_hash(),
-        pid: std::process::id(),
-        version: alcove_proto::VERSION.to_owned(),
-    }
-    .write(&mut hello);
-    if write(process.control, &hello).is_err() {
-        leave(1);
-    }
-    run(process)
-}
-
-fn run(process: Process) -> ! {
+/// Runs the event loop of a process.
+pub fn run(process: Process) -> ! {
     let process: *mut Process = Box::leak(Box::new(process));
     let mut input = Input::new();
     let mut output = Output::new();
@@ -52,11 +42,11 @@ fn run(process: Process) -> ! {
         output.wipe();
         match served {
             Ok(Served::Answered) => input.done(),
-            // What is left of the input is the parent's to do.
+            // The parent handles the rest of the input.
             Ok(Served::Born) => input.clear(),
             Err(Malformed) => die(Malformed),
         }
-        // A new process has more use for the processor.
+        // After a fork the loop doesn't poll, since the new process needs the processor.
         poll.due = !here.filtered && here.children.len() == children;
     }
 }
@@ -65,11 +55,11 @@ fn run(process: Process) -> ! {
 enum Served {
     /// It was answered.
     Answered,
-    /// This is the process that was forked on the way.
+    /// The frame forked, and this is the new process.
     Born,
 }
 
-/// Where the answer to a frame is made up.
+/// The answer to a frame, while it is put together.
 struct Output {
     /// The frame.
     frame: Vec<u8>,
@@ -87,7 +77,7 @@ impl Output {
         }
     }
 
-    /// Forgets everything, and gives back what isn't kept.
+    /// Forgets everything, and frees the memory above what is kept.
     fn wipe(&mut self) {
         for (buffer, kept) in [(&mut self.frame, KEPT / 2), (&mut self.results, KEPT / 4)] {
             memory::wipe(buffer);
@@ -100,35 +90,27 @@ impl Output {
     }
 
     /// Starts a frame that answers a call.
-    fn begin(&mut self, kind: u8, id: u32) {
+    fn begin<'a>(&mut self, frame: &impl Frame<'a>) {
         self.frame.clear();
-        frame::start(&mut self.frame, kind);
-        self.frame.put_u32(id);
+        frame.begin(&mut self.frame);
     }
 
     /// Sends the frame.
     fn send(&mut self, process: &mut Process) {
         if self.frame.len() > HEADER + MAX_FRAME {
-            let id = self.frame[HEADER + 1..]
-                .first_chunk()
-                .map_or(0, |id| u32::from_le_bytes(*id));
             memory::wipe(&mut self.frame);
-            self.begin(from::REPLY, id);
+            let id = process.request.id;
+            self.begin(&Reply { id, term: &[] });
             put_error(&mut self.frame, Errno::EMSGSIZE);
         }
         frame::finish(&mut self.frame, 0);
-        if write(process.control, &self.frame).is_err() {
+        if write_all(process.control, &self.frame).is_err() {
             lost(process);
         }
     }
 
-    /// Sends the list of the results so far.
-    fn send_results(&mut self, process: &mut Process, kind: u8, id: u32) {
-        self.begin(kind, id);
-        if kind == from::REPLY {
-            self.frame.term_tuple(2);
-            self.frame.term_atom(Atom::Ok);
-        }
+    /// Sends the list of the results so far, in the frame that was begun.
+    fn send_results(&mut self, process: &mut Process) {
         self.frame.term_list(self.count);
         self.frame.raw(&self.results);
         self.send(process);
@@ -136,7 +118,7 @@ impl Output {
 
     /// Sends `{error, {Index, Reason}}`; `reason` is a term.
     fn send_failure(&mut self, process: &mut Process, id: u32, index: usize, reason: &[u8]) {
-        self.begin(from::REPLY, id);
+        self.begin(&Reply { id, term: &[] });
         self.frame.term_tuple(2);
         self.frame.term_atom(Atom::Error);
         self.frame.term_tuple(2);
@@ -152,48 +134,32 @@ fn put_error(out: &mut Vec<u8>, errno: Errno) {
     out.term_errno(errno as i32);
 }
 
-/// How `{error, Reason}` begins: with this, then the reason.
-const ERROR: [u8; 5] = {
-    let [low, high] = (Atom::Error as u16).to_le_bytes();
-    [
-        alcove_proto::wire::tag::TUPLE,
-        2,
-        alcove_proto::wire::tag::ATOM,
-        low,
-        high,
-    ]
-};
-
 fn serve(process: &mut Process, frame: &[u8], output: &mut Output) -> Result<Served, Malformed> {
-    let mut reader = Reader::new(frame);
-    match reader.u8()? {
-        to::CALL => {
-            let id = reader.u32()?;
-            serve_call(process, id, &mut reader, output)
-        }
+    let frame = Raw::new(frame)?;
+    match frame.kind {
+        to::CALL => serve_call(process, frame.read()?, output),
         to::BATCH => {
-            let id = reader.u32()?;
-            serve_batch(process, id, &mut reader, output).map(|(served, _)| served)
+            let Batch { id, calls } = frame.read()?;
+            serve_batch(process, id, calls, output).map(|(served, _)| served)
         }
-        to::SPAWN => {
-            let id = reader.u32()?;
-            let flags = reader.u64()?;
-            serve_spawn(process, id, flags, &mut reader, output)
-        }
+        to::KEEPER => serve_keeper(process, frame.read()?, output),
+        to::SPAWN => serve_spawn(process, frame.read()?, output),
         _ => Err(Malformed),
     }
 }
 
 fn serve_call(
     process: &mut Process,
-    id: u32,
-    reader: &mut Reader<'_>,
+    Call {
+        id,
+        number,
+        arguments,
+    }: Call<'_>,
     output: &mut Output,
 ) -> Result<Served, Malformed> {
-    let number = reader.u16()?;
     process.request.begin(id, true);
-    output.begin(from::REPLY, id);
-    match dispatch::call(process, number, reader.rest(), &mut output.frame)? {
+    output.begin(&Reply { id, term: &[] });
+    match dispatch::call(process, number, arguments, &mut output.frame)? {
         _ if process.request.born => return Ok(Served::Born),
         // The frame with the new process's channels was the answer.
         _ if process.request.answered => {}
@@ -206,15 +172,14 @@ fn serve_call(
 fn serve_batch(
     process: &mut Process,
     id: u32,
-    reader: &mut Reader<'_>,
+    calls: &[u8],
     output: &mut Output,
 ) -> Result<(Served, bool), Malformed> {
-    let count = usize::from(reader.u16()?);
-    for index in 1..=count {
-        let number = reader.u16()?;
-        let arguments = reader.bytes()?;
+    for (index, call) in (1..).zip(Calls::read(calls)?) {
+        let (number, arguments) = call?;
         if leaves_loop(number) {
-            output.send_results(process, from::PARTIAL, id);
+            output.begin(&Partial { id, results: &[] });
+            output.send_results(process);
         }
         process.request.begin(id, false);
         let at = output.results.len();
@@ -234,16 +199,16 @@ fn serve_batch(
         }
         output.count += 1;
     }
-    reader.end()?;
-    output.send_results(process, from::REPLY, id);
+    output.begin(&Reply { id, term: &[] });
+    output.frame.term_tuple(2);
+    output.frame.term_atom(Atom::Ok);
+    output.send_results(process);
     Ok((Served::Answered, true))
 }
 
 fn serve_spawn(
     process: &mut Process,
-    id: u32,
-    flags: u64,
-    reader: &mut Reader<'_>,
+    Spawn { id, flags, calls }: Spawn<'_>,
     output: &mut Output,
 ) -> Result<Served, Malformed> {
     process.request.begin(id, false);
@@ -259,8 +224,8 @@ fn serve_spawn(
     };
     match created {
         Ok(_) if process.request.born => {
-            match serve_batch(process, id, reader, output)? {
-                // There is no use for a process that isn't what was asked for.
+            match serve_batch(process, id, calls, output)? {
+                // A call of the batch failed: a process that isn't as requested must not go on.
                 (Served::Answered, false) => leave(127),
                 _ => Ok(Served::Born),
             }
@@ -275,7 +240,27 @@ fn serve_spawn(
     }
 }
 
-/// The bytes that came and were not yet served.
+/// Forks a keeper.
+fn serve_keeper(
+    process: &mut Process,
+    Keeper { id }: Keeper,
+    output: &mut Output,
+) -> Result<Served, Malformed> {
+    process.request.begin(id, true);
+    let created = if process.denied.has(number::fork) {
+        Err(Fail::Filtered)
+    } else {
+        spawn::create_keeper(process, keeper::run)
+    };
+    if let Err(fail) = created {
+        output.begin(&Reply { id, term: &[] });
+        crate::reply::Term::put(&fail, &mut output.frame);
+        output.send(process);
+    }
+    Ok(Served::Answered)
+}
+
+/// The bytes that were received and not yet served.
 struct Input {
     /// Where frames are read to.
     kept: Box<[u8]>,
@@ -300,7 +285,7 @@ impl Input {
         }
     }
 
-    /// Waits for a frame; without its header. Ends the process when the control
+    /// Waits for a frame, and returns it without its header. Ends the process when the control
     /// socket has ended.
     fn next(&mut self, process: *mut Process, poll: &mut Poll) -> Result<&[u8], Malformed> {
         loop {
@@ -328,7 +313,7 @@ impl Input {
         }
     }
 
-    /// Receives a long frame, which takes everything that is there.
+    /// Receives a long frame, of which all bytes that are there are a part.
     fn long(&mut self, process: *mut Process, poll: &mut Poll, length: usize) {
         self.long = vec![0; length];
         let mut filled = self.end - self.start - HEADER;
@@ -359,14 +344,14 @@ impl Input {
 fn receive(process: *mut Process, buffer: &mut [u8], poll: &mut Poll) -> usize {
     // SAFETY: the loop isn't quiescent.
     let control = unsafe { (*process).control };
-    if std::mem::take(&mut poll.due)
-        && let Some(n) = poll.receive(control, buffer)
-    {
-        return n;
+    if std::mem::take(&mut poll.due) {
+        if let Some(n) = poll.receive(control, buffer) {
+            return n;
+        }
     }
     loop {
-        // SAFETY: `process` is never freed, and only its descriptor's number, which is
-        // known already, is used before `wake`.
+        // SAFETY: `process` is never freed, and until `wake` this function only uses the number
+        // of its control socket, which it has read already.
         unsafe { signals::settle(process) };
         // SAFETY: the buffer is as long as is said.
         let n = unsafe { libc::read(control, buffer.as_mut_ptr().cast(), buffer.len()) };
@@ -380,8 +365,8 @@ fn receive(process: *mut Process, buffer: &mut [u8], poll: &mut Poll) -> usize {
     }
 }
 
-/// Waiting for the next call without giving up the processor for longer than
-/// others need it.
+/// Polls for the next call for a short time, and yields the processor to other processes
+/// meanwhile.
 struct Poll {
     /// A call was just served: the next one may be near.
     due: bool,
@@ -412,7 +397,7 @@ impl Poll {
             if n > 0 {
                 return Some(n as usize);
             }
-            // The end and errors are found again by read(2).
+            // read(2) will report the end and errors again.
             if n == 0 || Errno::last() != Errno::EAGAIN || before - start > Self::TIME {
                 return None;
             }
@@ -427,38 +412,25 @@ impl Poll {
     }
 }
 
-/// Writes all of it. May be called in a signal handler.
-pub fn write(fd: i32, mut bytes: &[u8]) -> nix::Result<()> {
-    while !bytes.is_empty() {
-        // SAFETY: the buffer is as long as is said.
-        match Errno::result(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) }) {
-            Ok(n) => bytes = &bytes[n as usize..],
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-/// The control socket is gone: nobody can reach this process any more. Its
-/// children get some time to end, and it goes.
+/// The control socket is gone, so the VM can't reach this process any more. It gives its
+/// children some time to end, and ends itself.
 fn lost(process: &mut Process) -> ! {
     for at in 0..process.children.len() {
         let pid = process.children.pids()[at];
         let signal = process.children.signal(pid).map_or(0, |signal| *signal);
-        tree::ask(pid, signal.into());
+        descendants::ask(pid, signal.into());
     }
-    // A guardian that dies takes the control socket's other end with it before the kernel
-    // says that it has died: what is left then is root's to end.
+    // If the guardian dies, the other end of root's control socket closes before the kernel tells
+    // root about the death. So root itself has to end what is left.
     if process.depth == 0 {
-        tree::end(process.children.pids());
+        descendants::end(process.children.pids());
         leave(0);
     }
-    let start = Instant::now();
-    while process.children.len() > 0 && start.elapsed() < tree::GRACE {
+    let mut patience = Patience::new(descendants::GRACE_OF_ALL);
+    while process.children.len() > 0 && !patience.is_over() {
         // SAFETY: no status is asked for.
         match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
-            0 => tree::pause(),
+            0 => descendants::pause(),
             pid if pid > 0 => {
                 process.children.remove(pid);
             }

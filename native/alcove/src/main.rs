@@ -1,50 +1,47 @@
 //! The executable of alcove, which the NIF starts: a guardian, and below it the
 //! tree of Unix processes that take calls.
 //!
-//! There are no threads here, ever: a process that forks must be whole.
+//! No process of this executable ever has a second thread: fork(2) only copies the thread that
+//! calls it, so the child would lack the others.
+//!
+//! The modules are in layers; docs/architecture.md has their order, and a test holds it.
 
-mod child;
+mod calls;
+mod channels;
+mod children;
+mod descendants;
 mod dispatch;
 mod event_loop;
+mod exit;
 mod guardian;
+mod init;
+mod io;
+mod keeper;
 mod memory;
 mod process;
+mod procfs;
+mod protect;
+mod reap;
 mod reply;
+mod root;
 mod signals;
 mod spawn;
+mod start;
 mod sys;
-mod tree;
+mod wanted;
 
 #[global_allocator]
 static ALLOCATOR: memory::Wiping = memory::Wiping;
 
 fn main() {
     std::panic::set_hook(Box::new(|panic| {
-        complain(format_args!("{panic}"));
-        leave(101)
+        exit::complain(format_args!("{panic}"));
+        exit::leave(101)
     }));
     memory::warm();
-    sys::title::remember();
+    #[cfg(target_os = "linux")]
+    calls::title::remember();
     if let Err(refusal) = guardian::run() {
-        die(refusal);
+        exit::die(refusal);
     }
-}
-
-/// Ends the process at once: nothing that a parent of this process registered
-/// to be done at its end is to be done here.
-fn leave(status: i32) -> ! {
-    // SAFETY: ends the process.
-    unsafe { libc::_exit(status) }
-}
-
-/// Says what is wrong, on one line of stderr, and ends the process.
-fn die(what: impl std::fmt::Display) -> ! {
-    complain(format_args!("{what}"));
-    leave(1)
-}
-
-fn complain(what: std::fmt::Arguments<'_>) {
-    let mut line = format!("alcove: {what}").replace('\n', " ");
-    line.push('\n');
-    let _ = event_loop::write(libc::STDERR_FILENO, line.as_bytes());
 }

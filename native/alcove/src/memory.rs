@@ -1,10 +1,9 @@
-//! Memory that is there before it is needed, and that is wiped when it is
-//! given back.
+//! Memory that is allocated before it is needed, and wiped when it is freed.
 //!
-//! A process may lose brk(2) and mmap(2) to a filter and must still answer, so
-//! the heap is warmed once and never shrinks below that. A process that is
-//! forked later must not find in its memory what earlier calls were about, so
-//! whatever is freed is wiped.
+//! A filter may forbid brk(2) and mmap(2), and the process must still answer. So
+//! the heap is made large enough once and never shrinks below that. A process that is
+//! forked later must not find data of earlier calls in its memory, so
+//! everything that is freed is wiped.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -52,8 +51,8 @@ pub fn warm() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, 4 * WARM as i32);
         libc::mallopt(libc::M_TOP_PAD, WARM as i32);
     }
-    // Small enough not to be mapped; the padding makes the heap grow by WARM. None of it is
-    // written to, so the pages take no memory yet.
+    // The block is small enough not to be mapped; the padding makes the heap grow by WARM. Nothing
+    // is written to it, so its pages take no memory yet.
     // SAFETY: the block is freed as it was got.
     unsafe { libc::free(black_box(libc::malloc(WARM / 4))) };
 }

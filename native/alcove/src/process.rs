@@ -1,9 +1,9 @@
 //! What a process in its event loop knows about itself.
 
-use crate::child::Children;
-use crate::signals;
+use crate::children::Children;
+use crate::sys::signal;
 use alcove_proto::calls::Set;
-use alcove_proto::wire::Init;
+use alcove_proto::frame::Init;
 use alcove_proto::wire::arg::Opt;
 
 /// The options of an event loop, as `getopt` and `setopt` have them. A forked
@@ -24,7 +24,7 @@ pub struct Options {
     pub termsig: bool,
     /// Whether the owner learns what children that ended have used.
     pub rusage: bool,
-    /// How many messages of output the router may send of a process that this one
+    /// How many messages of output the router may send for a process that this one
     /// forks; -1: no limit.
     pub flowcontrol: i32,
     /// The signal for the programs of processes that this one forks, when it loses
@@ -99,7 +99,7 @@ impl Options {
                 }
                 _ => false,
             },
-            Opt::Signaloneof => match signals::number(value) {
+            Opt::Signaloneof => match signal::number(value) {
                 Some(signal) => {
                     self.signaloneof = signal;
                     true
@@ -114,7 +114,7 @@ impl Options {
 /// A process in its event loop.
 #[derive(Debug)]
 pub struct Process {
-    /// The control socket, the only descriptor that isn't the user's.
+    /// The control socket. All other descriptors belong to the user.
     pub control: i32,
     /// The length of this process's fork path; 0 for root.
     pub depth: u32,
@@ -122,13 +122,13 @@ pub struct Process {
     pub options: Options,
     /// The children that this process forked.
     pub children: Children,
-    /// It made a user namespace for itself, and can be looked into until that has its maps of
-    /// ids, which could not be written otherwise.
+    /// This process made a user namespace for itself. Others can look into it until the namespace
+    /// has its maps of ids, since these could not be written otherwise.
     pub open: bool,
-    /// A seccomp filter was installed here or in an ancestor: no system call may
-    /// be made that the user didn't ask for, so the loop no longer polls.
+    /// A seccomp filter was installed here or in an ancestor. The process must make no system
+    /// call that the user didn't ask for, so the loop no longer polls.
     pub filtered: bool,
-    /// What this process forks may begin another pid namespace: it has asked for that.
+    /// This process has asked for another pid namespace for what it forks.
     pub divides: bool,
     /// Calls that are refused, here and in what this process forks.
     pub denied: Set,
@@ -137,16 +137,16 @@ pub struct Process {
 }
 
 /// What the forking calls have to know about the call that is being made, and
-/// what they leave to know about it.
+/// what they report about it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request {
     /// The caller's number for it.
     pub id: u32,
-    /// It is a call by itself and not one of a batch.
+    /// It is a single call and not one of a batch.
     pub alone: bool,
     /// It has been answered.
     pub answered: bool,
-    /// This process was forked by it: like fork(2), it returns in both.
+    /// This process was forked by the call: like fork(2), the call returns in both processes.
     pub born: bool,
 }
 
@@ -179,22 +179,7 @@ impl Process {
 
     /// Whether a descriptor is alcove's own, so that calls must not touch it.
     pub fn is_internal(&self, fd: i32) -> bool {
-        fd == self.control
-    }
-
-    /// Must follow every change of credentials: the kernel then forgets that
-    /// this process is to end with its parent. Under a filter it stays forgotten.
-    pub fn credentials_changed(&self) {
-        if !self.filtered {
-            signals::end_with_parent(signals::death_signal(self));
-        }
-    }
-
-    /// Whether a trapped signal arrived during the call that is being made:
-    /// such a call ends with EINTR, while others go on after a signal that only
-    /// alcove is interested in.
-    pub fn interrupted(&self) -> bool {
-        signals::trapped_during_call()
+        fd == self.control || crate::procfs::is_trusted(fd)
     }
 }
 

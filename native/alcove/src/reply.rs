@@ -1,4 +1,4 @@
-//! What system calls give back, as terms.
+//! What system calls return, as terms.
 
 use alcove_proto::wire::arg::Timeval;
 use alcove_proto::wire::{Atom, PutTerm};
@@ -7,18 +7,22 @@ use nix::errno::Errno;
 /// Why a call has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fail {
-    /// The kernel refused: `{error, posix()}`.
-    Errno(Errno),
+    /// The kernel refused, with this number: `{error, posix()}`.
+    Errno(i32),
     /// This platform has no such call: `{error, unsupported}`.
-    #[allow(dead_code, reason = "only constructed where a platform lacks a call")]
     Unsupported,
     /// The call was filtered: `{error, undef}`, which the caller is told by an exception.
     Filtered,
 }
 
+/// Must be called right after the call that failed. Error numbers without a name are all the same
+/// [`Errno`], and the number itself is only known until another call fails.
 impl From<Errno> for Fail {
     fn from(errno: Errno) -> Self {
-        Fail::Errno(errno)
+        match errno {
+            Errno::UnknownErrno => Fail::Errno(Errno::last_raw()),
+            errno => Fail::Errno(errno as i32),
+        }
     }
 }
 
@@ -31,7 +35,7 @@ pub trait Term {
     fn put(&self, out: &mut Vec<u8>);
 }
 
-/// What a function of `sys` returns: exactly one term.
+/// What the function of a call returns: exactly one term.
 pub trait Reply {
     /// Appends the term.
     fn put_reply(&self, out: &mut Vec<u8>);
@@ -88,10 +92,15 @@ impl Term for Fail {
     fn put(&self, out: &mut Vec<u8>) {
         out.term_tuple(2);
         out.term_atom(Atom::Error);
+        self.put_reason(out);
+    }
+}
+
+impl Fail {
+    /// Appends the reason alone.
+    pub fn put_reason(&self, out: &mut Vec<u8>) {
         match self {
-            // All numbers without a name are this one, and nothing has failed since.
-            Fail::Errno(Errno::UnknownErrno) => out.term_errno(Errno::last_raw()),
-            Fail::Errno(errno) => out.term_errno(*errno as i32),
+            Fail::Errno(errno) => out.term_errno(*errno),
             Fail::Unsupported => out.term_atom(Atom::Unsupported),
             Fail::Filtered => out.term_atom(Atom::Undef),
         }

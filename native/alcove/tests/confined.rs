@@ -4,8 +4,9 @@
 mod common;
 
 use alcove_proto::calls::number;
+use alcove_proto::frame::Init;
+use alcove_proto::wire::Put;
 use alcove_proto::wire::arg::{Handler, field_tag, ptr_tag};
-use alcove_proto::wire::{Init, Put};
 use common::*;
 
 fn prctl(option: i32, arg2: &[u8], arg3: &[u8]) -> Vec<u8> {

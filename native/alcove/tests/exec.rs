@@ -5,8 +5,9 @@
 mod common;
 
 use alcove_proto::calls::number;
+use alcove_proto::frame::Init;
+use alcove_proto::wire::Put;
 use alcove_proto::wire::arg::Handler;
-use alcove_proto::wire::{Init, Put};
 use common::*;
 use std::io::{Read, Write};
 

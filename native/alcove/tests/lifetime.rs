@@ -47,12 +47,9 @@ fn tenacious() -> (Tree, Vec<Node>, Vec<Held>) {
 
 fn all_end(held: &[Held]) {
     let start = Instant::now();
+    let mut soon = Ticks::of(SOON);
     for process in held {
-        assert!(
-            process.ends_within(SOON.saturating_sub(start.elapsed())),
-            "{}",
-            process.pid
-        );
+        assert!(process.ends_in_ticks(&mut soon), "{}", process.pid);
     }
     println!("{} processes: {:?}", held.len(), start.elapsed());
 }
@@ -224,21 +221,24 @@ fn orphans_are_reaped() {
     eventually("the orphans are gone", || children(root) == [child.pid]);
 }
 
-/// An idle tree is gone almost at once.
+/// An idle tree is gone almost at once, unless others have the machine.
 #[test]
 fn an_idle_tree_ends_fast() {
-    let mut tree = Tree::start();
-    let mut nodes = vec![tree.root().fork()];
-    for _ in 1..16 {
-        let next = nodes.last_mut().unwrap().fork();
-        nodes.push(next);
-    }
-    let start = Instant::now();
-    drop(nodes);
-    tree.root = None;
-    tree.last_words();
-    println!("an idle tree: {:?}", start.elapsed());
-    assert!(start.elapsed() < Duration::from_millis(300));
+    let times = std::iter::repeat_with(|| {
+        let mut tree = Tree::start();
+        let mut nodes = vec![tree.root().fork()];
+        for _ in 1..16 {
+            let next = nodes.last_mut().unwrap().fork();
+            nodes.push(next);
+        }
+        let start = Instant::now();
+        drop(nodes);
+        tree.root = None;
+        tree.last_words();
+        println!("an idle tree: {:?}", start.elapsed());
+        start.elapsed()
+    });
+    assert!(times.take(20).any(|time| time < Duration::from_millis(100)));
 }
 
 /// A bomb of forks is cleared.

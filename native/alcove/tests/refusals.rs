@@ -4,7 +4,7 @@
 
 mod common;
 
-use alcove_proto::wire::Init;
+use alcove_proto::frame::{Frame, Init};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;

@@ -1,14 +1,18 @@
 //! What a process does that has been taken over.
 
-use crate::{Call, End, Forger, announce, child, framed, reply};
+use crate::{Call, End, Forger, announce, child, framed, reply, reply_of, stream, whole};
 use alcove_proto::calls::number;
 use alcove_proto::frame::{self, RUSAGE, from, notify, to};
 use alcove_proto::wire::{Atom, MAX_DEPTH, Put, PutTerm, tag};
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::eventfd::EventFd;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::sys::stat::Mode;
 use nix::unistd::pipe;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// How often the acts repeat themselves.
 const MANY: u32 = 100_000;
@@ -29,6 +33,8 @@ pub enum Forks {
     With(&'static str),
     /// With less descriptors than channels.
     Less(usize),
+    /// With an option that has the kernel send more along at the VM's end of the control socket.
+    Option(libc::c_int),
 }
 
 impl Forks {
@@ -37,6 +43,7 @@ impl Forks {
         match self {
             Forks::Honest => {
                 let (pid, fds) = child()?;
+                forger.child = pid;
                 announce(forger, call.id, pid, true, &fds)
             }
             Forks::Often(times) => {
@@ -47,13 +54,88 @@ impl Forks {
                 forger.send(&reply(call.id))
             }
             Forks::With(what) => announce(forger, call.id, NOBODY, true, &channels(what)?),
+            Forks::Option(option) => {
+                let (pid, fds) = child()?;
+                set(&fds[0], option)?;
+                forger.child = pid;
+                announce(forger, call.id, pid, true, &fds)
+            }
             Forks::Less(n) => announce(forger, call.id, NOBODY, true, &channels("pipes")?[..n]),
         }
     }
 }
 
+/// Turns an option of a socket on.
+fn set(socket: &OwnedFd, option: libc::c_int) -> Result<(), End> {
+    let on: libc::c_int = 1;
+    // SAFETY: the option is an int, to which the pointer points, of the size that is said.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// A TCP connection of which to close one end takes so many seconds: it has sent what nobody
+/// receives. The other end must stay open.
+fn lingering(seconds: u32) -> Result<(OwnedFd, TcpStream), End> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut sender = TcpStream::connect(listener.local_addr()?)?;
+    let (receiver, _) = listener.accept()?;
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: seconds as libc::c_int,
+    };
+    setsockopt(&sender, sockopt::Linger, &linger)?;
+    sender.set_nonblocking(true)?;
+    while sender.write(&[0; 65536]).is_ok() {}
+    Ok((OwnedFd::from(sender), receiver))
+}
+
 /// Descriptors in the place of channels.
 fn channels(what: &str) -> Result<Vec<OwnedFd>, End> {
+    match what {
+        "swapped" => {
+            let (control, _) = stream()?;
+            let (read, write) = pipe()?;
+            return Ok(vec![control, read, write.try_clone()?, write]);
+        }
+        "paths" => {
+            let (control, _) = stream()?;
+            let (read, write) = pipe()?;
+            let path = |fd: &OwnedFd| {
+                let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                open(
+                    path.as_str(),
+                    OFlag::O_PATH | OFlag::O_CLOEXEC,
+                    Mode::empty(),
+                )
+            };
+            return Ok(vec![control, path(&write)?, path(&read)?, path(&read)?]);
+        }
+        "tcp" => {
+            let (tcp, _other) = lingering(1)?;
+            let (read, write) = pipe()?;
+            return Ok(vec![tcp, write, read.try_clone()?, read]);
+        }
+        "datagrams" => {
+            let (socket, _) = socketpair(
+                AddressFamily::Unix,
+                SockType::Datagram,
+                None,
+                SockFlag::SOCK_CLOEXEC,
+            )?;
+            let (read, write) = pipe()?;
+            return Ok(vec![socket, write, read.try_clone()?, read]);
+        }
+        _ => {}
+    }
     let opened = |path: &str| open(path, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
     let mut fds = Vec::new();
     for _ in 0..frame::CHANNELS {
@@ -130,23 +212,35 @@ pub fn act(forger: &mut Forger, call: &Call) -> Result<(), End> {
         "backwards" => forger.send(&framed(to::SPAWN, |out| out.raw(&[0; 64]))),
         "noise" => noise(forger),
         "random" => random(forger, u64::from(n) + 1),
-        "unsolicited" => {
-            unsolicited(forger, call.id)?;
-            forger.send(&reply(call.id))
+        // Whole frames that aren't due, in the place of a reply.
+        "unasked" => {
+            let id = call.id;
+            let other = id.wrapping_add(1);
+            let results = &[tag::LIST, 0, 0, 0, 0][..];
+            match detail {
+                "reply" => forger.send(&reply(other)),
+                "partial" => forger.send(&whole(&frame::Partial { id, results })),
+                "signal" => forger.send(&whole(&frame::Signal {
+                    signal: libc::SIGUSR1,
+                })),
+                "end" => forger.send(&end(NOBODY)),
+                "fork" => announce(forger, id, NOBODY, true, &channels("pipes")?),
+                "fork_of_another" => announce(forger, other, NOBODY, true, &channels("pipes")?),
+                "hello" => forger.send(&whole(&frame::Hello {
+                    table: alcove_proto::calls::table_hash(),
+                    pid: 1,
+                    version: String::new(),
+                })),
+                _ => forger.send(&reply(id).repeat(2)),
+            }
         }
         "signals" => {
-            let frame = framed(from::SIGNAL, |out| out.put_i32(libc::SIGUSR1));
-            flood(forger, &frame)?;
+            let signal = libc::SIGUSR1;
+            flood(forger, &whole(&frame::Signal { signal }))?;
             forger.send(&reply(call.id))
         }
         "children" => {
-            let frame = framed(from::CHILD, |out| {
-                out.put_i32(NOBODY);
-                out.put_i32(0);
-                out.put_u8(notify::EXIT_STATUS | notify::TERMSIG);
-                out.raw(&[0; 8 * RUSAGE]);
-            });
-            flood(forger, &frame)?;
+            flood(forger, &end(NOBODY))?;
             forger.send(&reply(call.id))
         }
         // Replies for ever, and never the one that is waited for.
@@ -163,10 +257,7 @@ pub fn act(forger: &mut Forger, call: &Call) -> Result<(), End> {
         }
         "others" => {
             for other in [call.id.wrapping_sub(1), call.id.wrapping_add(1), u32::MAX] {
-                forger.send(&framed(from::REPLY, |out| {
-                    out.put_u32(other);
-                    out.term_atom(Atom::Error);
-                }))?;
+                forger.send(&reply_of(other, |out| out.term_atom(Atom::Error)))?;
             }
             forger.send(&reply(call.id))
         }
@@ -177,35 +268,74 @@ pub fn act(forger: &mut Forger, call: &Call) -> Result<(), End> {
                 .collect::<Result<Vec<_>, _>>()?;
             for call in calls.iter().rev() {
                 let number = call.number;
-                forger.send(&framed(from::REPLY, |out| {
-                    out.put_u32(call.id);
+                forger.send(&reply_of(call.id, |out| {
                     out.term_int(i64::from(number == number::getpid));
                 }))?;
             }
             Ok(())
         }
+        // Its last child ends, again and again.
+        "ends" => {
+            forger.send(&end(forger.child).repeat(n as usize))?;
+            forger.send(&reply(call.id))
+        }
+        // A reply, and a descriptor that takes long to close.
+        "linger" => {
+            let (fd, other) = lingering(n)?;
+            std::mem::forget(other);
+            let fds = vec![fd];
+            forger.send_fds(&reply(call.id), &borrow(&fds))?;
+            drop(fds);
+            forger.wait()
+        }
+        "many_descriptors" => {
+            let fds = handful()?;
+            forger.send_fds(&reply(call.id), &borrow(&fds))
+        }
+        // Another's reply ahead of its own, with many terms.
+        "heavy" => {
+            let count = n as usize;
+            forger.send(&reply_of(call.id, |out| {
+                out.term_list(count);
+                (0..count).for_each(|_| out.term_tuple(0));
+            }))
+        }
         "twice" => {
             forger.send(&reply(call.id))?;
             forger.send(&reply(call.id))
         }
-        "term" => {
-            let mut bytes = Vec::new();
-            term(detail, &mut bytes);
-            forger.send(&framed(from::REPLY, |out| {
-                out.put_u32(call.id);
-                out.raw(&bytes);
-            }))
-        }
+        "term" => forger.send(&reply_of(call.id, |out| term(detail, out))),
         "next_fork_often" => next_fork(forger, call, Forks::Often(n)),
         "next_fork_less" => next_fork(forger, call, Forks::Less(n as usize)),
         "next_fork_with" => {
-            let what = ["null", "zero", "terminal", "directory", "event"]
-                .into_iter()
-                .find(|what| *what == detail);
+            let what = [
+                "null",
+                "zero",
+                "terminal",
+                "directory",
+                "event",
+                "swapped",
+                "paths",
+                "tcp",
+                "datagrams",
+            ]
+            .into_iter()
+            .find(|what| *what == detail);
             next_fork(forger, call, Forks::With(what.unwrap_or("pipes")))
         }
+        "next_fork_option" => next_fork(forger, call, Forks::Option(n as libc::c_int)),
         _ => forger.send(&reply(call.id)),
     }
+}
+
+/// The end of a child.
+fn end(pid: i32) -> Vec<u8> {
+    whole(&frame::Child {
+        pid: pid as u32,
+        status: 0,
+        notify: notify::EXIT_STATUS | notify::TERMSIG,
+        used: [0; RUSAGE],
+    })
 }
 
 fn next_fork(forger: &mut Forger, call: &Call, forks: Forks) -> Result<(), End> {
@@ -218,20 +348,6 @@ fn flood(forger: &mut Forger, frame: &[u8]) -> Result<(), End> {
     let piece = frame.repeat(1000);
     for _ in 0..MANY / 1000 {
         forger.send(&piece)?;
-    }
-    Ok(())
-}
-
-/// Answers and forks that nobody asked for.
-fn unsolicited(forger: &mut Forger, id: u32) -> Result<(), End> {
-    for n in 1..=MANY / 100 {
-        let other = id.wrapping_add(n);
-        forger.send(&reply(other))?;
-        forger.send(&framed(from::PARTIAL, |out| {
-            out.put_u32(other);
-            out.raw(&[tag::LIST, 0, 0, 0, 0]);
-        }))?;
-        announce(forger, other, NOBODY, n % 2 == 0, &channels("pipes")?)?;
     }
     Ok(())
 }

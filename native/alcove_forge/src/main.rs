@@ -8,8 +8,8 @@
 mod act;
 
 use alcove_proto::calls::number;
-use alcove_proto::frame::{self, from, to};
-use alcove_proto::wire::{Atom, Hello, Malformed, Put, PutTerm, Reader};
+use alcove_proto::frame::{self, Calls, Frame, Hello, Raw, from};
+use alcove_proto::wire::{Atom, Malformed, PutTerm, Reader};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
@@ -65,6 +65,8 @@ pub struct Forger {
     pub control: File,
     /// How the next forks are announced.
     pub forks: act::Forks,
+    /// The last process that it forked.
+    pub child: i32,
 }
 
 fn main() {
@@ -90,6 +92,7 @@ fn start() -> Result<(), End> {
     let mut forger = Forger {
         control,
         forks: act::Forks::default(),
+        child: 0,
     };
     greet(&mut forger)?;
     forger.serve()
@@ -100,10 +103,9 @@ fn first_frame(control: &File) -> Result<(Vec<u8>, Vec<OwnedFd>), End> {
     let mut bytes = Vec::new();
     let mut fds = Vec::new();
     loop {
-        if let Some(length) = frame::length(&bytes)?
-            && bytes.len() >= frame::HEADER + length
-        {
-            return Ok((bytes, fds));
+        match frame::length(&bytes)? {
+            Some(length) if bytes.len() >= frame::HEADER + length => return Ok((bytes, fds)),
+            _ => {}
         }
         let mut chunk = [0; 64 * 1024];
         let mut space = nix::cmsg_space!([RawFd; frame::CHANNELS]);
@@ -159,13 +161,24 @@ fn greet(forger: &mut Forger) -> Result<(), End> {
 
 /// A reply that says `ok`.
 pub fn reply(id: u32) -> Vec<u8> {
-    framed(from::REPLY, |out| {
-        out.put_u32(id);
-        out.term_atom(Atom::Ok);
-    })
+    reply_of(id, |out| out.term_atom(Atom::Ok))
+}
+
+/// A reply with a term.
+pub fn reply_of(id: u32, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut term = Vec::new();
+    write(&mut term);
+    whole(&frame::Reply { id, term: &term })
 }
 
 /// A whole frame.
+pub fn whole<'a>(frame: &impl Frame<'a>) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame.write(&mut out);
+    out
+}
+
+/// A whole frame of any type and contents.
 pub fn framed(kind: u8, payload: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     frame::start(&mut out, kind);
@@ -189,18 +202,18 @@ impl Forger {
         let length = frame::length(&header)?.ok_or(End::Malformed)?;
         let mut payload = vec![0; length];
         self.control.read_exact(&mut payload)?;
-        let mut reader = Reader::new(&payload);
-        let kind = reader.u8()?;
-        let id = reader.u32()?;
-        let number = match kind {
-            to::CALL => reader.u16()?,
-            to::BATCH => {
-                reader.u16()?;
-                reader.u16()?
-            }
-            _ => number::fork,
+        let raw = Raw::new(&payload)?;
+        let (id, number, arguments) = if let Ok(call) = raw.read::<frame::Call<'_>>() {
+            (call.id, call.number, call.arguments)
+        } else if let Ok(batch) = raw.read::<frame::Batch<'_>>() {
+            let first = Calls::read(batch.calls)?.next().ok_or(Malformed)?;
+            let (number, arguments) = first?;
+            (batch.id, number, arguments)
+        } else {
+            let spawn: frame::Spawn<'_> = raw.read()?;
+            (spawn.id, number::fork, &[][..])
         };
-        let text = reader
+        let text = Reader::new(arguments)
             .cstr()
             .map(|text| text.to_string_lossy().into_owned())
             .unwrap_or_default();
@@ -215,10 +228,7 @@ impl Forger {
             }
             number::getpid => {
                 let pid = getpid().as_raw();
-                self.send(&framed(from::REPLY, |out| {
-                    out.put_u32(call.id);
-                    out.term_int(i64::from(pid));
-                }))
+                self.send(&reply_of(call.id, |out| out.term_int(i64::from(pid))))
             }
             number::chdir => act::act(self, call),
             _ => self.send(&reply(call.id)),
@@ -254,14 +264,19 @@ impl Forger {
     }
 }
 
-/// Forks a process that serves like this one; its pid and the VM's ends of its channels.
-pub fn child() -> Result<(i32, [OwnedFd; frame::CHANNELS]), End> {
-    let (control, its_control) = socketpair(
+/// A pair of sockets as control sockets are.
+pub fn stream() -> Result<(OwnedFd, OwnedFd), Errno> {
+    socketpair(
         AddressFamily::Unix,
         SockType::Stream,
         None,
         SockFlag::SOCK_CLOEXEC,
-    )?;
+    )
+}
+
+/// Forks a process that serves like this one; its pid and the VM's ends of its channels.
+pub fn child() -> Result<(i32, [OwnedFd; frame::CHANNELS]), End> {
+    let (control, its_control) = stream()?;
     let (its_stdin, stdin) = pipe()?;
     let (stdout, its_stdout) = pipe()?;
     let (stderr, its_stderr) = pipe()?;
@@ -275,6 +290,7 @@ pub fn child() -> Result<(i32, [OwnedFd; frame::CHANNELS]), End> {
                 let mut forger = Forger {
                     control: File::from(its_control),
                     forks: act::Forks::default(),
+                    child: 0,
                 };
                 let _ = forger.serve();
             }
@@ -293,11 +309,11 @@ pub fn announce(
     last: bool,
     fds: &[OwnedFd],
 ) -> Result<(), End> {
-    let bytes = framed(from::FORKED, |out| {
-        out.put_u32(id);
-        out.put_i32(pid);
-        out.put_u8(u8::from(last));
-        out.put_i32(-1);
+    let bytes = whole(&frame::Forked {
+        id,
+        pid: pid as u32,
+        last,
+        flow: -1,
     });
     let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
     forger.send_fds(&bytes, &fds)

@@ -1,25 +1,17 @@
 //! Erlang arguments as the bytes of a call, by the kinds in the table.
 
+use std::cell::Cell;
+
 use alcove_proto::calls::{ArgKind, Call, leaves_loop};
 use alcove_proto::constants::{self, Group};
-use alcove_proto::frame::{self, MAX_DATA};
+use alcove_proto::frame::{self, CallsWriter, Frame, MAX_DATA};
 use alcove_proto::wire::Put;
 use alcove_proto::wire::arg::{
-    Handler, MAX_PTRS, MAX_ZEROED, Opt, field_tag, ptr_tag, sockaddr_tag, time_tag,
+    Handler, MAX_PTRS, MAX_ZEROED, Opt, RLIM_INFINITY, field_tag, ptr_tag, sockaddr_tag, time_tag,
 };
-use rustler::types::tuple::get_tuple;
 use rustler::{Atom, Binary, Encoder, Env, Term, TermType};
 
-use crate::terms;
-
-/// More than this many bytes of arguments are a dirty scheduler's work.
-const LIGHT: usize = 64 * 1024;
-
-/// More than this many list cells are a dirty scheduler's work.
-const LIGHT_CELLS: usize = 4096;
-
-/// No limit. Its type is not the same everywhere.
-const RLIM_INFINITY: u64 = libc::RLIM_INFINITY as u64;
+use crate::{terms, tuple};
 
 /// Why a call can't be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,41 +30,89 @@ pub enum Refused {
 
 impl Refused {
     /// As `alcove_nif` documents it.
-    pub fn encode<'a>(self, env: Env<'a>, index: Option<usize>) -> Term<'a> {
+    pub fn encode<'a>(self, env: Env<'a>, index: Option<usize>) -> Result<Term<'a>, Heavy> {
         let what = match self {
             Refused::Argument(n) => (n as u64).encode(env),
             Refused::Undefined => terms::undef().encode(env),
             Refused::Length => terms::length().encode(env),
             Refused::NotLast => terms::last().encode(env),
-            Refused::Heavy => return terms::dirty().encode(env),
+            Refused::Heavy => return Err(Heavy),
         };
         let what = index.map_or(what, |index| (index as u64, what).encode(env));
-        (terms::badarg(), what).encode(env)
+        Ok((terms::badarg(), what).encode(env))
     }
 }
 
-/// Whether the caller is on a dirty scheduler, where time matters less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// A scheduler: refuse what takes long.
-    Light,
-    /// A dirty one.
-    Heavy,
+/// How much work the arguments may make. To copy a byte is one unit.
+#[derive(Debug)]
+pub struct Budget(Option<Cell<usize>>);
+
+/// The units that a scheduler may do: some tens of microseconds.
+const LIGHT: usize = 64 * 1024;
+
+/// A list cell, an element, an integer.
+const CELL: usize = 16;
+
+/// The name of a constant, which has to be looked up.
+const NAME: usize = 128;
+
+impl Budget {
+    /// For a scheduler, on which work that takes long is refused.
+    pub fn light() -> Self {
+        Budget(Some(Cell::new(LIGHT)))
+    }
+
+    /// For a dirty scheduler, where time matters less.
+    pub fn heavy() -> Self {
+        Budget(None)
+    }
+
+    /// Whether the work is done on a scheduler, which must not wait.
+    pub fn is_light(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Counts work that is about to be done.
+    pub fn spend(&self, units: usize) -> Result<(), Heavy> {
+        if let Some(left) = &self.0 {
+            left.set(left.get().checked_sub(units).ok_or(Heavy)?);
+        }
+        Ok(())
+    }
 }
 
-/// Appends a CALL frame; gives back the call's number.
+/// The work takes too long for a scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heavy;
+
+impl From<Heavy> for Refused {
+    fn from(_: Heavy) -> Self {
+        Refused::Heavy
+    }
+}
+
+impl From<Heavy> for Wrong {
+    fn from(_: Heavy) -> Self {
+        Wrong::Heavy
+    }
+}
+
+/// Appends a CALL frame, without an id; returns the call's number.
 pub fn call<'a>(
     out: &mut Vec<u8>,
-    id: u32,
     name: Term<'a>,
     argv: Term<'a>,
-    weight: Weight,
+    budget: &Budget,
 ) -> Result<u16, Refused> {
     let row = terms::call(name).ok_or(Refused::Undefined)?;
-    let at = frame::start(out, frame::to::CALL);
-    out.put_u32(id);
-    out.put_u16(row.number);
-    arguments(out, row, argv, weight)?;
+    let (id, number, nothing) = (0, row.number, &[][..]);
+    let at = frame::Call {
+        id,
+        number,
+        arguments: nothing,
+    }
+    .begin(out);
+    arguments(out, row, argv, budget)?;
     if out.len() - at > frame::MAX_FRAME {
         return Err(Refused::Length);
     }
@@ -80,44 +120,38 @@ pub fn call<'a>(
     Ok(row.number)
 }
 
-/// Appends the calls of a batch, `[{Call, Argv}]`; gives back their numbers. An
-/// error comes with the index of the call, from 1, or 0 for the list itself.
+/// Appends the calls of a batch, `[{Call, Argv}]`; returns their numbers. An
+/// error has the index of the call, from 1, or 0 for the list itself.
 pub fn batch<'a>(
     out: &mut Vec<u8>,
     list: Term<'a>,
-    weight: Weight,
+    budget: &Budget,
 ) -> Result<Box<[u16]>, (usize, Refused)> {
     let mut numbers = Vec::new();
-    let at = out.len();
-    out.put_u16(0);
+    let mut calls = CallsWriter::begin(out);
     let mut rest = list;
     while let Ok((head, tail)) = rest.list_get_cell() {
         let index = numbers.len() + 1;
         if numbers.last().is_some_and(|call| leaves_loop(*call)) {
             return Err((index - 1, Refused::NotLast));
         }
-        let pair = get_tuple(head).map_err(|_| (index, Refused::Argument(0)))?;
-        let [name, argv] = pair[..] else {
-            return Err((index, Refused::Argument(0)));
-        };
-        let row = terms::call(name).ok_or((index, Refused::Undefined))?;
-        out.put_u16(row.number);
-        let length = out.len();
-        out.put_u32(0);
-        arguments(out, row, argv, weight).map_err(|refused| (index, refused))?;
+        let at = |refused| (index, refused);
+        budget.spend(CELL).map_err(|heavy| at(heavy.into()))?;
+        let [name, argv] = tuple::fields(head).ok_or(at(Refused::Argument(0)))?;
+        let row = terms::call(name).ok_or(at(Refused::Undefined))?;
+        calls
+            .call(out, row.number, |out| arguments(out, row, argv, budget))
+            .map_err(at)?;
         if out.len() > frame::MAX_FRAME {
-            return Err((index, Refused::Length));
+            return Err(at(Refused::Length));
         }
-        let bytes = (out.len() - length - 4) as u32;
-        out[length..length + 4].copy_from_slice(&bytes.to_le_bytes());
         numbers.push(row.number);
         rest = tail;
     }
-    let count = u16::try_from(numbers.len()).map_err(|_| (0, Refused::Length))?;
     if !rest.is_empty_list() {
         return Err((0, Refused::Argument(0)));
     }
-    out[at..at + 2].copy_from_slice(&count.to_le_bytes());
+    calls.finish(out).map_err(|_| (0, Refused::Length))?;
     Ok(numbers.into())
 }
 
@@ -125,12 +159,13 @@ fn arguments<'a>(
     out: &mut Vec<u8>,
     row: &Call,
     argv: Term<'a>,
-    weight: Weight,
+    budget: &Budget,
 ) -> Result<(), Refused> {
     let mut rest = argv;
     for (index, (_, kind)) in row.args.iter().enumerate() {
+        budget.spend(CELL)?;
         let (head, tail) = rest.list_get_cell().map_err(|_| Refused::Undefined)?;
-        argument(out, *kind, head, weight).map_err(|wrong| match wrong {
+        argument(out, *kind, head, budget).map_err(|wrong| match wrong {
             Wrong::Shape => Refused::Argument(index + 1),
             Wrong::Heavy => Refused::Heavy,
         })?;
@@ -143,9 +178,12 @@ fn arguments<'a>(
     }
 }
 
+/// Why an argument is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wrong {
+pub enum Wrong {
+    /// It has the wrong shape.
     Shape,
+    /// It takes too long to look at here.
     Heavy,
 }
 
@@ -154,28 +192,29 @@ fn argument<'a>(
     out: &mut Vec<u8>,
     kind: ArgKind,
     term: Term<'a>,
-    weight: Weight,
+    budget: &Budget,
 ) -> Result<(), Wrong> {
     match kind {
         ArgKind::I32 | ArgKind::Fd | ArgKind::Pid => out.put_i32(integer(term)?),
         ArgKind::U32 => out.put_u32(integer(term)?),
         ArgKind::I64 => out.put_i64(integer(term)?),
         ArgKind::U64 => out.put_u64(integer(term)?),
-        ArgKind::Mode => out.put_u32(below(term, 0o7777)?),
+        // The mode that stat(2) returns includes the type of the file, which isn't passed on.
+        ArgKind::Mode => out.put_u32(below(term, 0o177_777)? & 0o7777),
         ArgKind::Id => out.put_u32(below(term, u32::MAX - 1)?),
         ArgKind::IdOrKeep => match integer::<i64>(term)? {
             -1 => out.put_u32(u32::MAX),
             _ => out.put_u32(below(term, u32::MAX - 1)?),
         },
         ArgKind::Count => out.put_u32(below(term, MAX_DATA as u32)?),
-        ArgKind::Str => out.put_cstr(&string(term, weight)?),
-        ArgKind::Bytes => out.put_bytes(&bytes(term, weight)?),
+        ArgKind::Str => out.put_cstr(&string(term, budget)?),
+        ArgKind::Bytes => out.put_bytes(&bytes(term, budget)?),
         ArgKind::StrVec => {
-            list(out, term, weight, |out, item| {
-                string(item, weight).map(|string| out.put_cstr(&string))
+            list(out, term, budget, |out, item| {
+                string(item, budget).map(|string| out.put_cstr(&string))
             })?;
         }
-        ArgKind::Fds => list(out, term, weight, |out, item| {
+        ArgKind::Fds => list(out, term, budget, |out, item| {
             integer(item).map(|fd| out.put_i32(fd))
         })?,
         ArgKind::Rlimit => {
@@ -184,10 +223,10 @@ fn argument<'a>(
             out.put_u64(limit(max)?);
         }
         ArgKind::Timeval => timeval(out, term)?,
-        ArgKind::Opt => out.put_u8(option(term)? as u8),
-        ArgKind::Signal => out.put_i32(signal(term)?),
+        ArgKind::Opt => out.put_u8(option(term, budget)? as u8),
+        ArgKind::Signal => out.put_i32(signal(term, budget)?),
         ArgKind::Handler => {
-            let name = atom(term)?;
+            let name = atom(term, budget)?;
             let handler = Handler::ALL.iter().find(|(known, _)| *known == name);
             out.put_u8(handler.ok_or(Wrong::Shape)?.1 as u8);
         }
@@ -200,50 +239,48 @@ fn argument<'a>(
                 },
             };
             out.put_u8(allow);
-            list(out, names, weight, |out, name| {
+            list(out, names, budget, |out, name| {
                 let call = terms::call(name).ok_or(Wrong::Shape)?;
                 out.put_u16(call.number);
                 Ok(())
             })?;
         }
-        ArgKind::Ptr => pointer(out, term, weight)?,
-        ArgKind::CloneFlags
-        | ArgKind::OpenFlags
-        | ArgKind::MountFlags
-        | ArgKind::Whence
-        | ArgKind::Resource
-        | ArgKind::PrctlOption
-        | ArgKind::SyscallNumber
-        | ArgKind::Flags => out.put_u64(flags(kind.group(), term).ok_or(Wrong::Shape)?),
-        ArgKind::Const => out.put_i64(constant(term)?),
-        ArgKind::DirFd => {
-            out.put_i32(i32::try_from(constant(term)?).map_err(|_| Wrong::Shape)?);
+        ArgKind::Ptr => pointer(out, term, budget)?,
+        ArgKind::CloneFlags | ArgKind::OpenFlags | ArgKind::MountFlags | ArgKind::Flags => {
+            out.put_u64(flags(kind.group(), term, budget)?);
         }
-        ArgKind::Ids => list(out, term, weight, |out, item| {
+        ArgKind::Whence | ArgKind::Resource | ArgKind::PrctlOption | ArgKind::SyscallNumber => {
+            out.put_u64(choice(kind.group(), term, budget)?)
+        }
+        ArgKind::Const => out.put_i64(constant(term, budget)?),
+        ArgKind::DirFd => {
+            out.put_i32(i32::try_from(constant(term, budget)?).map_err(|_| Wrong::Shape)?);
+        }
+        ArgKind::Ids => list(out, term, budget, |out, item| {
             below(item, u32::MAX - 1).map(|id| out.put_u32(id))
         })?,
-        ArgKind::Cpus => list(out, term, weight, |out, item| {
+        ArgKind::Cpus => list(out, term, budget, |out, item| {
             below(item, u16::MAX.into()).map(|cpu| out.put_u32(cpu))
         })?,
-        ArgKind::Caps => out.put_u64(capabilities(term)?),
+        ArgKind::Caps => out.put_u64(capabilities(term, budget)?),
         ArgKind::FileTime => file_time(out, term)?,
         ArgKind::Millis => out.put_i32(milliseconds(term)?),
-        ArgKind::PollFds => list(out, term, weight, |out, item| {
+        ArgKind::PollFds => list(out, term, budget, |out, item| {
             let [fd, events] = pair(item)?;
             out.put_i32(integer(fd)?);
-            let events = flags(None, events).and_then(|events| u16::try_from(events).ok());
-            out.put_u16(events.ok_or(Wrong::Shape)?);
+            let events = flags(None, events, budget)?;
+            out.put_u16(u16::try_from(events).map_err(|_| Wrong::Shape)?);
             Ok(())
         })?,
-        ArgKind::Sockaddr => socket_address(out, term, weight)?,
+        ArgKind::Sockaddr => socket_address(out, term, budget)?,
         ArgKind::Ptrs => {
             let mut count = 0;
-            list(out, term, weight, |out, item| {
+            list(out, term, budget, |out, item| {
                 count += 1;
                 if count > MAX_PTRS {
                     return Err(Wrong::Shape);
                 }
-                pointer(out, item, weight)
+                pointer(out, item, budget)
             })?;
         }
     }
@@ -259,7 +296,8 @@ fn below(term: Term<'_>, max: u32) -> Result<u32, Wrong> {
 }
 
 /// The name of an atom, in lower case: names of constants are taken in either.
-fn atom(term: Term<'_>) -> Result<String, Wrong> {
+fn atom(term: Term<'_>, budget: &Budget) -> Result<String, Wrong> {
+    budget.spend(NAME)?;
     if !term.is_atom() {
         return Err(Wrong::Shape);
     }
@@ -268,55 +306,77 @@ fn atom(term: Term<'_>) -> Result<String, Wrong> {
         .map_err(|_| Wrong::Shape)
 }
 
-fn option(term: Term<'_>) -> Result<Opt, Wrong> {
-    let name = atom(term)?;
+fn option(term: Term<'_>, budget: &Budget) -> Result<Opt, Wrong> {
+    let name = atom(term, budget)?;
     let known = Opt::ALL.iter().find(|(known, _)| *known == name);
     Ok(known.map_or(Opt::Unknown, |(_, option)| *option))
 }
 
-fn signal(term: Term<'_>) -> Result<i32, Wrong> {
+fn signal(term: Term<'_>, budget: &Budget) -> Result<i32, Wrong> {
     if term.is_atom() {
-        let number = constants::lookup(Some(Group::Signal), &atom(term)?).ok_or(Wrong::Shape)?;
+        let number =
+            constants::lookup(Some(Group::Signal), &atom(term, budget)?).ok_or(Wrong::Shape)?;
         return i32::try_from(number).map_err(|_| Wrong::Shape);
     }
     integer(term)
 }
 
-/// An integer, the name of a constant, or a list of names that are or'ed. Without a group
+/// An integer, the name of a constant, or a list of both that are or'ed. Without a group
 /// the names are those of any.
-pub fn flags(group: Option<Group>, term: Term<'_>) -> Option<u64> {
+pub fn flags(group: Option<Group>, term: Term<'_>, budget: &Budget) -> Result<u64, Wrong> {
+    let flag = |name| {
+        let value = constants::lookup(group, &atom(name, budget)?).ok_or(Wrong::Shape)?;
+        Ok(value as u64)
+    };
     if term.is_atom() {
-        return constants::lookup(group, &atom(term).ok()?).map(|value| value as u64);
+        return flag(term);
     }
     if term.is_list() {
         let mut value = 0;
         let mut rest = term;
         while let Ok((head, tail)) = rest.list_get_cell() {
-            value |= constants::lookup(group, &atom(head).ok()?)? as u64;
+            value |= if head.is_atom() {
+                flag(head)?
+            } else {
+                budget.spend(CELL)?;
+                integer(head)?
+            };
             rest = tail;
         }
-        return rest.is_empty_list().then_some(value);
+        return if rest.is_empty_list() {
+            Ok(value)
+        } else {
+            Err(Wrong::Shape)
+        };
     }
-    term.decode().ok()
+    integer(term)
+}
+
+/// An integer, the name of a constant of a group, or a list of names.
+fn choice(group: Option<Group>, term: Term<'_>, budget: &Budget) -> Result<u64, Wrong> {
+    match term.list_get_cell() {
+        Ok((head, _)) if !head.is_atom() => Err(Wrong::Shape),
+        _ => flags(group, term, budget),
+    }
 }
 
 /// A signed integer, or the name of a constant of any group.
-fn constant(term: Term<'_>) -> Result<i64, Wrong> {
+fn constant(term: Term<'_>, budget: &Budget) -> Result<i64, Wrong> {
     if term.is_atom() {
-        return constants::lookup(None, &atom(term)?).ok_or(Wrong::Shape);
+        return constants::lookup(None, &atom(term, budget)?).ok_or(Wrong::Shape);
     }
     integer(term)
 }
 
 /// A bit for each capability.
-fn capabilities(term: Term<'_>) -> Result<u64, Wrong> {
+fn capabilities(term: Term<'_>, budget: &Budget) -> Result<u64, Wrong> {
     if !term.is_list() {
         return integer(term);
     }
     let mut set = 0;
     let mut rest = term;
     while let Ok((head, tail)) = rest.list_get_cell() {
-        let name = atom(head)?;
+        let name = atom(head, budget)?;
         let number = constants::lookup(Some(Group::Prctl), &name)
             .filter(|number| name.starts_with("cap_") && (0..64).contains(number));
         set |= 1 << number.ok_or(Wrong::Shape)?;
@@ -352,33 +412,31 @@ fn milliseconds(term: Term<'_>) -> Result<i32, Wrong> {
 }
 
 fn pair(term: Term<'_>) -> Result<[Term<'_>; 2], Wrong> {
-    let fields = get_tuple(term).map_err(|_| Wrong::Shape)?;
-    fields.try_into().map_err(|_| Wrong::Shape)
+    tuple::fields(term).ok_or(Wrong::Shape)
 }
 
 /// An address as gen_tcp and socket have it, or bytes.
-fn socket_address<'a>(out: &mut Vec<u8>, term: Term<'a>, weight: Weight) -> Result<(), Wrong> {
+fn socket_address<'a>(out: &mut Vec<u8>, term: Term<'a>, budget: &Budget) -> Result<(), Wrong> {
     if term.is_binary() {
         out.put_u8(sockaddr_tag::RAW);
-        out.put_bytes(&bytes(term, weight)?);
+        out.put_bytes(&bytes(term, budget)?);
         return Ok(());
     }
     let [family, address] = pair(term)?;
     if terms::local() == family {
         out.put_u8(sockaddr_tag::LOCAL);
-        out.put_bytes(&bytes(address, weight)?);
+        out.put_bytes(&bytes(address, budget)?);
         return Ok(());
     }
     let [address, port] = pair(address)?;
-    let parts = get_tuple(address).map_err(|_| Wrong::Shape)?;
-    if terms::inet() == family && parts.len() == 4 {
+    if terms::inet() == family {
         out.put_u8(sockaddr_tag::INET);
-        for part in parts {
+        for part in tuple::fields::<4>(address).ok_or(Wrong::Shape)? {
             out.put_u8(below(part, u8::MAX.into())? as u8);
         }
-    } else if terms::inet6() == family && parts.len() == 8 {
+    } else if terms::inet6() == family {
         out.put_u8(sockaddr_tag::INET6);
-        for part in parts {
+        for part in tuple::fields::<8>(address).ok_or(Wrong::Shape)? {
             let part = below(part, u16::MAX.into())? as u16;
             out.raw(&part.to_be_bytes());
         }
@@ -401,11 +459,7 @@ fn limit(term: Term<'_>) -> Result<u64, Wrong> {
 }
 
 fn record<'a, const N: usize>(term: Term<'a>, name: Atom) -> Result<[Term<'a>; N], Wrong> {
-    let fields = get_tuple(term).map_err(|_| Wrong::Shape)?;
-    match fields.split_first() {
-        Some((head, rest)) if name == *head => rest.try_into().map_err(|_| Wrong::Shape),
-        _ => Err(Wrong::Shape),
-    }
+    tuple::record(term, name).ok_or(Wrong::Shape)
 }
 
 fn timeval(out: &mut Vec<u8>, term: Term<'_>) -> Result<(), Wrong> {
@@ -427,7 +481,7 @@ fn timeval(out: &mut Vec<u8>, term: Term<'_>) -> Result<(), Wrong> {
 fn list<'a>(
     out: &mut Vec<u8>,
     term: Term<'a>,
-    weight: Weight,
+    budget: &Budget,
     mut each: impl FnMut(&mut Vec<u8>, Term<'a>) -> Result<(), Wrong>,
 ) -> Result<(), Wrong> {
     let at = out.len();
@@ -435,9 +489,7 @@ fn list<'a>(
     let mut count: u32 = 0;
     let mut rest = term;
     while let Ok((head, tail)) = rest.list_get_cell() {
-        if weight == Weight::Light && (count as usize > LIGHT_CELLS || out.len() - at > LIGHT) {
-            return Err(Wrong::Heavy);
-        }
+        budget.spend(CELL)?;
         if out.len() > frame::MAX_FRAME {
             return Err(Wrong::Shape);
         }
@@ -452,80 +504,76 @@ fn list<'a>(
     Ok(())
 }
 
-fn string<'a>(term: Term<'a>, weight: Weight) -> Result<Binary<'a>, Wrong> {
-    let string = bytes(term, weight)?;
-    if string.contains(&0) {
-        Err(Wrong::Shape)
-    } else {
-        Ok(string)
+/// A NUL at its end is allowed, as C strings have it.
+fn string<'a>(term: Term<'a>, budget: &Budget) -> Result<Binary<'a>, Wrong> {
+    let string = bytes(term, budget)?;
+    match string.iter().position(|byte| *byte == 0) {
+        None => Ok(string),
+        Some(end) if end + 1 == string.len() => {
+            string.make_subbinary(0, end).map_err(|_| Wrong::Shape)
+        }
+        Some(_) => Err(Wrong::Shape),
     }
 }
 
 /// iodata, capped.
-fn bytes<'a>(term: Term<'a>, weight: Weight) -> Result<Binary<'a>, Wrong> {
-    let bytes = iodata(term, weight)?.ok_or(Wrong::Heavy)?;
+pub fn bytes<'a>(term: Term<'a>, budget: &Budget) -> Result<Binary<'a>, Wrong> {
+    let bytes = iodata(term, budget)?;
     if bytes.len() > MAX_DATA {
-        Err(Wrong::Shape)
-    } else if bytes.len() > LIGHT && weight == Weight::Light {
-        Err(Wrong::Heavy)
-    } else {
-        Ok(bytes)
+        return Err(Wrong::Shape);
     }
+    budget.spend(bytes.len())?;
+    Ok(bytes)
 }
 
-/// iodata of any size, or `None` when a list takes too long to look at here.
-fn iodata<'a>(term: Term<'a>, weight: Weight) -> Result<Option<Binary<'a>>, Wrong> {
+/// iodata of any size. A binary is free, as it isn't copied.
+fn iodata<'a>(term: Term<'a>, budget: &Budget) -> Result<Binary<'a>, Wrong> {
     if term.is_binary() {
-        return term.decode().map(Some).map_err(|_| Wrong::Shape);
+        return term.decode().map_err(|_| Wrong::Shape);
     }
-    if weight == Weight::Light && !is_light(term) {
-        return Ok(None);
+    if budget.is_light() {
+        weigh(term, budget)?;
     }
-    Binary::from_iolist(term)
-        .map(Some)
-        .map_err(|_| Wrong::Shape)
+    Binary::from_iolist(term).map_err(|_| Wrong::Shape)
 }
 
-/// As [`iodata`], for the stream functions: `Err` is a wrong shape.
-pub fn data<'a>(term: Term<'a>, weight: Weight) -> Result<Binary<'a>, Refused> {
-    match iodata(term, weight) {
-        Ok(Some(data)) => Ok(data),
-        Ok(None) => Err(Refused::Heavy),
-        Err(_) => Err(Refused::Argument(1)),
-    }
+/// iodata for a stream.
+pub fn data<'a>(term: Term<'a>, budget: &Budget) -> Result<Binary<'a>, Refused> {
+    iodata(term, budget).map_err(|wrong| match wrong {
+        Wrong::Shape => Refused::Argument(1),
+        Wrong::Heavy => Refused::Heavy,
+    })
 }
 
-/// Whether an iolist has few cells and bytes.
-fn is_light(term: Term<'_>) -> bool {
-    let (mut cells, mut size) = (0, 0);
+/// Spends what it takes to flatten an iolist.
+fn weigh(term: Term<'_>, budget: &Budget) -> Result<(), Heavy> {
+    let size = |term: Term<'_>| term.decode::<Binary<'_>>().map_or(0, |binary| binary.len());
     let mut stack = vec![term];
     while let Some(mut rest) = stack.pop() {
         while let Ok((head, tail)) = rest.list_get_cell() {
-            cells += 1;
+            budget.spend(CELL)?;
             match head.get_type() {
                 TermType::List => stack.push(head),
-                TermType::Binary => {
-                    size += head.decode::<Binary<'_>>().map_or(0, |binary| binary.len());
-                }
+                TermType::Binary => budget.spend(size(head))?,
                 _ => {}
-            }
-            if cells > LIGHT_CELLS || size > LIGHT {
-                return false;
             }
             rest = tail;
         }
-        size += rest.decode::<Binary<'_>>().map_or(0, |binary| binary.len());
+        budget.spend(size(rest))?;
     }
-    size <= LIGHT
+    Ok(())
 }
 
 /// An integer, names of constants, iodata, or a structure. A name of prctl(2)'s goes before
 /// that of another group.
-fn pointer<'a>(out: &mut Vec<u8>, term: Term<'a>, weight: Weight) -> Result<(), Wrong> {
+fn pointer<'a>(out: &mut Vec<u8>, term: Term<'a>, budget: &Budget) -> Result<(), Wrong> {
     if term.is_atom() || is_names(term) {
-        let value = flags(Some(Group::Prctl), term).or_else(|| flags(None, term));
+        let value = match flags(Some(Group::Prctl), term, budget) {
+            Err(Wrong::Shape) => flags(None, term, budget),
+            value => value,
+        };
         out.put_u8(ptr_tag::INT);
-        out.put_u64(value.ok_or(Wrong::Shape)?);
+        out.put_u64(value?);
     } else if term.is_integer() {
         out.put_u8(ptr_tag::INT);
         let value = match term.decode::<i64>() {
@@ -533,13 +581,13 @@ fn pointer<'a>(out: &mut Vec<u8>, term: Term<'a>, weight: Weight) -> Result<(), 
             Err(_) => integer(term)?,
         };
         out.put_u64(value);
-    } else if term.is_list() && has_pointers(term) {
+    } else if term.is_list() && has_pointers(term, budget)? {
         out.put_u8(ptr_tag::STRUCT);
         let mut zeroed = 0;
-        list(out, term, weight, |out, item| {
+        list(out, term, budget, |out, item| {
             let Ok([what]) = record(item, terms::ptr()) else {
                 out.put_u8(field_tag::BYTES);
-                return bytes(item, weight).map(|bytes| out.put_bytes(&bytes));
+                return bytes(item, budget).map(|bytes| out.put_bytes(&bytes));
             };
             if what.is_integer() {
                 out.put_u8(field_tag::ZEROED);
@@ -551,12 +599,12 @@ fn pointer<'a>(out: &mut Vec<u8>, term: Term<'a>, weight: Weight) -> Result<(), 
                 out.put_u32(size);
             } else {
                 out.put_u8(field_tag::POINTER);
-                out.put_bytes(&bytes(what, weight)?);
+                out.put_bytes(&bytes(what, budget)?);
             }
             Ok(())
         })?;
     } else {
-        let bytes = bytes(term, weight)?;
+        let bytes = bytes(term, budget)?;
         out.put_u8(ptr_tag::BYTES);
         out.put_bytes(&bytes);
     }
@@ -569,24 +617,29 @@ fn is_names(term: Term<'_>) -> bool {
 }
 
 /// Whether a list is a structure rather than iodata.
-fn has_pointers(term: Term<'_>) -> bool {
+fn has_pointers(term: Term<'_>, budget: &Budget) -> Result<bool, Heavy> {
     let mut rest = term;
     while let Ok((head, tail)) = rest.list_get_cell() {
+        budget.spend(CELL)?;
         if head.is_tuple() {
-            return true;
+            return Ok(true);
         }
         rest = tail;
     }
-    false
+    Ok(false)
 }
 
 /// A fork path. `None` when it is none.
-pub fn path(term: Term<'_>) -> Option<Vec<u32>> {
+pub fn path(term: Term<'_>, budget: &Budget) -> Result<Option<Vec<u32>>, Heavy> {
     let mut pids = Vec::with_capacity(16);
     let mut rest = term;
     while let Ok((head, tail)) = rest.list_get_cell() {
-        pids.push(head.decode().ok()?);
+        budget.spend(CELL)?;
+        let Ok(pid) = head.decode() else {
+            return Ok(None);
+        };
+        pids.push(pid);
         rest = tail;
     }
-    rest.is_empty_list().then_some(pids)
+    Ok(rest.is_empty_list().then_some(pids))
 }

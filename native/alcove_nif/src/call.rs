@@ -1,4 +1,4 @@
-//! Calls, from the scheduler of whoever makes them.
+//! Calls, made on the scheduler of the calling process.
 //!
 //! The scheduler sends the frame and polls for the reply itself for some tens of
 //! microseconds: a round trip without a thread switch in the VM. When the reply
@@ -10,25 +10,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use alcove_proto::frame;
+use alcove_core::reader::{Reader, Received};
+use alcove_proto::frame::{self, Frame};
 use alcove_proto::poll::Guard;
-use alcove_proto::wire::Put;
 use nix::errno::Errno;
 use rustler::{Encoder, Env, Term};
 
-use crate::args::{self, Refused, Weight};
+use crate::args::{self, Budget, Heavy, Refused};
 use crate::deliver::Mail;
-use crate::process::{Kind, Pending, Process, Reader, Received, Waiter};
-use crate::ticket::Ticket;
 use crate::tree::{SCRATCH, Tree};
+use crate::vm::{Kind, Pending, Process, Ticket, Waiter};
 use crate::{load, terms};
 
 /// How long a scheduler polls for a reply, with a yield between tries. A call takes a few
 /// microseconds.
 const POLL: Duration = Duration::from_micros(20);
 
-/// How long it then sleeps until the reply is there: a kernel that rounds up makes that no
-/// more than 100 microseconds with what came before, of the millisecond that a NIF has.
+/// How long it then sleeps until the reply is there. Even if the kernel rounds that up, polling and
+/// sleeping together take no more than 100 microseconds of the millisecond that a NIF has.
 const SLEEP: Duration = Duration::from_micros(30);
 
 /// Descriptors that the VM keeps for itself.
@@ -57,33 +56,33 @@ pub enum Request<'a> {
     Spawn(u64, Term<'a>),
 }
 
-/// Makes a call. What comes back is documented at `alcove_nif:call/5`.
+/// Makes a call. docs/internals.md says what comes back.
 pub fn call<'a>(
     env: Env<'a>,
     tree: &Tree,
     pids: Term<'a>,
     request: Request<'a>,
-    weight: Weight,
-) -> Term<'a> {
-    let Some(path) = args::path(pids) else {
-        return (terms::badarg(), terms::pids()).encode(env);
+    budget: &Budget,
+) -> Result<Term<'a>, Heavy> {
+    let Some(path) = args::path(pids, budget)? else {
+        return Ok((terms::badarg(), terms::pids()).encode(env));
     };
-    // A call within a call can't be: nothing below calls back into Erlang.
+    // There is no call within a call, since nothing below calls back into Erlang.
     BUFFERS.with_borrow_mut(|buffers| {
         buffers.frame.clear();
-        let kind = match encode(&mut buffers.frame, request, weight) {
+        let kind = match encode(&mut buffers.frame, request, budget) {
             Ok(kind) => kind,
             Err((index, refused)) => return refused.encode(env, index),
         };
         let Some(process) = tree.find(&path) else {
-            return terms::badpid().encode(env);
+            return Ok(terms::badpid().encode(env));
         };
         if kind.forks() > 0 && !has_room(tree, kind.forks()) {
-            return terms::error_tuple(env, Errno::EMFILE as i32);
+            return Ok(terms::error_tuple(env, Errno::EMFILE as i32));
         }
         tree.counters.calls.fetch_add(1, Ordering::Relaxed);
-        let answer = send(env, tree, &process, kind, buffers);
-        // A long frame's memory is not kept for ever.
+        let answer = send(env, tree, &process, kind, buffers, budget);
+        // The memory of a long frame is freed.
         buffers.frame.shrink_to(SCRATCH);
         answer
     })
@@ -93,40 +92,32 @@ pub fn call<'a>(
 fn encode<'a>(
     out: &mut Vec<u8>,
     request: Request<'a>,
-    weight: Weight,
+    budget: &Budget,
 ) -> Result<Kind, (Option<usize>, Refused)> {
-    match request {
-        Request::Call(name, argv) => args::call(out, 0, name, argv, weight)
-            .map(Kind::Call)
-            .map_err(|refused| (None, refused)),
+    let calls: &[u8] = &[];
+    let (at, kind) = match request {
+        Request::Call(name, argv) => {
+            return args::call(out, name, argv, budget)
+                .map(Kind::Call)
+                .map_err(|refused| (None, refused));
+        }
         Request::Batch(list) => {
-            let at = frame::start(out, frame::to::BATCH);
-            out.put_u32(0);
-            calls(out, at, list, weight).map(Kind::Batch)
+            let at = frame::Batch { id: 0, calls }.begin(out);
+            (at, args::batch(out, list, budget).map(Kind::Batch))
         }
         Request::Spawn(flags, list) => {
-            let at = frame::start(out, frame::to::SPAWN);
-            out.put_u32(0);
-            out.put_u64(flags);
-            calls(out, at, list, weight).map(Kind::Spawn)
+            let id = 0;
+            let at = frame::Spawn { id, flags, calls }.begin(out);
+            (at, args::batch(out, list, budget).map(Kind::Spawn))
         }
-    }
-}
-
-/// Ends the frame that was started at `at` with a list of calls.
-fn calls<'a>(
-    out: &mut Vec<u8>,
-    at: usize,
-    list: Term<'a>,
-    weight: Weight,
-) -> Result<Box<[u16]>, (Option<usize>, Refused)> {
-    let calls = args::batch(out, list, weight).map_err(|(i, refused)| (Some(i), refused))?;
+    };
+    let kind = kind.map_err(|(index, refused)| (Some(index), refused))?;
     frame::finish(out, at);
-    Ok(calls)
+    Ok(kind)
 }
 
-/// Where a frame has its number: behind its length and its type.
-const ID: std::ops::Range<usize> = frame::HEADER + 1..frame::HEADER + 5;
+/// How long a scheduler waits for other threads that work on the same process.
+const TURN: Duration = Duration::from_micros(50);
 
 fn send<'a>(
     env: Env<'a>,
@@ -134,13 +125,18 @@ fn send<'a>(
     process: &Arc<Process>,
     kind: Kind,
     buffers: &mut Buffers,
-) -> Term<'a> {
-    let mut calls = process.calls.lock();
+    budget: &Budget,
+) -> Result<Term<'a>, Heavy> {
+    let mut calls = if budget.is_light() {
+        process.calls.try_lock_for(TURN).ok_or(Heavy)?
+    } else {
+        process.calls.lock()
+    };
     if calls.closed {
-        return terms::badpid().encode(env);
+        return Ok(terms::badpid().encode(env));
     }
     let id = calls.next_id();
-    buffers.frame[ID].copy_from_slice(&id.to_le_bytes());
+    frame::set_id(&mut buffers.frame, id);
 
     let polls = !matches!(kind, Kind::Spawn(_)) && calls.may_poll();
     let reader = if polls {
@@ -152,12 +148,12 @@ fn send<'a>(
         let (waiter, ticket) = ticket(env);
         let pending = Pending::new(id, kind, waiter);
         process.enqueue(&tree.poller, &mut calls, pending, &buffers.frame);
-        return ticket;
+        return Ok(ticket);
     };
 
     calls.inline = true;
     process.disarm(&tree.poller, &mut calls);
-    process.note(&mut calls, &kind);
+    calls.note(&kind);
     calls
         .pending
         .push_back(Pending::new(id, kind, Waiter::Inline));
@@ -165,6 +161,7 @@ fn send<'a>(
     let mut guard = calls.guard;
     drop(calls);
 
+    let start = Instant::now();
     let answer = poll(
         env,
         tree,
@@ -172,7 +169,11 @@ fn send<'a>(
         &mut reader,
         &mut buffers.scratch,
         &mut guard,
+        start,
     );
+    if budget.is_light() {
+        rustler::schedule::consume_timeslice(env, percent(start.elapsed()));
+    }
 
     let mut calls = process.calls.lock();
     calls.guard = guard;
@@ -193,11 +194,16 @@ fn send<'a>(
         },
     };
     process.end_poll(&tree.poller, &mut calls);
-    answer
+    Ok(answer)
+}
+
+/// The share of a NIF's millisecond that some time takes, in percent.
+fn percent(time: Duration) -> i32 {
+    i32::try_from(time.as_micros() / 10).map_or(100, |percent| percent.clamp(1, 100))
 }
 
 /// A ticket, for the pending call and for the caller.
-fn ticket(env: Env<'_>) -> (Waiter, Term<'_>) {
+pub fn ticket(env: Env<'_>) -> (Waiter, Term<'_>) {
     let ticket = Arc::new(Ticket::new(env.pid()));
     let term = load::hold_ticket(env, Arc::clone(&ticket));
     (Waiter::Ticket(ticket), term)
@@ -211,10 +217,10 @@ fn poll<'a>(
     reader: &mut Reader,
     scratch: &mut [u8],
     guard: &mut Guard,
+    start: Instant,
 ) -> Option<Term<'a>> {
     let mut mail = Mail::Scheduler(env);
     let mut answer = None;
-    let start = Instant::now();
     let mut last = start;
     loop {
         let received = tree.read(&mut mail, process, reader, scratch, &mut answer);
@@ -228,7 +234,7 @@ fn poll<'a>(
         let now = Instant::now();
         let go_on = !idle || guard.yielded(now - last, now);
         last = now;
-        // A long reply is the router's, too. What came during a long yield is still taken.
+        // The router also handles a long reply. What came during a long yield is still read here.
         if last - start > POLL || !go_on {
             if idle && go_on {
                 process.wait(SLEEP);
@@ -239,12 +245,17 @@ fn poll<'a>(
     }
 }
 
-/// Whether the VM has room for the channels of so many processes: new descriptors
-/// get the lowest free numbers, so that of a new one says how full the table is.
+/// Whether the VM has room for the channels of so many processes. New descriptors get
+/// the lowest free number, so the number of a new one shows how full the table is.
 fn has_room(tree: &Tree, processes: usize) -> bool {
+    has_room_for(tree, processes * frame::CHANNELS)
+}
+
+/// Whether the VM has room for so many descriptors.
+pub fn has_room_for(tree: &Tree, fds: usize) -> bool {
     let Ok(probe) = tree.poller.probe() else {
         return false;
     };
-    let fds = i32::try_from(processes * frame::CHANNELS).unwrap_or(i32::MAX);
-    probe.saturating_add(fds).saturating_add(HEADROOM) < crate::launch::nofile()
+    let fds = i32::try_from(fds).unwrap_or(i32::MAX);
+    probe.saturating_add(fds).saturating_add(HEADROOM) < alcove_core::launch::nofile()
 }

@@ -1,6 +1,6 @@
 //! The platform's constants and the table of calls, for Erlang.
 
-use alcove_proto::calls::{CALLS, Platforms};
+use alcove_proto::calls::CALLS;
 use alcove_proto::constants::{self, Group};
 use alcove_proto::errno;
 use alcove_proto::frame::MAX_DATA;
@@ -77,18 +77,13 @@ pub fn calls<'a>(env: Env<'a>) -> Term<'a> {
                 )
             })
             .collect();
-        let platform = match call.platforms {
-            Platforms::All => "all",
-            Platforms::Linux => "linux",
-            Platforms::Bsd => "bsd",
-        };
         let name = terms::call_name(env, call.number);
         (
             name,
             call.number,
             args,
             text(call.man),
-            atom(env, platform),
+            atom(env, &format!("{:?}", call.platforms)),
             text(call.summary),
         )
     };

@@ -1,4 +1,4 @@
-//! Messages to Erlang processes: the only place that sends any.
+//! Messages to Erlang processes: all of them are sent from here.
 
 use std::cell::Cell;
 
@@ -6,12 +6,11 @@ use alcove_proto::wire::Malformed;
 use nix::errno::Errno;
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 
-use crate::process::{Kind, Pending, Waiter};
-use crate::stream::Told;
 use crate::terms;
-use crate::ticket::{Kept, Ticket};
+use crate::vm::{Kept, Kind, Pending, Ticket, Vm, Waiter};
+use alcove_core::stream::Told;
 
-/// What a call is answered.
+/// The answer to a call.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer<'a> {
     /// A reply, as the process encoded it.
@@ -21,6 +20,8 @@ pub enum Answer<'a> {
     Left(Option<&'a [u8]>),
     /// The pid of a new process.
     Forked(u32),
+    /// The fork path of a program.
+    Kept(&'a [u32]),
     /// The number of an error that was found on this side.
     Failed(Errno),
     /// The process went away.
@@ -28,8 +29,8 @@ pub enum Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// The answer as a term; one that can't be read is `malformed`, and to the
-    /// caller the process is gone.
+    /// The answer as a term. If it can't be read, it is `malformed`, and the caller is told that
+    /// the process is gone.
     fn encode_or_gone<'e>(&self, env: Env<'e>, kind: &Kind, malformed: &Cell<bool>) -> Term<'e> {
         self.encode(env, kind).unwrap_or_else(|Malformed| {
             malformed.set(true);
@@ -46,6 +47,11 @@ impl Answer<'_> {
             ) => terms::batch(env, bytes, calls),
             (Answer::Left(Some(results)), Kind::Batch(_)) => terms::partial(env, results),
             (Answer::Left(_), _) => Ok(terms::ok().encode(env)),
+            (Answer::Reply(bytes), Kind::Keep(asked)) => {
+                terms::refused_program(env, bytes, &asked.calls)
+            }
+            (Answer::Reply(bytes), Kind::Keeper(_) | Kind::Order) => terms::term(env, bytes),
+            (Answer::Kept(path), _) => Ok((terms::ok(), terms::path(env, path)).encode(env)),
             (Answer::Forked(pid), _) => Ok((terms::ok(), pid).encode(env)),
             (Answer::Failed(errno), _) => Ok(terms::error_tuple(env, *errno as i32)),
             (Answer::Gone, _) => Ok(terms::badpid().encode(env)),
@@ -53,7 +59,8 @@ impl Answer<'_> {
     }
 }
 
-/// Where messages are built and sent from. The VM tells its own threads from others.
+/// Where messages are built and sent from. The VM wants its own threads to send differently from
+/// others.
 pub enum Mail<'a> {
     /// A scheduler, in a call from a process.
     Scheduler(Env<'a>),
@@ -83,7 +90,7 @@ impl<'a> Mail<'a> {
         build: impl for<'e> FnOnce(Env<'e>) -> Term<'e>,
     ) {
         let send = |env: Env<'_>, message: Term<'_>| {
-            // When neither lives, the Drv is about to end.
+            // If neither lives, the Drv is about to end.
             let _ = env.send(to, message).or_else(|_| env.send(other, message));
         };
         match self {
@@ -95,14 +102,14 @@ impl<'a> Mail<'a> {
         }
     }
 
-    /// Sends `{Reference, Outcome}` to whoever has a ticket, or keeps the outcome until that
-    /// is awaited. False when its time ran out.
+    /// Sends `{Reference, Outcome}` to the holder of a ticket, or keeps the outcome until the
+    /// holder awaits it. False when the holder's time ran out.
     fn settle(&mut self, ticket: &Ticket, build: impl for<'e> Fn(Env<'e>) -> Term<'e>) -> bool {
         ticket.settle(|reference| {
             let Some(Kept { mut env, term }) = reference else {
                 return Some(Kept::new(build));
             };
-            // A process that waits no more because it died misses nothing.
+            // If the message can't be sent, the process has died and doesn't need it.
             let _ = match self {
                 Mail::Scheduler(caller) => {
                     let reference = env.run(|inner| term.load(inner).in_env(*caller));
@@ -138,7 +145,7 @@ impl<'a> Mail<'a> {
             Waiter::Ticket(ticket) => {
                 let sent =
                     self.settle(&ticket, |env| answer.encode_or_gone(env, &kind, &malformed));
-                // Of a process that went away there is no reply.
+                // A process that went away has sent no reply.
                 if !sent && !matches!(answer, Answer::Gone) {
                     self.post(&ticket.to, |env| {
                         let reply = answer.encode_or_gone(env, &kind, &malformed);
@@ -155,9 +162,9 @@ impl<'a> Mail<'a> {
     }
 
     /// Tells writers that they need not wait any more.
-    pub fn tell(&mut self, all: Vec<Told>) {
+    pub fn tell(&mut self, all: Vec<Told<Vm>>) {
         for Told { ticket, result } in all {
-            // Whoever gave up waiting had no use for it.
+            // A writer that gave up waiting doesn't need it.
             let _ = self.settle(&ticket, |env| match result {
                 Ok(()) => true.encode(env),
                 Err(errno) => terms::error_tuple(env, errno as i32),
@@ -166,11 +173,11 @@ impl<'a> Mail<'a> {
     }
 }
 
-/// Has the holder of a ticket sent `{Reference, Outcome}`, at once when the outcome is there.
+/// Makes sure that the holder of a ticket gets `{Reference, Outcome}`, now if the outcome is there.
 pub fn wait<'a>(env: Env<'a>, ticket: &Ticket, reference: Term<'a>) {
     let kept = Kept::new(|inner| reference.in_env(inner));
     if let Some(outcome) = ticket.wait(kept) {
-        // It is the holder that calls: it lives.
+        // The holder is the caller, so it lives.
         let _ = env.send(&ticket.to, (reference, outcome.load(env)));
     }
 }

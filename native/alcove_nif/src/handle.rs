@@ -1,32 +1,34 @@
-//! What Erlang does with a Drv: starts it, finds it, asks it.
+//! What Erlang code does with a Drv: starts it, finds it, sends it requests.
 
 use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alcove_proto::calls::ArgKind;
-use alcove_proto::wire::Init;
+use alcove_proto::frame::Init;
 use crossbeam_channel::Receiver;
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
+use parking_lot::{Mutex, MutexGuard};
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifResult, Term};
 
-use crate::args::{self, Refused, Weight};
+use crate::args::{self, Budget, Heavy, Refused, Wrong};
 use crate::call::{self, Request};
 use crate::deliver::{self, Mail};
-use crate::launch::{self, Failure, Plan};
-use crate::poller::{Channel, Poller};
-use crate::process::Process;
 use crate::router::{self, Ending};
-use crate::stream::Written;
 use crate::tree::{Command, Tree};
+use crate::vm::{Kept, Process, Role};
 use crate::{load, registry, terms};
+use alcove_core::launch::{self, Failure, Plan};
+use alcove_core::poller::{Channel, Poller};
+use alcove_core::stream::Written;
 
 /// Starts a tree for the calling process, the Drv.
 pub fn start<'a>(env: Env<'a>, options: Term<'a>) -> Term<'a> {
-    let Ok((plan, owner, reporter)) = plan(options) else {
+    let (Ok((plan, owner, reporter)), Ok(note)) = (plan(options), note_of(options)) else {
         return (terms::error(), terms::badarg()).encode(env);
     };
     let poller = match Poller::new() {
@@ -36,7 +38,7 @@ pub fn start<'a>(env: Env<'a>, options: Term<'a>) -> Term<'a> {
     let (sender, commands) = crossbeam_channel::unbounded();
     let drv = env.pid();
     let tells = (plan.init.exit_status, plan.init.termsig);
-    let tree = Arc::new(Tree::new(drv, owner, tells, reporter, poller, sender));
+    let tree = Arc::new(Tree::new(drv, owner, tells, reporter, note, poller, sender));
     let key = drv.encode(env).as_c_arg();
     let thread = std::thread::Builder::new().name("alcove_router".into());
     registry::insert(key, Arc::clone(&tree));
@@ -54,7 +56,13 @@ pub fn start<'a>(env: Env<'a>, options: Term<'a>) -> Term<'a> {
     terms::ok().encode(env)
 }
 
-/// What the options ask for, who gets the messages, and who is told what happens.
+fn note_of(options: Term<'_>) -> NifResult<Box<[u8]>> {
+    let name = Atom::from_str(options.get_env(), "note")?;
+    let note: Binary<'_> = options.map_get(name)?.decode()?;
+    Ok(note.as_slice().into())
+}
+
+/// The options, the process that gets the messages, and the process that is told of events.
 fn plan(options: Term<'_>) -> NifResult<(Plan, LocalPid, Option<LocalPid>)> {
     let env = options.get_env();
     let get = |name: &str| options.map_get(Atom::from_str(env, name)?);
@@ -91,14 +99,35 @@ fn plan(options: Term<'_>) -> NifResult<(Plan, LocalPid, Option<LocalPid>)> {
     Ok((plan, get("owner")?.decode()?, reporter))
 }
 
+/// The note that a running Drv was started with.
+pub fn note<'a>(env: Env<'a>, drv: Term<'a>) -> Term<'a> {
+    let tree = registry::find(drv).filter(|tree| tree.find(&[]).is_some());
+    tree.map_or_else(
+        || terms::badpid().encode(env),
+        |tree| terms::binary(env, &tree.note),
+    )
+}
+
+/// The working directory of the VM. The kernel has its name and asks no file system, so this
+/// may run on a scheduler.
+pub fn cwd(env: Env<'_>) -> Term<'_> {
+    match nix::unistd::getcwd() {
+        Ok(path) => {
+            let name = terms::binary(env, path.as_os_str().as_bytes());
+            (terms::ok(), name).encode(env)
+        }
+        Err(errno) => terms::error_tuple(env, errno as i32),
+    }
+}
+
 /// The router's thread.
 fn route(tree: &Tree, plan: Plan, commands: &Receiver<Command>, key: rustler::sys::ErlNifTerm) {
-    // The VM's signals are for its own threads.
+    // Signals of the VM are for its own threads, so this one blocks them.
     let _ = SigSet::all().thread_block();
     let mut mail = Mail::router();
     let mut started = false;
     let routed = catch_unwind(AssertUnwindSafe(|| {
-        let launched = launch::launch(plan, &tree.poller)?;
+        let launched = launch::launch(plan, &tree.poller, &tree.closer)?;
         started = true;
         let root = launched.root;
         router::run(tree, launched, commands, || {
@@ -108,7 +137,7 @@ fn route(tree: &Tree, plan: Plan, commands: &Receiver<Command>, key: rustler::sy
         })
         .map_err(Failure::Errno)
     }));
-    // Nobody waits for what will not come.
+    // Callers that still wait are answered now, since no other answer will come.
     let mut mail = Mail::router();
     tree.close();
     for process in tree.all() {
@@ -120,10 +149,9 @@ fn route(tree: &Tree, plan: Plan, commands: &Receiver<Command>, key: rustler::sy
             Ok(Ok(Ending::Asked)) => (terms::stopped(), terms::normal().encode(env)),
             Ok(Ok(Ending::Root(status))) => (terms::stopped(), ending(env, status)),
             Ok(Ok(Ending::Unknown)) => (terms::stopped(), terms::killed().encode(env)),
-            Ok(Ok(Ending::Late)) => (
-                terms::stopped(),
-                router_died(env, "the tree did not end in time"),
-            ),
+            Ok(Ok(Ending::Late(pids))) => {
+                (terms::stopped(), (terms::leftovers(), pids).encode(env))
+            }
             Ok(Err(failure)) if !started => (terms::failed(), reason(env, failure)),
             Ok(Err(failure)) => (terms::stopped(), router_died(env, &format!("{failure:?}"))),
             Err(panic) => {
@@ -141,10 +169,10 @@ fn route(tree: &Tree, plan: Plan, commands: &Receiver<Command>, key: rustler::sy
     });
 }
 
-/// Answers whoever waits for a process.
+/// Answers the callers that wait for a process.
 fn abandon(tree: &Tree, mail: &mut Mail<'_>, process: &Arc<Process>) {
     process.hang_up();
-    // A scheduler that reads answers its caller itself.
+    // A scheduler that reads the control socket answers its caller itself.
     let reader = process.reader.lock();
     tree.left(mail, process, &mut None);
     drop(reader);
@@ -198,11 +226,11 @@ pub fn call<'a>(
     drv: Term<'a>,
     pids: Term<'a>,
     request: Request<'a>,
-    weight: Weight,
-) -> Term<'a> {
+    budget: &Budget,
+) -> Result<Term<'a>, Heavy> {
     match registry::find(drv) {
-        Some(tree) => call::call(env, &tree, pids, request, weight),
-        None => terms::badpid().encode(env),
+        Some(tree) => call::call(env, &tree, pids, request, budget),
+        None => Ok(terms::badpid().encode(env)),
     }
 }
 
@@ -213,11 +241,12 @@ pub fn spawn<'a>(
     pids: Term<'a>,
     flags: Term<'a>,
     calls: Term<'a>,
-    weight: Weight,
-) -> Term<'a> {
-    match args::flags(ArgKind::CloneFlags.group(), flags) {
-        Some(flags) => call(env, drv, pids, Request::Spawn(flags, calls), weight),
-        None => Refused::Argument(0).encode(env, Some(0)),
+    budget: &Budget,
+) -> Result<Term<'a>, Heavy> {
+    match args::flags(ArgKind::CloneFlags.group(), flags, budget) {
+        Ok(flags) => call(env, drv, pids, Request::Spawn(flags, calls), budget),
+        Err(Wrong::Shape) => Refused::Argument(0).encode(env, Some(0)),
+        Err(Wrong::Heavy) => Err(Heavy),
     }
 }
 
@@ -228,22 +257,59 @@ pub fn wait<'a>(env: Env<'a>, ticket: Term<'a>, reference: Term<'a>) -> NifResul
     Ok(terms::ok())
 }
 
-/// Gives up on it.
+/// Gives up on a ticket.
 pub fn cancel(ticket: Term<'_>) -> NifResult<bool> {
     let ticket = load::ticket(ticket).ok_or(rustler::Error::BadArg)?;
     Ok(ticket.cancel())
 }
 
-/// The process at a fork path, or what to answer without one.
+/// Why no process was found.
+enum Without<'a> {
+    /// The answer for the caller.
+    Answer(Term<'a>),
+    /// The search takes too long for a scheduler.
+    Heavy,
+}
+
+impl From<Heavy> for Without<'_> {
+    fn from(_: Heavy) -> Self {
+        Without::Heavy
+    }
+}
+
+impl<'a> Without<'a> {
+    fn answer(self) -> Result<Term<'a>, Heavy> {
+        match self {
+            Without::Answer(answer) => Ok(answer),
+            Without::Heavy => Err(Heavy),
+        }
+    }
+}
+
+/// The process at a fork path.
 fn process<'a>(
     env: Env<'a>,
     drv: Term<'a>,
     pids: Term<'a>,
-) -> Result<(Arc<Tree>, Arc<Process>), Term<'a>> {
-    let path = args::path(pids).ok_or_else(|| (terms::badarg(), terms::pids()).encode(env))?;
+    budget: &Budget,
+) -> Result<(Arc<Tree>, Arc<Process>), Without<'a>> {
+    let Some(path) = args::path(pids, budget)? else {
+        return Err(Without::Answer(
+            (terms::badarg(), terms::pids()).encode(env),
+        ));
+    };
     registry::find(drv)
         .and_then(|tree| tree.find(&path).map(|process| (tree, process)))
-        .ok_or_else(|| terms::badpid().encode(env))
+        .ok_or_else(|| Without::Answer(terms::badpid().encode(env)))
+}
+
+/// Takes a lock, but doesn't wait for it on a scheduler.
+fn lock<'m, T>(mutex: &'m Mutex<T>, budget: &Budget) -> Result<MutexGuard<'m, T>, Heavy> {
+    if budget.is_light() {
+        mutex.try_lock().ok_or(Heavy)
+    } else {
+        Ok(mutex.lock())
+    }
 }
 
 /// Writes to the stdin of a process.
@@ -252,20 +318,23 @@ pub fn stdin<'a>(
     drv: Term<'a>,
     pids: Term<'a>,
     data: Term<'a>,
-    weight: Weight,
-) -> Term<'a> {
-    let data = match args::data(data, weight) {
+    budget: &Budget,
+) -> Result<Term<'a>, Heavy> {
+    let data = match args::data(data, budget) {
         Ok(data) => data,
         Err(refused) => return refused.encode(env, None),
     };
-    let (tree, process) = match process(env, drv, pids) {
+    let (tree, process) = match process(env, drv, pids, budget) {
         Ok(found) => found,
-        Err(answer) => return answer,
+        Err(without) => return without.answer(),
     };
     let size = data.len() as u64;
-    let mut stdin = process.stdin.lock();
+    let mut stdin = lock(&process.stdin, budget)?;
+    budget.spend(stdin.weight(data.len()))?;
     let waited = stdin.is_waiting();
-    let written = stdin.write(data, env.pid());
+    // The environment shares the binary and doesn't copy it.
+    let keep = || Kept::new(|inner| data.to_term(inner));
+    let written = stdin.write(&data, keep, env.pid());
     let waits = stdin.is_waiting();
     drop(stdin);
     if waits && !waited {
@@ -274,46 +343,54 @@ pub fn stdin<'a>(
     if !matches!(written, Written::Failed(_)) {
         tree.counters.stdin.fetch_add(size, Ordering::Relaxed);
     }
-    match written {
+    Ok(match written {
         Written::Taken => true.encode(env),
         Written::Wait(ticket) => load::hold_ticket(env, ticket),
         Written::Failed(errno) => terms::error_tuple(env, errno as i32),
-    }
+    })
 }
 
 /// Closes a stream of a process.
-pub fn eof<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, stream: Term<'a>) -> Term<'a> {
-    let (_, process) = match process(env, drv, pids) {
+pub fn eof<'a>(
+    env: Env<'a>,
+    drv: Term<'a>,
+    pids: Term<'a>,
+    stream: Term<'a>,
+    budget: &Budget,
+) -> Result<Term<'a>, Heavy> {
+    let (_, process) = match process(env, drv, pids, budget) {
         Ok(found) => found,
-        Err(answer) => return answer,
+        Err(without) => return without.answer(),
     };
     let closed = if terms::stdin() == stream {
-        process.stdin.lock().eof()
+        lock(&process.stdin, budget)?.eof()
     } else if terms::stdout() == stream {
-        process.stream(Channel::Stdout).lock().close()
+        lock(process.stream(Channel::Stdout), budget)?.close()
     } else if terms::stderr() == stream {
-        process.stream(Channel::Stderr).lock().close()
+        lock(process.stream(Channel::Stderr), budget)?.close()
     } else {
         return Refused::Argument(1).encode(env, None);
     };
-    match closed {
+    Ok(match closed {
         Ok(()) => terms::ok().encode(env),
         Err(errno) => terms::error_tuple(env, errno as i32),
-    }
+    })
 }
 
 /// Gives a fork path to an Erlang process.
 pub fn owner<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, owner: Term<'a>) -> Term<'a> {
-    let (_, process) = match process(env, drv, pids) {
-        Ok(found) => found,
-        Err(answer) => return answer,
+    let process = match process(env, drv, pids, &Budget::heavy()) {
+        Ok((_, process)) => process,
+        Err(Without::Answer(answer)) => return answer,
+        // With a heavy budget nothing takes too long.
+        Err(Without::Heavy) => return terms::badpid().encode(env),
     };
     let owner = if terms::default() == owner {
         None
     } else {
         match owner.decode::<LocalPid>() {
             Ok(pid) => Some(pid),
-            Err(_) => return Refused::Argument(1).encode(env, None),
+            Err(_) => return (terms::badarg(), 1).encode(env),
         }
     };
     *process.owner.lock() = owner;
@@ -321,35 +398,61 @@ pub fn owner<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, owner: Term<'a>) -
 }
 
 /// How many messages of output the owner of a process wants; -1: all.
-pub fn flow<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>) -> Term<'a> {
-    match process(env, drv, pids) {
-        Ok((_, process)) => process.flow().encode(env),
-        Err(answer) => answer,
+pub fn flow<'a>(
+    env: Env<'a>,
+    drv: Term<'a>,
+    pids: Term<'a>,
+    budget: &Budget,
+) -> Result<Term<'a>, Heavy> {
+    match process(env, drv, pids, budget) {
+        Ok((_, process)) => Ok(process.flow().encode(env)),
+        Err(without) => without.answer(),
     }
 }
 
-/// Sets how many.
-pub fn set_flow<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, messages: i64) -> Term<'a> {
-    match process(env, drv, pids) {
+/// Sets how many messages of output the owner wants.
+pub fn set_flow<'a>(
+    env: Env<'a>,
+    drv: Term<'a>,
+    pids: Term<'a>,
+    messages: Term<'a>,
+    budget: &Budget,
+) -> Result<Term<'a>, Heavy> {
+    let Ok(messages) = messages.decode() else {
+        return Refused::Argument(1).encode(env, None);
+    };
+    match process(env, drv, pids, budget) {
         Ok((tree, process)) => {
             process.set_flow(messages);
             tree.command(Command::Flow(process));
-            true.encode(env)
+            Ok(true.encode(env))
         }
-        Err(answer) => answer,
+        Err(without) => without.answer(),
     }
 }
 
+/// The most processes among which a scheduler searches for the children of one.
+const FEW: usize = 256;
+
 /// The children of a process, as far as their channels are known here.
-pub fn children<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>) -> Term<'a> {
-    let (tree, parent) = match process(env, drv, pids) {
+pub fn children<'a>(
+    env: Env<'a>,
+    drv: Term<'a>,
+    pids: Term<'a>,
+    budget: &Budget,
+) -> Result<Term<'a>, Heavy> {
+    let (tree, parent) = match process(env, drv, pids, budget) {
         Ok(found) => found,
-        Err(answer) => return answer,
+        Err(without) => return without.answer(),
     };
+    if budget.is_light() && tree.count() > FEW {
+        return Err(Heavy);
+    }
     let row = |child: &Arc<Process>| {
         let calls = child.calls.lock();
         let ended = child.end.lock().is_some();
         let state = match (calls.closed, calls.execed && !ended) {
+            (false, _) if matches!(child.role, Role::Keeper(_)) => terms::keeper(),
             (false, _) => terms::event_loop(),
             (true, true) => terms::exec(),
             (true, false) => terms::exited(),
@@ -362,7 +465,7 @@ pub fn children<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>) -> Term<'a> {
             .is_some_and(|found| found.id == child.id)
     });
     children.sort_unstable_by_key(|child| child.id);
-    children.iter().map(row).collect::<Vec<_>>().encode(env)
+    Ok(children.iter().map(row).collect::<Vec<_>>().encode(env))
 }
 
 /// Takes every fork path from an Erlang process that died.
@@ -376,7 +479,7 @@ pub fn reset_owner<'a>(env: Env<'a>, drv: Term<'a>, owner: LocalPid) -> Term<'a>
     terms::ok().encode(env)
 }
 
-/// Lets the streams of an owner that keeps up go on.
+/// Resumes the streams of an owner that keeps up.
 pub fn resume<'a>(env: Env<'a>, drv: Term<'a>, token: u64) -> Term<'a> {
     if let Some(tree) = registry::find(drv) {
         tree.command(Command::Resume(token));
@@ -384,7 +487,7 @@ pub fn resume<'a>(env: Env<'a>, drv: Term<'a>, token: u64) -> Term<'a> {
     terms::ok().encode(env)
 }
 
-/// Counters, and how much waits.
+/// The counters of a tree, and the number of things that wait.
 pub fn info<'a>(env: Env<'a>, drv: Term<'a>) -> Term<'a> {
     let Some(tree) = registry::find(drv) else {
         return terms::badpid().encode(env);

@@ -7,9 +7,10 @@ use parking_lot::RwLock;
 use rustler::Term;
 use rustler::sys::ErlNifTerm;
 
+use crate::load;
 use crate::tree::Tree;
 
-/// A local pid is an immediate term: the same word wherever it is.
+/// The key is the word of the pid: a local pid is an immediate term, the same in every environment.
 static TREES: LazyLock<RwLock<HashMap<ErlNifTerm, Arc<Tree>>>> = LazyLock::new(RwLock::default);
 
 /// The tree of a Drv.
@@ -20,9 +21,12 @@ pub fn find(drv: Term<'_>) -> Option<Arc<Tree>> {
 /// Adds the tree of a Drv.
 pub fn insert(drv: ErlNifTerm, tree: Arc<Tree>) {
     TREES.write().insert(drv, tree);
+    load::drv_started();
 }
 
 /// Forgets the tree of a Drv.
 pub fn remove(drv: ErlNifTerm) {
-    TREES.write().remove(&drv);
+    if TREES.write().remove(&drv).is_some() {
+        load::drv_ended();
+    }
 }

@@ -1,12 +1,16 @@
 //! The router: one thread per tree that reads every channel and tells the owners.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use alcove_proto::frame::RUSAGE;
+use alcove_core::process::End;
+use alcove_core::reader::{Reader, Received};
+use alcove_core::scm;
+use alcove_proto::frame::{RUSAGE, RootStatus};
+use alcove_proto::keep::{Over, Why};
 use alcove_proto::poll::Eager;
 use crossbeam_channel::Receiver;
 use nix::errno::Errno;
@@ -15,23 +19,24 @@ use parking_lot::MutexGuard;
 use rustler::{Encoder, Env, LocalPid, OwnedBinary, Term};
 
 use crate::deliver::Mail;
-use crate::launch::{Deadline, Launched};
-use crate::poller::{self, Channel, Events, Interest, Source};
-use crate::process::{End, Process, Reader, Received};
-use crate::stream::{MESSAGE, Stream};
 use crate::terms;
 use crate::tree::{Command, Event, SCRATCH, Tree};
+use crate::vm::{Process, Role};
+use alcove_core::closer::Foreign;
+use alcove_core::launch::{Child, Deadline, Launched};
+use alcove_core::poller::{self, Channel, Events, Interest, Source};
+use alcove_core::stream::{MESSAGE, Stream};
 
-/// After so much, the Drv looks whether the owner keeps up.
+/// After so many bytes, the router asks the Drv to check whether the owner keeps up.
 const ASK: usize = 2 * 1024 * 1024;
 
-/// After so much without an answer, an owner's busy streams are held.
+/// After so many bytes without an answer, the router holds the owner's busy streams.
 const HOLD: usize = 8 * 1024 * 1024;
 
 /// A stream that sent less than this since the owner last kept up is never held.
 const QUIET: usize = 64 * 1024;
 
-/// What a message costs its owner's memory besides its bytes.
+/// The memory that a message takes besides its bytes.
 const OVERHEAD: usize = 256;
 
 /// How many messages of a stream go out before the others have their turn.
@@ -43,34 +48,39 @@ const FRAMES: usize = 2;
 /// Output up to this size is copied; more is read into its place.
 const SMALL: usize = 4096;
 
-/// How long the process that was started has to end after its tree.
+/// How long the process that the VM started has to end after its tree.
 const LAST: Duration = Duration::from_secs(1);
 
 /// How long the guardian has to end a tree.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often the router continues the guardian meanwhile, as a program of the same user may stop
+/// it.
+const WAKE: Duration = Duration::from_millis(50);
 
 /// How a tree ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It was asked to.
+    /// The VM asked it to end.
     Asked,
     /// Root ended with this status.
     Root(i32),
-    /// It is gone, and nobody said how.
+    /// The tree is gone, and no process reported how root ended.
     Unknown,
-    /// It was asked to, and hasn't for long.
-    Late,
+    /// The VM asked it to end, but it didn't in time. The pids are those that are left, as far as
+    /// they are known.
+    Late(Vec<i32>),
 }
 
-/// What an owner was sent since it last kept up.
+/// What the router has sent an owner since the owner last kept up.
 #[derive(Default)]
 struct Load {
-    /// Which look at the owner this follows.
+    /// The token of the last check that found that the owner keeps up.
     window: u64,
     sent: usize,
     asked: Option<u64>,
     held: Vec<(Arc<Process>, Channel)>,
-    /// Signals, and the processes that caught them, that it was told of when it had enough.
+    /// Processes and signals that they caught, of which the owner was told while it lagged behind.
     signals: HashSet<(u64, i32)>,
 }
 
@@ -83,9 +93,14 @@ struct Router<'t> {
     loads: HashMap<LocalPid, Load>,
     tokens: u64,
     root: Arc<Process>,
-    lifeline: OwnedFd,
+    lifeline: Foreign,
+    child: Child,
+    /// Root's pid.
+    root_pid: i32,
     root_status: Option<i32>,
     stopping: Option<Instant>,
+    /// When the router last continued the guardian.
+    woken: Instant,
     eager: Eager,
 }
 
@@ -98,14 +113,20 @@ pub fn run(
 ) -> Result<Ending, Errno> {
     let Launched {
         child,
+        root: root_pid,
         channels,
         lifeline,
-        ..
     } = launched;
-    let root = tree.process(Box::from([]), channels, None, 0);
+    let root = tree.process(
+        Box::from([]),
+        Role::EventLoop,
+        channels.into_iter().collect(),
+        None,
+        0,
+    );
     tree.add(&root, &mut root.calls.lock())?;
     tree.poller
-        .add(&lifeline, Source::Lifeline, Interest::READ)?;
+        .add(lifeline.as_fd(), Source::Lifeline, Interest::READ)?;
     ready();
     let mut router = Router {
         tree,
@@ -116,16 +137,19 @@ pub fn run(
         tokens: 0,
         root,
         lifeline,
+        child,
+        root_pid: i32::try_from(root_pid).unwrap_or_default(),
         root_status: None,
         stopping: None,
+        woken: Instant::now(),
         eager: Eager::default(),
     };
     let ending = router.route(commands);
-    // With it goes the lifeline, and with that the guardian, if it still lives.
-    drop(router);
+    // When the lifeline is closed, the guardian ends, if it still lives.
+    drop(router.lifeline);
     if ending.is_ok() {
-        // Reaps what was started, if the VM left that to us.
-        let _ = child.status(Deadline::after(LAST));
+        // Reaps the process that was started, unless the VM ignores SIGCHLD.
+        let _ = router.child.status(Deadline::after(LAST));
     }
     ending
 }
@@ -141,11 +165,11 @@ impl Router<'_> {
             eager = false;
             for event in events.iter() {
                 match event.source {
-                    // Commands are looked at in any case.
+                    // The loop reads the commands in any case.
                     Source::Wake => {}
                     Source::Lifeline => gone = self.lifeline()?,
                     Source::Process(id, channel) => {
-                        // A stream is read at the pace of whoever writes it.
+                        // A stream is read at the pace of the program that writes to it.
                         eager |= channel == Channel::Control;
                         if let Some(process) = self.tree.by_id(id) {
                             self.channel(&process, channel, event);
@@ -155,7 +179,11 @@ impl Router<'_> {
             }
             for _ in 0..self.ready.len() {
                 match self.ready.pop_front() {
-                    Some((process, Channel::Control)) => self.control(&process),
+                    Some((process, Channel::Control)) => {
+                        self.flush(&process);
+                        self.control(&process);
+                    }
+                    Some((process, Channel::Stdin)) => self.stdin(&process),
                     Some((process, channel)) => self.pump(&process, channel),
                     None => {}
                 }
@@ -170,7 +198,7 @@ impl Router<'_> {
                 .stopping
                 .is_some_and(|since| since.elapsed() > PATIENCE)
             {
-                return Ok(Ending::Late);
+                return Ok(Ending::Late(self.leftovers()));
             }
         }
     }
@@ -178,8 +206,11 @@ impl Router<'_> {
     fn wait(&mut self, events: &mut Events, block: bool, eager: bool) -> Result<(), Errno> {
         let limit = match self.stopping {
             _ if !block => Some(Duration::ZERO),
-            Some(since) => Some((since + PATIENCE).saturating_duration_since(Instant::now())),
-            None => None,
+            Some(since) => {
+                let left = (since + PATIENCE).saturating_duration_since(Instant::now());
+                Some(left.min(self.wake()))
+            }
+            None => self.dismiss_idle(),
         };
         let poller = &self.tree.poller;
         if block
@@ -193,20 +224,47 @@ impl Router<'_> {
         poller.wait(events, limit).map(drop)
     }
 
-    /// The guardian says how root ended, and then goes. True when it is gone.
+    /// Continues the guardian, if it is time to. Returns how long to wait until the next time.
+    fn wake(&mut self) -> Duration {
+        if self.woken.elapsed() >= WAKE {
+            self.woken = Instant::now();
+            self.child.wake();
+        }
+        WAKE
+    }
+
+    /// The pids of the processes that haven't ended: the guardian, or the command that runs it, and
+    /// root.
+    fn leftovers(&self) -> Vec<i32> {
+        let root = Some(self.root_pid).filter(|_| self.root_status.is_none());
+        self.child.alive().into_iter().chain(root).collect()
+    }
+
+    /// Ends keepers that have been idle for long. Returns how long to wait until the next check.
+    fn dismiss_idle(&mut self) -> Option<Duration> {
+        let (surplus, next) = self.tree.pool.lock().surplus();
+        for keeper in surplus {
+            keeper.hang_up();
+        }
+        next.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// The guardian reports how root ended, and then ends itself. Returns true when it is gone.
     fn lifeline(&mut self) -> Result<bool, Errno> {
         loop {
-            let mut status = [0; 4];
+            let mut status = [0; RootStatus::SIZE];
             let mut fds = VecDeque::new();
-            match crate::scm::receive(self.lifeline.as_fd(), &mut status, &mut fds) {
-                Ok(4) => self.root_status = Some(i32::from_le_bytes(status)),
+            let received = scm::receive(self.lifeline.as_fd(), &mut status, &mut fds);
+            self.tree.closer.close(fds);
+            match received.map(|received| received.bytes) {
+                Ok(RootStatus::SIZE) => self.root_status = Some(RootStatus::read(status).0),
                 Err(Errno::EAGAIN) => return Ok(false),
                 Ok(_) | Err(_) => return Ok(true),
             }
         }
     }
 
-    /// Everything has ended. What it wrote is delivered, unless the owner asked for the end.
+    /// The whole tree has ended. Delivers what it wrote, unless the owner asked for the end.
     fn finish(&mut self, commands: &Receiver<Command>) -> Ending {
         self.tree.close();
         for process in self.tree.all() {
@@ -228,6 +286,7 @@ impl Router<'_> {
                     rusage: false,
                     used: [0; RUSAGE],
                     told: false,
+                    over: None,
                 },
             );
         }
@@ -253,11 +312,15 @@ impl Router<'_> {
                     self.ready.push_back((Arc::clone(&process), channel));
                 }
             }
+            Command::Abandon(claim) => claim.abandon(),
             Command::Resume(token) => self.resume(token),
             Command::OwnerGone(owner) => {
                 if let Some(load) = self.loads.remove(&owner) {
                     self.release(load);
                 }
+            }
+            Command::Answer(id, pending, owned) => {
+                self.tree.answer_heavy(&mut self.mail, id, *pending, &owned);
             }
             Command::Event(Event::Signal(process, signal)) => self.signal(&process, signal),
             Command::Event(Event::Malformed(process)) => {
@@ -269,13 +332,13 @@ impl Router<'_> {
             Command::Event(Event::Ended(process, end)) => self.ended(&process, end),
             Command::Event(Event::Lost(path, end)) => {
                 let owner = self.tree.owner;
-                self.tell(owner, &path, end);
+                self.tell(owner, &path, &end);
             }
         }
     }
 
-    /// Tells that a process caught a signal. An owner that lags behind is told of each once,
-    /// as a process is that has not handled a signal yet.
+    /// Tells the owner that a process caught a signal. An owner that lags behind is told of each
+    /// signal only once, just as the kernel keeps only one of a pending signal.
     fn signal(&mut self, process: &Process, signal: i32) {
         let owner = process.owner.lock().unwrap_or(self.tree.owner);
         let load = self.loads.entry(owner).or_default();
@@ -298,7 +361,7 @@ impl Router<'_> {
         if self.stopping.is_none() {
             self.stopping = Some(Instant::now());
             self.tree.close();
-            let _ = shutdown(self.lifeline.as_raw_fd(), Shutdown::Write);
+            let _ = shutdown(self.lifeline.as_fd().as_raw_fd(), Shutdown::Write);
             for process in self.tree.all() {
                 process.hang_up();
             }
@@ -309,7 +372,7 @@ impl Router<'_> {
         match channel {
             Channel::Control => {
                 if event.writable {
-                    process.flush(&self.tree.poller, &mut process.calls.lock());
+                    self.flush(process);
                 }
                 self.control(process);
             }
@@ -340,7 +403,7 @@ impl Router<'_> {
             .push_back((Arc::clone(process), Channel::Control));
     }
 
-    /// Reads what there is; false when there is no more.
+    /// Reads what has come; false when there is no more.
     fn read(&mut self, process: &Arc<Process>, reader: &mut Reader) -> bool {
         self.tree.read(
             &mut self.mail,
@@ -351,31 +414,43 @@ impl Router<'_> {
         ) == Received::Some
     }
 
-    /// Reads all that a process has sent that is said to send no more.
+    /// Reads everything that a process has sent that was reported to have ended.
     fn drain_control(&mut self, process: &Arc<Process>) {
         process.hang_up();
         let mut reader = process.reader.lock();
         while self.read(process, &mut reader) {}
     }
 
-    /// Writes what waits for stdin.
-    fn stdin(&mut self, process: &Process) {
-        let mut told = Vec::new();
-        {
-            let mut stdin = process.stdin.lock();
-            if stdin.first_wait()
-                && let Some(fd) = stdin.fd()
-            {
-                let source = Source::Process(process.id, Channel::Stdin);
-                // Without kernel memory for it, what waits goes out with the next write.
-                let _ = self.tree.poller.add(fd, source, Interest::WRITE);
-            }
-            stdin.flush(&mut told);
+    /// Sends bytes that wait for room in a control socket, for one turn.
+    fn flush(&mut self, process: &Arc<Process>) {
+        let more = process.flush(&self.tree.poller, &mut process.calls.lock());
+        if more {
+            self.ready
+                .push_back((Arc::clone(process), Channel::Control));
         }
-        self.mail.tell(told);
     }
 
-    /// Delivers what a stream has, for one turn.
+    /// Writes bytes that wait for room in stdin, for one turn.
+    fn stdin(&mut self, process: &Arc<Process>) {
+        let mut told = Vec::new();
+        let more = {
+            let mut stdin = process.stdin.lock();
+            if stdin.first_wait() {
+                if let Some(fd) = stdin.fd() {
+                    let source = Source::Process(process.id, Channel::Stdin);
+                    // If the kernel has no memory for this, the next write sends what waits.
+                    let _ = self.tree.poller.add(fd, source, Interest::WRITE);
+                }
+            }
+            stdin.flush(&mut told)
+        };
+        self.mail.tell(told);
+        if more {
+            self.ready.push_back((Arc::clone(process), Channel::Stdin));
+        }
+    }
+
+    /// Delivers the output of a stream, for one turn.
     fn pump(&mut self, process: &Arc<Process>, channel: Channel) {
         for _ in 0..TURN {
             if !self.message(process, channel, true) {
@@ -385,7 +460,8 @@ impl Router<'_> {
         self.ready.push_back((Arc::clone(process), channel));
     }
 
-    /// Delivers all that a process has written by now: what survived may write for ever.
+    /// Delivers everything that was written to a process's streams by now, and no more: a process
+    /// that survived may write for ever.
     fn pump_all(&mut self, process: &Arc<Process>) {
         for channel in [Channel::Stdout, Channel::Stderr] {
             {
@@ -460,7 +536,7 @@ impl Router<'_> {
         self.mail.post_or(&owner, &self.tree.owner, |env| {
             let data = match large {
                 Some(mut binary) => {
-                    // Somebody else may have read of this pipe: then there was less.
+                    // Another process may have read from this pipe: then there was less.
                     if n < binary.len() {
                         binary.realloc_or_copy(n);
                     }
@@ -479,10 +555,11 @@ impl Router<'_> {
         true
     }
 
-    /// A stream has nothing now, and if it is `over` never will. What was owed of it has been
-    /// read by somebody else.
+    /// A stream has no bytes now, and if it is `over`, never will. If the owner was still owed some
+    /// of it, another process has read them.
     fn dry(&mut self, process: &Arc<Process>, mut stream: MutexGuard<'_, Stream>, over: bool) {
-        let owed = std::mem::take(&mut stream.owed) > 0;
+        // A terminal that its program has left is owed until its end, which comes soon.
+        let owed = (over || stream.owed != usize::MAX) && std::mem::take(&mut stream.owed) > 0;
         let closed = over && stream.close().is_ok();
         drop(stream);
         if closed {
@@ -493,7 +570,7 @@ impl Router<'_> {
         }
     }
 
-    /// Has the Drv look whether an owner keeps up.
+    /// Asks the Drv to check whether an owner keeps up.
     fn ask(&mut self, owner: LocalPid) {
         self.tokens += 1;
         let token = self.tokens;
@@ -503,7 +580,7 @@ impl Router<'_> {
         });
     }
 
-    /// An owner keeps up.
+    /// An owner keeps up: its streams go on.
     fn resume(&mut self, token: u64) {
         let asked = self
             .loads
@@ -527,21 +604,27 @@ impl Router<'_> {
         }
     }
 
-    /// A process ended: what it wrote goes first, then its end is told.
+    /// A process ended. The owner gets first what it wrote, then the event of its end.
     fn ended(&mut self, process: &Arc<Process>, end: End) {
         if process.calls.lock().has_forked() {
-            // What is below it ends with it, and its end is nobody's news.
+            // The processes below it end with it, and no owner is told of their ends.
             self.tree.unlink_below(&process.path);
         }
         self.drain_control(process);
         {
-            // Its end of the socket may live on in nobody's hands for a moment.
+            // The process's end of the socket may stay open for a moment after the process is gone,
+            // so the router doesn't wait for the end of the connection.
             let _reader = process.reader.lock();
             self.tree.left(&mut self.mail, process, &mut None);
         }
+        // What a program has left in its pipes isn't held back: it is no more than the pipes take,
+        // and the process that waits for the end may be the one that should read it.
+        if end.over.is_some() {
+            process.set_flow(-1);
+        }
         for channel in [Channel::Stdout, Channel::Stderr] {
             let mut stream = process.stream(channel).lock();
-            stream.owed = stream.available();
+            stream.owe();
         }
         *process.end.lock() = Some(end);
         for channel in [Channel::Stdout, Channel::Stderr] {
@@ -550,30 +633,47 @@ impl Router<'_> {
         self.settle(process);
     }
 
-    /// Tells the end of a process whose output is all delivered.
+    /// Tells the owner about the end of a process, once all its output is delivered.
     fn settle(&mut self, process: &Arc<Process>) {
         let end = {
             let mut end = process.end.lock();
             match &mut *end {
                 Some(end) if !end.told && !process.owes() => {
                     end.told = true;
-                    *end
+                    end.clone()
                 }
                 _ => return,
             }
         };
-        // Whoever is told of the end finds nobody at the path any more.
+        // The owner that is told of the end must find no process at the path any more.
         self.tree.unlink_process(process);
-        // Of a spawn that failed, its caller hears.
-        if !self.tree.answer_failed(&mut self.mail, process) {
+        if let Some(over) = end.over {
+            self.tell_over(process, &over);
+        } else if !self.tree.answer_failed(&mut self.mail, process) {
             let owner = process.owner.lock().unwrap_or(self.tree.owner);
-            self.tell(owner, &process.path, end);
+            if !matches!(process.role, Role::Keeper(_)) {
+                self.tell(owner, &process.path, &end);
+            }
         }
         self.gone(process);
     }
 
+    /// Tells the owner of a program that it is over: `{over, Map}`. If the owner is gone, the
+    /// owner of the Drv isn't told, since it has no use for that.
+    fn tell_over(&mut self, program: &Process, over: &Over) {
+        let Some(owner) = *program.owner.lock() else {
+            return;
+        };
+        let drv = self.tree.drv;
+        self.mail.post(&owner, |env| {
+            let path = terms::path(env, &program.path);
+            let event = (terms::over(), terms::over_map(env, over));
+            (terms::alcove_event(), drv, path, event).encode(env)
+        });
+    }
+
     /// Sends `rusage`, and `exit_status` or `termsig`, if they are asked for.
-    fn tell(&mut self, owner: LocalPid, path: &[u32], end: End) {
+    fn tell(&mut self, owner: LocalPid, path: &[u32], end: &End) {
         let status = end.status;
         if end.rusage {
             self.post_event(&owner, path, |env| {
@@ -590,12 +690,12 @@ impl Router<'_> {
         let execed = process.calls.lock().execed;
         if !execed && self.tree.is_orphan(process) {
             self.gone(process);
-        } else {
+        } else if !matches!(process.role, Role::Keeper(_)) {
             self.orphans(process);
         }
     }
 
-    /// A process is gone; its output may live on in processes that it left behind.
+    /// A process is gone. Processes that it left behind may still write to its streams.
     fn gone(&mut self, process: &Arc<Process>) {
         self.tree.unlink_process(process);
         self.tree.dismiss(&mut self.mail, process);
@@ -604,13 +704,18 @@ impl Router<'_> {
         self.orphans(process);
     }
 
-    /// Tells who watches the tree that a process is gone: its fork path, for how many
-    /// nanoseconds it was there, and its end and what it used, if its parent told.
+    /// Tells the process that watches the tree that a process is gone: its fork path, how many
+    /// nanoseconds it lived, and its end and what it used, if its parent reported them.
     fn report(&mut self, process: &Process) {
         if process.path.is_empty() || process.reported.swap(true, Ordering::SeqCst) {
             return;
         }
-        let (time, end) = (process.since.elapsed(), *process.end.lock());
+        let end = process.end.lock().clone();
+        // A keeper has measured the time from the start.
+        let time = match end.as_ref().and_then(|end| end.over.as_ref()) {
+            Some(over) => Duration::from_nanos(over.wall),
+            None => process.since.elapsed(),
+        };
         self.tree.report(&mut self.mail, |env| {
             let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             let end = end.map_or_else(
@@ -625,12 +730,16 @@ impl Router<'_> {
         });
     }
 
-    /// Nobody will report the end of the children of a process without an event loop.
+    /// A process has no event loop any more, so no process will report the ends of its children.
     fn orphans(&mut self, process: &Process) {
         if !process.calls.lock().has_forked() {
             return;
         }
         for child in self.tree.children(process) {
+            if matches!(child.role, Role::Program { .. }) {
+                self.keeper_lost(&child);
+                continue;
+            }
             let over = {
                 let calls = child.calls.lock();
                 calls.closed && !calls.execed
@@ -641,12 +750,37 @@ impl Router<'_> {
         }
     }
 
-    /// Forgets a process that is gone when its output has ended too.
+    /// The keeper of a program is gone, and can't tell how the program ended. The keeper's parent,
+    /// if it runs, has killed what was left before it reported the keeper's end.
+    fn keeper_lost(&mut self, program: &Arc<Process>) {
+        // If the whole tree ends, Drv tells the owner.
+        if self.stopping.is_some() || self.root_status.is_some() {
+            return;
+        }
+        if std::mem::replace(&mut program.calls.lock().ended, true) {
+            return;
+        }
+        let over = Over {
+            pid: program.pid(),
+            status: None,
+            why: Why::Itself,
+            wall: u64::try_from(program.since.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            used: [0; RUSAGE],
+            some_left: true,
+            left: Vec::new(),
+        };
+        self.ended(program, End::kept(over));
+    }
+
+    /// Forgets a process that is gone, once its output has ended, too.
     fn closed(&mut self, process: &Arc<Process>) {
         let left = process.calls.lock().closed;
-        let told = process.end.lock().is_some_and(|end| end.told);
-        if left && !process.has_output() && (told || self.tree.is_orphan(process)) {
-            // Nobody finds it again: not its parent's end either, which may not be known yet.
+        let told = process.end.lock().as_ref().is_some_and(|end| end.told);
+        // The owner of a program is always told of its end, even if the keeper is gone.
+        let untold = process.request().is_none() && self.tree.is_orphan(process);
+        if left && !process.has_output() && (told || untold) {
+            // After this the process can't be found again, not even when its parent ends, which may
+            // not be known yet. So callers that wait for it are answered now.
             self.tree.dismiss(&mut self.mail, process);
             self.tree.forget(process);
         }

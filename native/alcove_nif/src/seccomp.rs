@@ -1,23 +1,34 @@
 //! Policies of system calls as programs for seccomp(2).
 //!
-//! A policy has rules in an order, and the first that matches a call decides. A
+//! The rules of a policy are ordered, and the first that matches a call decides. A
 //! filter of seccompiler has rules in no order and one action for all of them. So
-//! rules with the same action become one filter, and the program is their programs
-//! one behind the other: where a filter would return its action for what doesn't
-//! match, the program goes on with the next one.
+//! rules with the same action become one filter, and the program is the concatenation
+//! of their programs. Where a filter would return its action for a call that doesn't
+//! match, the program goes on with the next filter.
 //!
-//! Several filters in one process would not do: of their actions the kernel takes
-//! the most restrictive one, whatever the order, and the first filter would have to
-//! admit what installs the others.
+//! Several filters in one process would not work: the kernel takes the most
+//! restrictive of their actions, whatever the order, and the first filter would have
+//! to allow the calls that install the others.
 
 use rustler::{Env, Term};
 
-/// Compiles a policy.
+/// Compiles a policy for an architecture, `native` or the name of one.
 ///
 /// `{ok, Program}`, `{error, {unknown_syscall, [Name]}}`, `{error, too_large}`, `{error,
 /// unsupported}`, or `{'$badarg', Term}` with the part of the policy that is none.
-pub fn compile<'a>(env: Env<'a>, policy: Term<'a>) -> Term<'a> {
-    platform::compile(env, policy)
+pub fn compile<'a>(env: Env<'a>, policy: Term<'a>, arch: Term<'a>) -> Term<'a> {
+    platform::compile(env, policy, arch)
+}
+
+/// What a name means on an architecture: a number, `elsewhere` if only other architectures have
+/// such a call, or `unknown`.
+pub fn number<'a>(env: Env<'a>, name: Term<'a>, arch: Term<'a>) -> Term<'a> {
+    platform::number(env, name, arch)
+}
+
+/// The names of an architecture's system calls and their numbers.
+pub fn calls<'a>(env: Env<'a>, arch: Term<'a>) -> Term<'a> {
+    platform::calls(env, arch)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -25,8 +36,16 @@ mod platform {
     use crate::terms;
     use rustler::{Encoder, Env, Term};
 
-    pub fn compile<'a>(env: Env<'a>, _policy: Term<'a>) -> Term<'a> {
+    pub fn compile<'a>(env: Env<'a>, _policy: Term<'a>, _arch: Term<'a>) -> Term<'a> {
         (terms::error(), super::atoms::unsupported()).encode(env)
+    }
+
+    pub fn number<'a>(env: Env<'a>, _name: Term<'a>, _arch: Term<'a>) -> Term<'a> {
+        terms::unknown().encode(env)
+    }
+
+    pub fn calls<'a>(env: Env<'a>, _arch: Term<'a>) -> Term<'a> {
+        Term::list_new_empty(env)
     }
 }
 
@@ -35,6 +54,7 @@ mod atoms {
         unsupported,
         unknown_syscall,
         too_large,
+        elsewhere,
     }
 }
 
@@ -42,38 +62,47 @@ mod atoms {
 mod platform {
     use super::atoms;
     use crate::terms;
-    use alcove_proto::constants::{self, Group};
     use alcove_proto::errno;
+    use alcove_proto::syscalls::{self, Arch};
     use rustler::types::tuple::get_tuple;
-    use rustler::{Encoder, Env, MapIterator, Term};
+    use rustler::{Atom, Encoder, Env, MapIterator, Term};
     use seccompiler::{
         BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
         SeccompFilter, SeccompRule, TargetArch, sock_filter,
     };
     use std::collections::BTreeMap;
-    use std::env::consts::ARCH;
 
     /// BPF_MAXINSNS. Every system call and every condition of a rule takes more than one
-    /// instruction, so that a policy with more of them needn't be read to its end.
+    /// instruction, so a policy with more of them is refused without reading it to its end.
     const LONGEST: usize = 4096;
 
-    /// The first number that is none of this architecture. On x86_64, numbers from here on are
-    /// those of x32, by which every rule could be got round.
+    /// The first number that doesn't belong to this architecture. On x86_64, numbers from here on
+    /// are those of x32, with which a program could evade every rule.
     const FOREIGN: u32 = 0x4000_0000;
 
-    /// What stands for "go on" in the program of one filter: no policy has this action.
+    /// Stands for "go on" in the program of one filter: no policy has this action.
     const GO_ON: SeccompAction = SeccompAction::Trace(0);
+
+    /// The instructions with which seccompiler begins each program: its check of the architecture.
+    /// They are cut off, since seccompiler knows fewer architectures than this module.
+    const ARCH_CHECK: usize = 3;
+    const SECCOMPILERS_ARCH: TargetArch = TargetArch::x86_64;
+
+    /// Offsets in struct seccomp_data.
+    const NUMBER: u32 = 0;
+    const ARCHITECTURE: u32 = 4;
 
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const JUMP: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
     const JUMP_FROM: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+    const JUMP_IF: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
     /// Why a policy can't be compiled.
     enum Refused<'a> {
         /// This part of it has the wrong shape.
         Shape(Term<'a>),
-        /// These system calls are none here.
+        /// There are no system calls of these names.
         Unknown(Vec<Term<'a>>),
         TooLarge,
         Unsupported,
@@ -91,20 +120,52 @@ mod platform {
         }
     }
 
-    /// What else could be wrong with a filter is ruled out before there is one.
+    /// Other errors of seccompiler can't happen, since a policy is checked before.
     impl From<BackendError> for Refused<'_> {
-        fn from(error: BackendError) -> Self {
-            match error {
-                BackendError::InvalidTargetArch(_) => Refused::Unsupported,
-                _ => Refused::TooLarge,
-            }
+        fn from(_: BackendError) -> Self {
+            Refused::TooLarge
         }
     }
 
-    pub fn compile<'a>(env: Env<'a>, policy: Term<'a>) -> Term<'a> {
-        match Policy::read(policy).and_then(|policy| policy.program()) {
+    pub fn compile<'a>(env: Env<'a>, policy: Term<'a>, arch: Term<'a>) -> Term<'a> {
+        let program = match architecture(arch) {
+            Some(arch) => Policy::read(policy, arch).and_then(Policy::program),
+            // A policy of the wrong shape is an error on every architecture.
+            None => match Policy::read(policy, Arch::X86_64) {
+                Err(Refused::Shape(part)) => Err(Refused::Shape(part)),
+                _ => Err(Refused::Unsupported),
+            },
+        };
+        match program {
             Ok(program) => (terms::ok(), terms::binary(env, &instructions(&program))).encode(env),
             Err(refused) => refused.encode(env),
+        }
+    }
+
+    pub fn number<'a>(env: Env<'a>, call: Term<'a>, arch: Term<'a>) -> Term<'a> {
+        let Some(name) = name(call).map(|name| name.to_ascii_lowercase()) else {
+            return terms::unknown().encode(env);
+        };
+        let name = syscalls::bare(&name);
+        match architecture(arch).and_then(|arch| arch.lookup(name)) {
+            Some(number) => number.encode(env),
+            None if syscalls::is_known(name) => atoms::elsewhere().encode(env),
+            None => terms::unknown().encode(env),
+        }
+    }
+
+    pub fn calls<'a>(env: Env<'a>, arch: Term<'a>) -> Term<'a> {
+        let calls = architecture(arch).map_or(&[][..], Arch::calls);
+        let named = calls
+            .iter()
+            .filter_map(|(name, number)| Some((Atom::from_str(env, name).ok()?, *number)));
+        named.collect::<Vec<_>>().encode(env)
+    }
+
+    fn architecture(term: Term<'_>) -> Option<Arch> {
+        match name(term)?.as_str() {
+            "native" => Arch::here(),
+            name => Arch::named(name),
         }
     }
 
@@ -119,6 +180,7 @@ mod platform {
     }
 
     struct Policy {
+        arch: Arch,
         default: SeccompAction,
         filters: Vec<Filter>,
     }
@@ -131,7 +193,7 @@ mod platform {
     }
 
     impl Policy {
-        fn read(policy: Term<'_>) -> Result<Policy, Refused<'_>> {
+        fn read(policy: Term<'_>, arch: Arch) -> Result<Policy, Refused<'_>> {
             let keys = MapIterator::new(policy).ok_or(Refused::Shape(policy))?;
             let (mut default, mut rules) = (None, None);
             for (key, value) in keys {
@@ -143,6 +205,7 @@ mod platform {
             }
             let default = default.ok_or(Refused::Shape(policy))?;
             let mut policy = Policy {
+                arch,
                 default,
                 filters: Vec::new(),
             };
@@ -156,7 +219,7 @@ mod platform {
             let mut unknown = Vec::new();
             let mut size = 0;
             for rule in items(rules)? {
-                let rule = Rule::read(rule)?;
+                let rule = Rule::read(rule, self.arch)?;
                 size += rule.calls.len() * (1 + rule.conditions.len());
                 if size > LONGEST {
                     return Err(Refused::TooLarge);
@@ -178,7 +241,7 @@ mod platform {
 
         /// Adds a rule behind all others about this system call.
         fn add(&mut self, number: i64, action: &SeccompAction, conditions: &[SeccompCondition]) {
-            // Rules about different calls may change places.
+            // Rules about different calls may be reordered.
             let last = self
                 .filters
                 .iter()
@@ -197,7 +260,7 @@ mod platform {
             let filter = &mut self.filters[at];
             match SeccompRule::new(conditions.to_vec()) {
                 Ok(rule) => match filter.rules.get_mut(&number) {
-                    // It matches without conditions already.
+                    // The call matches without conditions already.
                     Some(rules) if rules.is_empty() => {}
                     Some(rules) => rules.push(rule),
                     None => drop(filter.rules.insert(number, vec![rule])),
@@ -207,18 +270,24 @@ mod platform {
         }
 
         fn program<'a>(self) -> Result<BpfProgram, Refused<'a>> {
-            let arch = TargetArch::try_from(ARCH)?;
-            let limit = self.limit();
-            // Without rules it is what comes first in all of them: calls of another architecture
-            // end the process.
-            let mut program = part(BTreeMap::new(), SeccompAction::Allow, arch)?;
-            program.extend([
-                instruction(LOAD, 0, 0, 0),
-                instruction(JUMP_FROM, 0, 1, limit),
-                returns(SeccompAction::Errno(libc::ENOSYS as u32)),
-            ]);
+            let mut program = vec![
+                // Calls of another architecture end the process.
+                instruction(LOAD, 0, 0, ARCHITECTURE),
+                instruction(JUMP_IF, 1, 0, self.arch.audit()),
+                returns(SeccompAction::KillProcess),
+                instruction(LOAD, 0, 0, NUMBER),
+            ];
+            let enosys = returns(SeccompAction::Errno(libc::ENOSYS as u32));
+            if let Some(private) = self.arch.private() {
+                program.extend([
+                    instruction(JUMP_FROM, 0, 1, private.end),
+                    enosys.clone(),
+                    instruction(JUMP_FROM, 2, 0, private.start),
+                ]);
+            }
+            program.extend([instruction(JUMP_FROM, 0, 1, self.limit()), enosys]);
             for filter in self.filters {
-                program.append(&mut part(filter.rules, filter.action, arch)?);
+                program.append(&mut part(filter.rules, filter.action)?);
             }
             program.push(returns(self.default));
             if program.len() > LONGEST {
@@ -229,26 +298,28 @@ mod platform {
 
         /// The first number that answers ENOSYS.
         ///
-        /// A policy that is about to refuse a system call which is newer than itself has no reason
-        /// to say anything but what an older kernel would: programs know what to do then.
+        /// If a policy refuses a system call that is newer than the policy, it should answer as an
+        /// older kernel would: programs know what to do then.
         fn limit(&self) -> u32 {
             if let SeccompAction::Allow | SeccompAction::Log = self.default {
                 return FOREIGN;
             }
-            let known = constants::all(Group::Syscall).map(|(_, number)| number);
+            let private = self.arch.private().map_or(FOREIGN, |private| private.start);
+            let known = self.arch.calls().iter().map(|(_, number)| *number);
             let ruled = self.filters.iter().flat_map(|filter| filter.rules.keys());
-            let highest = known.chain(ruled.copied()).max().unwrap_or(0);
-            u32::try_from(highest + 1).map_or(FOREIGN, |limit| limit.min(FOREIGN))
+            let ruled = ruled.filter_map(|number| u32::try_from(*number).ok());
+            let common = known.chain(ruled).filter(|number| *number < private);
+            common.max().map_or(0, |highest| highest + 1)
         }
     }
 
-    /// The program of one filter, at the end of which those go on whom no rule matches.
+    /// The program of one filter. Calls that match no rule go on after its end.
     fn part(
         rules: BTreeMap<i64, Vec<SeccompRule>>,
         action: SeccompAction,
-        arch: TargetArch,
     ) -> Result<BpfProgram, BackendError> {
-        let mut part = BpfProgram::try_from(SeccompFilter::new(rules, GO_ON, action, arch)?)?;
+        let filter = SeccompFilter::new(rules, GO_ON, action, SECCOMPILERS_ARCH)?;
+        let mut part = BpfProgram::try_from(filter)?.split_off(ARCH_CHECK);
         let go_on = returns(GO_ON);
         let length = part.len() as u32;
         for (left, instruction) in (0..length).rev().zip(&mut part) {
@@ -276,7 +347,8 @@ mod platform {
 
     impl<'a> Rule<'a> {
         /// `Call | {Calls, Action} | {Calls, Conditions} | {Calls, Conditions, Action}`
-        fn read(term: Term<'a>) -> Result<Self, Refused<'a>> {
+        fn read(term: Term<'a>, arch: Arch) -> Result<Self, Refused<'a>> {
+            let call = |term| call(term, arch);
             let shape = |_| Refused::Shape(term);
             let (calls, conditions, action) = if term.is_tuple() {
                 match get_tuple(term).map_err(shape)?[..] {
@@ -328,10 +400,13 @@ mod platform {
             .then(|| term.atom_to_string().unwrap_or_default())
     }
 
-    /// The number of a system call; the name where it has none here.
-    fn call(term: Term<'_>) -> Result<Result<i64, Term<'_>>, Refused<'_>> {
-        match name(term) {
-            Some(name) => Ok(constants::lookup(Some(Group::Syscall), &name).ok_or(term)),
+    /// The number of a system call; its name if it has no number on this architecture.
+    fn call(term: Term<'_>, arch: Arch) -> Result<Result<i64, Term<'_>>, Refused<'_>> {
+        match name(term).map(|name| name.to_ascii_lowercase()) {
+            Some(name) => {
+                let number = arch.lookup(syscalls::bare(&name));
+                Ok(number.map(i64::from).ok_or(term))
+            }
             None => match term.decode::<u32>() {
                 Ok(number) if number < FOREIGN => Ok(Ok(i64::from(number))),
                 _ => Err(Refused::Shape(term)),

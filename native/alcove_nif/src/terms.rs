@@ -3,11 +3,14 @@
 use std::sync::OnceLock;
 
 use alcove_proto::calls::{self, CALLS, Call};
+use alcove_proto::keep::{Over, Step, Why};
 use alcove_proto::wire::{self, ATOMS, Atom as Known, Builder, Malformed, Reader, tag};
 use alcove_proto::{constants, errno, frame};
 use rustler::sys::ErlNifTerm;
-use rustler::types::tuple::{get_tuple, make_tuple};
+use rustler::types::tuple::make_tuple;
 use rustler::{Atom, Encoder, Env, NewBinary, Term};
+
+use crate::tuple::fields;
 
 rustler::atoms! {
     ok,
@@ -50,7 +53,6 @@ rustler::atoms! {
     stderr,
     fork,
     clone,
-    dirty = "$dirty",
     badpid = "$badpid",
     badarg = "$badarg",
     alcove_rlimit,
@@ -59,6 +61,14 @@ rustler::atoms! {
     now,
     omit,
     rusage,
+    atom_end = "end",
+    size,
+    keeper,
+    over,
+    itself,
+    asked,
+    lost,
+    leftovers,
     utime,
     stime,
     maxrss,
@@ -78,8 +88,8 @@ rustler::atoms! {
 /// The largest signal number of any platform, and more.
 const SIGNALS: u16 = 128;
 
-/// Every atom that a process can name. They are made when the library is loaded
-/// and never after.
+/// Every atom that a Unix process can name. They are made when the library is loaded
+/// and never later.
 struct Names {
     known: Vec<Atom>,
     errors: Vec<Option<Atom>>,
@@ -177,12 +187,31 @@ pub fn usage<'a>(env: Env<'a>, usage: &[i64; frame::RUSAGE]) -> Term<'a> {
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
 }
 
+/// How a keeper's program ended.
+pub fn over_map<'a>(env: Env<'a>, over: &Over) -> Term<'a> {
+    let why = match over.why {
+        Why::Itself => itself(),
+        Why::Asked => asked(),
+        Why::Timeout => timeout(),
+    };
+    let end = match over.status {
+        Some(number) => status(env, number),
+        None => unknown().encode(env),
+    };
+    let left = if over.some_left {
+        over.left.encode(env)
+    } else {
+        atom_false().encode(env)
+    };
+    (end, why, over.wall, usage(env, &over.used), left).encode(env)
+}
+
 /// A fork path.
 pub fn path<'a>(env: Env<'a>, pids: &[u32]) -> Term<'a> {
     pids.encode(env)
 }
 
-/// Builds Erlang terms of a process's.
+/// Builds Erlang terms from the terms of a Unix process.
 struct Erlang<'a>(Env<'a>);
 
 impl<'a> Builder for Erlang<'a> {
@@ -227,9 +256,8 @@ pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
 /// One whole term.
 pub fn term<'a>(env: Env<'a>, bytes: &[u8]) -> Result<Term<'a>, Malformed> {
     // The commonest reply of all.
-    if let [tag::ATOM, low, high] = bytes
-        && u16::from_le_bytes([*low, *high]) == Known::Ok as u16
-    {
+    const OK: [u8; 2] = (Known::Ok as u16).to_le_bytes();
+    if *bytes == [tag::ATOM, OK[0], OK[1]] {
         return Ok(ok().encode(env));
     }
     let mut reader = Reader::new(bytes);
@@ -252,6 +280,29 @@ pub fn batch<'a>(env: Env<'a>, bytes: &[u8], calls: &[u16]) -> Result<Term<'a>, 
     }
 }
 
+/// Why a program doesn't run: `{error, {Step, Reason}}`, or `{error, {Index, Call, Reason}}`.
+pub fn refused_program<'a>(
+    env: Env<'a>,
+    bytes: &[u8],
+    calls: &[u16],
+) -> Result<Term<'a>, Malformed> {
+    let [_, detail] = fields(term(env, bytes)?).ok_or(Malformed)?;
+    let [step, reason] = fields(detail).ok_or(Malformed)?;
+    let number: i64 = step.decode().map_err(|_| Malformed)?;
+    let detail = match Step::from_number(number) {
+        Some(step) => {
+            let name = Atom::from_str(env, step.name()).map_err(|_| Malformed)?;
+            (name, reason).encode(env)
+        }
+        None => {
+            let index = usize::try_from(number - 1).map_err(|_| Malformed)?;
+            let call = calls.get(index).ok_or(Malformed)?;
+            (number, call_name(env, *call), reason).encode(env)
+        }
+    };
+    Ok((error(), detail).encode(env))
+}
+
 /// Whether an encoded outcome of a batch is an error.
 pub fn is_error(bytes: &[u8]) -> bool {
     let mut reader = Reader::new(bytes);
@@ -265,17 +316,11 @@ fn batch_error<'a>(
     outcome: Term<'a>,
     calls: &[u16],
 ) -> Result<Option<(usize, Term<'a>)>, Malformed> {
-    let pair = get_tuple(outcome).map_err(|_| Malformed)?;
-    let [head, detail] = pair[..] else {
-        return Err(Malformed);
-    };
+    let [head, detail] = fields(outcome).ok_or(Malformed)?;
     if error() != head {
         return Ok(None);
     }
-    let detail = get_tuple(detail).map_err(|_| Malformed)?;
-    let [index, reason] = detail[..] else {
-        return Err(Malformed);
-    };
+    let [index, reason] = fields(detail).ok_or(Malformed)?;
     let index: usize = index.decode().map_err(|_| Malformed)?;
     if index > calls.len() {
         Err(Malformed)
@@ -284,7 +329,7 @@ fn batch_error<'a>(
     }
 }
 
-/// What a batch that left the event loop came to: the results that were sent
+/// The outcome of a batch that left the event loop: the results that were sent
 /// before, and `ok` for the last call.
 pub fn partial<'a>(env: Env<'a>, bytes: &[u8]) -> Result<Term<'a>, Malformed> {
     let results: Vec<Term<'a>> = term(env, bytes)?.decode().map_err(|_| Malformed)?;

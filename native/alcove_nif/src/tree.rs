@@ -1,27 +1,69 @@
 //! A tree of Unix processes: what a Drv stands for.
 //!
 //! Two kinds of threads work on it: the router, which reads every channel, and
-//! schedulers in a call, which read a control socket for some microseconds. A
-//! frame is handled by whoever read it, so everything here runs on both.
+//! schedulers in a call, which read a control socket for some microseconds. The
+//! thread that reads a frame handles it, so everything here runs on both.
 
-use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use alcove_core::keeper::{self, Pool};
+use alcove_core::process::calls::Keeping;
+use alcove_core::process::{Channels, End};
+use alcove_core::reader::{Came, Reader, Received};
 use alcove_proto::calls::number;
-use alcove_proto::frame::{CHANNELS, RUSAGE, from, notify};
-use alcove_proto::wire::{Malformed, Reader as Bytes};
+use alcove_proto::frame::{self, from, notify};
+use alcove_proto::keep::{self, Over};
+use alcove_proto::wire::{self, Malformed};
 use crossbeam_channel::Sender;
 use nix::errno::Errno;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustler::{Encoder, Env, LocalPid, Term};
 
 use crate::deliver::{Answer, Mail};
-use crate::launch;
-use crate::poller::Poller;
-use crate::process::{Calls, End, Frame, Kind, Pending, Process, Reader, Received};
-use crate::terms;
+use crate::vm::{Calls, Claim, Kind, Pending, Process, Role, Vm, Waiter};
+use crate::{call, terms};
+use alcove_core::closer::Closer;
+use alcove_core::launch::{self, CHANNEL_SORTS};
+use alcove_core::poller::Poller;
+
+/// The most parts of a reply that a scheduler turns into terms.
+const LIGHT_PARTS: usize = 1024;
+
+/// The longest reply that a scheduler turns into terms.
+const LIGHT_BYTES: usize = 256 * 1024;
+
+/// The frames that a process may send, when it may send them, and their handlers. A frame that
+/// isn't due ends its channel. HELLO isn't among these, since it comes before there is a tree.
+///
+/// In addition, a frame that names a call must name the one that is due: see [`Calls::due`].
+const DUE: [Due; 8] = [
+    Due(from::REPLY, Calls::is_answering, Handle::Reply),
+    Due(from::FORKED, Calls::is_forking, Handle::Forked),
+    Due(from::PARTIAL, Calls::is_leaving, Handle::Partial),
+    Due(from::SIGNAL, Calls::is_trapping, Handle::Signal),
+    Due(from::CHILD, Calls::may_lose_children, Handle::Child),
+    Due(from::KEPT, Calls::is_starting, Handle::Kept),
+    Due(from::OVER, Calls::is_busy, Handle::Over),
+    Due(from::FREE, Calls::is_busy, Handle::Free),
+];
+
+/// A type of frame, the state of a process in which it is due, and its handler.
+struct Due(u8, fn(&Calls) -> bool, Handle);
+
+/// The handler of a frame.
+#[derive(Clone, Copy, Debug)]
+enum Handle {
+    Reply,
+    Forked,
+    Signal,
+    Child,
+    Partial,
+    Kept,
+    Over,
+    Free,
+}
 
 /// Scratch space of a thread that reads control sockets.
 pub const SCRATCH: usize = 64 * 1024;
@@ -30,7 +72,7 @@ pub const SCRATCH: usize = 64 * 1024;
 pub enum Command {
     /// End the tree.
     Stop,
-    /// Something happened that the owner hears of in its turn.
+    /// Something happened of which the router tells the owner, in order.
     Event(Event),
     /// Look at a process's stdin again.
     Stdin(Arc<Process>),
@@ -40,9 +82,21 @@ pub enum Command {
     Resume(u64),
     /// An owner of fork paths died.
     OwnerGone(LocalPid),
+    /// The Erlang process that asked for a program has ended.
+    Abandon(Arc<Claim>),
+    /// Answer a call of the process with this id: the answer was too much work for a scheduler.
+    Answer(u64, Box<Pending>, Owned),
 }
 
-/// What happens to a process besides replies.
+/// A copy of an answer, as the process encoded it.
+pub enum Owned {
+    /// A reply.
+    Reply(Vec<u8>),
+    /// The results of a batch that left the event loop.
+    Left(Vec<u8>),
+}
+
+/// What a process does besides replying.
 pub enum Event {
     /// It caught a signal.
     Signal(Arc<Process>, i32),
@@ -50,7 +104,7 @@ pub enum Event {
     Left(Arc<Process>),
     /// It ended; its parent says how.
     Ended(Arc<Process>, End),
-    /// It ended, and its channels never got here.
+    /// It ended, and its channels never arrived.
     Lost(Box<[u32]>, End),
     /// It doesn't speak the protocol.
     Malformed(Arc<Process>),
@@ -77,22 +131,28 @@ pub struct Counters {
 pub struct Tree {
     /// The Erlang process that stands for it.
     pub drv: LocalPid,
-    /// Who gets streams and events, unless a fork path has an owner of its own.
+    /// The Erlang process that gets streams and events, unless a fork path has an owner of its own.
     pub owner: LocalPid,
     /// Whether the owner wants to know root's exit status, or termination signal.
     pub tells: (bool, bool),
-    /// Who is told of each process that is forked, and of each that is gone.
+    /// The Erlang process that is told of each process that is forked, and of each that is gone.
     pub reporter: Option<LocalPid>,
+    /// A term of Drv's that others can read without asking Drv.
+    pub note: Box<[u8]>,
     /// The processes by fork path.
     paths: RwLock<HashMap<Box<[u32]>, Arc<Process>>>,
     /// The processes whose channels are watched.
     ids: Mutex<HashMap<u64, Arc<Process>>>,
-    /// Watches them.
+    /// The free keepers.
+    pub pool: Mutex<Pool<Vm>>,
+    /// Watches the channels.
     pub poller: Arc<Poller>,
+    /// Closes descriptors that came from processes.
+    pub closer: Arc<Closer>,
     commands: Sender<Command>,
     next: AtomicU64,
     closed: AtomicBool,
-    /// For the curious.
+    /// The counters that `info` shows.
     pub counters: Counters,
 }
 
@@ -103,6 +163,7 @@ impl Tree {
         owner: LocalPid,
         tells: (bool, bool),
         reporter: Option<LocalPid>,
+        note: Box<[u8]>,
         poller: Arc<Poller>,
         commands: Sender<Command>,
     ) -> Self {
@@ -111,9 +172,12 @@ impl Tree {
             owner,
             tells,
             reporter,
+            note,
             paths: RwLock::default(),
             ids: Mutex::default(),
+            pool: Mutex::default(),
             poller,
+            closer: Closer::new(),
             commands,
             next: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -123,29 +187,27 @@ impl Tree {
 
     /// Asks the router for something.
     pub fn command(&self, command: Command) {
-        // Without a router there is nobody left to care.
+        // If the router is gone, the command doesn't matter any more.
         if self.commands.send(command).is_ok() {
             self.poller.wake();
         }
     }
 
-    /// Has the router tell an event. It looks for commands itself after it has handled a
-    /// frame: only somebody else has to wake it.
-    fn event(&self, mail: &Mail<'_>, event: Event) {
-        let command = Command::Event(event);
-        match mail {
-            Mail::Scheduler(_) => self.command(command),
-            Mail::Router(_) => {
-                // Without a router there is nobody left to care.
-                let _ = self.commands.send(command);
-            }
-        }
+    /// Leaves something that came with a frame to the router. The router looks for commands after
+    /// it has handled frames; a scheduler wakes the router once it has read.
+    fn leave(&self, command: Command) {
+        // If the router is gone, the command doesn't matter any more.
+        let _ = self.commands.send(command);
     }
 
-    /// Tells who watches the tree, if somebody does.
+    fn event(&self, event: Event) {
+        self.leave(Command::Event(event));
+    }
+
+    /// Sends a message to the process that watches the tree, if there is one.
     pub fn report(&self, mail: &mut Mail<'_>, build: impl for<'e> FnOnce(Env<'e>) -> Term<'e>) {
         if let Some(reporter) = &self.reporter {
-            // Without it the Drv is about to end.
+            // If that process is gone, the Drv is about to end.
             let _ = mail.post(reporter, build);
         }
     }
@@ -155,9 +217,20 @@ impl Tree {
         self.paths.read().get(path).cloned()
     }
 
+    /// Whether a process is still the one at its fork path.
+    fn is_linked(&self, process: &Process) -> bool {
+        self.find(&process.path)
+            .is_some_and(|found| found.id == process.id)
+    }
+
     /// The process that an event is about.
     pub fn by_id(&self, id: u64) -> Option<Arc<Process>> {
         self.ids.lock().get(&id).cloned()
+    }
+
+    /// How many processes are known.
+    pub fn count(&self) -> usize {
+        self.ids.lock().len()
     }
 
     /// Every process that is known.
@@ -169,15 +242,17 @@ impl Tree {
     pub fn process(
         &self,
         path: Box<[u32]>,
-        channels: [OwnedFd; CHANNELS],
+        role: Role,
+        channels: Channels,
         owner: Option<LocalPid>,
         first: u32,
     ) -> Arc<Process> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Process::new(id, path, channels, owner, first))
+        let closer = &self.closer;
+        Arc::new(Process::new(id, path, role, channels, closer, owner, first))
     }
 
-    /// Adds a process, whose calls these are, and watches its channels.
+    /// Adds a process and watches its channels. `calls` are those of the process.
     pub fn add(&self, process: &Arc<Process>, calls: &mut Calls) -> Result<(), Errno> {
         self.ids.lock().insert(process.id, Arc::clone(process));
         if let Err(errno) = process.register(&self.poller, calls) {
@@ -187,20 +262,20 @@ impl Tree {
         self.paths
             .write()
             .insert(process.path.clone(), Arc::clone(process));
-        // The tree may have been closed between the look-up of the parent and now.
+        // The tree may have been closed since the parent was looked up.
         if self.closed.load(Ordering::SeqCst) {
             process.hang_up();
         }
         Ok(())
     }
 
-    /// Takes every process below a path out of reach.
+    /// Makes every process below a path unreachable by its path.
     pub fn unlink_below(&self, path: &[u32]) {
         let is_below = |other: &[u32]| other.len() > path.len() && other.starts_with(path);
         self.paths.write().retain(|other, _| !is_below(other));
     }
 
-    /// Takes this very process out of reach of its path.
+    /// Makes this process unreachable by its path, unless the path leads to another one by now.
     pub fn unlink_process(&self, process: &Process) {
         let mut paths = self.paths.write();
         if paths
@@ -215,16 +290,19 @@ impl Tree {
     pub fn forget(&self, process: &Process) {
         self.unlink_process(process);
         self.ids.lock().remove(&process.id);
+        if matches!(process.role, Role::Keeper(_)) {
+            self.pool.lock().remove(process);
+        }
     }
 
-    /// Sends calls to nobody from now on.
+    /// Sends no calls to any process from now on.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.paths.write().clear();
     }
 
-    /// Reads once what a process sent. `reader` is that of `process`. The answer to the
-    /// scheduler that calls goes to `inline`.
+    /// Reads once what a process sent. `reader` is that of `process`. The answer for the
+    /// calling scheduler goes to `inline`.
     pub fn read<'a>(
         &self,
         mail: &mut Mail<'a>,
@@ -237,15 +315,27 @@ impl Tree {
             self.frame(mail, process, frame, inline)
         });
         match received {
-            Received::Malformed => {
-                process.hang_up();
-                self.event(mail, Event::Malformed(Arc::clone(process)));
-                self.left(mail, process, inline);
-            }
+            Received::Malformed => self.break_off(mail, process, inline),
             Received::End => self.left(mail, process, inline),
-            Received::Some | Received::Nothing => {}
+            Received::Some => {}
+            Received::Nothing => return received,
+        }
+        if matches!(mail, Mail::Scheduler(_)) && !self.commands.is_empty() {
+            self.poller.wake();
         }
         received
+    }
+
+    /// A process doesn't speak the protocol.
+    pub fn break_off<'a>(
+        &self,
+        mail: &mut Mail<'a>,
+        process: &Arc<Process>,
+        inline: &mut Option<Term<'a>>,
+    ) {
+        process.hang_up();
+        self.event(Event::Malformed(Arc::clone(process)));
+        self.left(mail, process, inline);
     }
 
     /// Handles a frame.
@@ -253,122 +343,138 @@ impl Tree {
         &self,
         mail: &mut Mail<'a>,
         process: &Arc<Process>,
-        frame: Frame<'_>,
+        came: Came<'_>,
         inline: &mut Option<Term<'a>>,
     ) -> Result<(), Malformed> {
-        let mut payload = Bytes::new(frame.payload);
-        match frame.kind {
-            from::REPLY => {
-                let id = payload.u32()?;
-                self.reply(mail, process, id, payload.rest(), inline)
-            }
-            from::FORKED => {
-                let forked = Forked {
-                    id: payload.u32()?,
-                    pid: payload.u32()?,
-                    last: payload.u8()? != 0,
-                    flow: payload.i32()?,
+        let calls = process.calls.lock();
+        let row = DUE.iter().find(|due| due.0 == came.frame.kind);
+        match row.ok_or(Malformed)? {
+            Due(_, is_due, handle) if is_due(&calls) => {
+                let handle = match handle {
+                    Handle::Reply => Tree::reply,
+                    Handle::Forked => Tree::forked,
+                    Handle::Signal => Tree::signal,
+                    Handle::Child => Tree::child,
+                    Handle::Partial => Tree::partial,
+                    Handle::Kept => Tree::kept,
+                    Handle::Over => Tree::over,
+                    Handle::Free => Tree::free,
                 };
-                payload.end()?;
-                self.forked(mail, process, forked, frame.fds, inline)
-            }
-            from::SIGNAL => {
-                let signal = payload.i32()?;
-                payload.end()?;
-                // Nobody asked for it: it is dropped.
-                if !process.calls.lock().traps {
-                    return Ok(());
-                }
-                self.event(mail, Event::Signal(Arc::clone(process), signal));
-                Ok(())
-            }
-            from::CHILD => {
-                let (pid, status, asked) = (payload.u32()?, payload.i32()?, payload.u8()?);
-                let mut used = [0; RUSAGE];
-                for number in &mut used {
-                    *number = payload.i64()?;
-                }
-                payload.end()?;
-                let end = End {
-                    status,
-                    exit_status: asked & notify::EXIT_STATUS != 0,
-                    termsig: asked & notify::TERMSIG != 0,
-                    rusage: asked & notify::RUSAGE != 0,
-                    used,
-                    told: false,
-                };
-                let path = child_path(&process.path, pid);
-                // It stays within reach until what it wrote is delivered.
-                let event = match self.find(&path) {
-                    Some(child) => {
-                        let mut calls = child.calls.lock();
-                        if !std::mem::replace(&mut calls.ended, true) && calls.closed {
-                            process.end_reported();
-                        }
-                        drop(calls);
-                        Event::Ended(child, end)
-                    }
-                    None => {
-                        let mut calls = process.calls.lock();
-                        let Some(lost) = calls.lost.checked_sub(1) else {
-                            // It has no such child.
-                            return Ok(());
-                        };
-                        calls.lost = lost;
-                        Event::Lost(path, end)
-                    }
-                };
-                self.event(mail, event);
-                Ok(())
-            }
-            from::PARTIAL => {
-                let id = payload.u32()?;
-                let mut calls = process.calls.lock();
-                if let Some(pending) = calls.pending.iter_mut().find(|pending| pending.id == id) {
-                    pending.partial = Some(payload.rest().to_vec());
-                }
-                Ok(())
+                handle(self, mail, process, calls, came, inline)
             }
             _ => Err(Malformed),
         }
+    }
+
+    /// The process caught a signal.
+    fn signal<'a>(
+        &self,
+        _mail: &mut Mail<'a>,
+        process: &Arc<Process>,
+        calls: MutexGuard<'_, Calls>,
+        came: Came<'_>,
+        _inline: &mut Option<Term<'a>>,
+    ) -> Result<(), Malformed> {
+        drop(calls);
+        let frame::Signal { signal } = came.frame.read()?;
+        self.event(Event::Signal(Arc::clone(process), signal));
+        Ok(())
+    }
+
+    /// A child of the process ended.
+    fn child<'a>(
+        &self,
+        _mail: &mut Mail<'a>,
+        process: &Arc<Process>,
+        mut calls: MutexGuard<'_, Calls>,
+        came: Came<'_>,
+        _inline: &mut Option<Term<'a>>,
+    ) -> Result<(), Malformed> {
+        let frame::Child {
+            pid,
+            status,
+            notify,
+            used,
+        } = came.frame.read()?;
+        let end = End {
+            status,
+            exit_status: notify & notify::EXIT_STATUS != 0,
+            termsig: notify & notify::TERMSIG != 0,
+            rusage: notify & notify::RUSAGE != 0,
+            used,
+            told: false,
+            over: None,
+        };
+        let path = child_path(&process.path, pid);
+        // The child can be found by its path until its output is delivered.
+        if let Some(child) = self.find(&path) {
+            drop(calls);
+            let mut its = child.calls.lock();
+            // It ends once.
+            if std::mem::replace(&mut its.ended, true) {
+                return Err(Malformed);
+            }
+            if its.closed {
+                process.end_reported();
+            }
+            drop(its);
+            self.event(Event::Ended(child, end));
+        } else if calls.lost > 0 {
+            calls.lost -= 1;
+            self.event(Event::Lost(path, end));
+        } else if !calls.ended && self.is_linked(process) {
+            // The process can still be found by its path, and has no such child.
+            return Err(Malformed);
+        }
+        Ok(())
+    }
+
+    /// A batch's results before its last call.
+    fn partial<'a>(
+        &self,
+        _mail: &mut Mail<'a>,
+        _process: &Arc<Process>,
+        mut calls: MutexGuard<'_, Calls>,
+        came: Came<'_>,
+        _inline: &mut Option<Term<'a>>,
+    ) -> Result<(), Malformed> {
+        let frame::Partial { id, results } = came.frame.read()?;
+        let at = calls.due(id)?;
+        calls.pending[at].partial = Some(results.to_vec());
+        Ok(())
     }
 
     /// A new process, with its channels.
     fn forked<'a>(
         &self,
         mail: &mut Mail<'a>,
-        parent: &Process,
-        Forked {
+        parent: &Arc<Process>,
+        mut calls: MutexGuard<'_, Calls>,
+        came: Came<'_>,
+        inline: &mut Option<Term<'a>>,
+    ) -> Result<(), Malformed> {
+        let frame::Forked {
             id,
             pid,
             last,
             flow,
-        }: Forked,
-        fds: &mut VecDeque<OwnedFd>,
-        inline: &mut Option<Term<'a>>,
-    ) -> Result<(), Malformed> {
-        let channels: Result<[OwnedFd; CHANNELS], _> = fds
-            .drain(..fds.len().min(CHANNELS))
-            .collect::<Vec<_>>()
-            .try_into();
-        let mut calls = parent.calls.lock();
-        let asked = calls.pending.iter_mut().find(|pending| pending.id == id);
-        // Nobody asked for it: without its channels it exits.
-        let Some(asked) = asked.filter(|pending| pending.forks > 0) else {
-            return Ok(());
-        };
-        asked.forks -= 1;
+        } = came.frame.read()?;
+        let at = calls.due(id)?;
+        let asked = &mut calls.pending[at];
+        asked.forks = asked.forks.checked_sub(1).ok_or(Malformed)?;
+        if asked.queued.is_some() {
+            let pending = calls.pending.remove(at).ok_or(Malformed)?;
+            return self.keeper_forked(mail, parent, calls, pending, pid, came, inline);
+        }
         let is_spawn = matches!(asked.kind, Kind::Spawn(_));
         let pending = if is_spawn || last {
-            calls.take(id)
+            calls.pending.remove(at)
         } else {
             None
         };
         self.counters.forks.fetch_add(1, Ordering::Relaxed);
-        // The kernel drops what it has no room for in this process's table.
-        let channels = channels.map_err(|_| Errno::EMFILE);
-        let channels = match channels.and_then(launch::out_of_the_way) {
-            Ok(channels) => channels,
+        let channels = match launch::received(came.fds, &CHANNEL_SORTS, &self.closer) {
+            Ok(channels) => channels.into_iter().collect(),
             Err(errno) => {
                 calls.lost += 1;
                 drop(calls);
@@ -378,9 +484,16 @@ impl Tree {
 
         let first = if is_spawn { id.wrapping_add(1) } else { 0 };
         let owner = *parent.owner.lock();
-        let child = self.process(child_path(&parent.path, pid), channels, owner, first);
+        let child = self.process(
+            child_path(&parent.path, pid),
+            Role::EventLoop,
+            channels,
+            owner,
+            first,
+        );
         child.set_flow(flow.into());
-        // The router may hear of it as soon as it is added, and finds what is pending then.
+        // The router may get events of the child as soon as it is added, and must find its pending
+        // calls then.
         let mut its = child.calls.lock();
         its.traps = calls.traps;
         let pending = match pending {
@@ -391,7 +504,7 @@ impl Tree {
                 ..
             }) => {
                 let pending = Pending::new(id, Kind::Spawned(list), waiter);
-                child.note(&mut its, &pending.kind);
+                its.note(&pending.kind);
                 its.pending.push_back(pending);
                 None
             }
@@ -408,14 +521,7 @@ impl Tree {
         };
         drop(its);
         if added.is_ok() {
-            self.report(mail, |env| {
-                (
-                    terms::alcove_nif(),
-                    terms::forked(),
-                    terms::path(env, &child.path),
-                )
-                    .encode(env)
-            });
+            self.report_forked(mail, &child);
         }
         match (added, pending) {
             (Ok(()), Some(pending)) => {
@@ -426,7 +532,181 @@ impl Tree {
         }
     }
 
-    /// A process was forked, and can't be reached: without its channels it exits.
+    /// A process forked a keeper, for which a request waits.
+    #[allow(clippy::too_many_arguments, reason = "what every frame comes with")]
+    fn keeper_forked<'a>(
+        &self,
+        mail: &mut Mail<'a>,
+        parent: &Arc<Process>,
+        mut calls: MutexGuard<'_, Calls>,
+        mut pending: Pending,
+        pid: u32,
+        came: Came<'_>,
+        inline: &mut Option<Term<'a>>,
+    ) -> Result<(), Malformed> {
+        self.counters.forks.fetch_add(1, Ordering::Relaxed);
+        let (Some(queued), Kind::Keeper(heritage)) = (pending.queued.take(), &pending.kind) else {
+            return Err(Malformed);
+        };
+        let control = launch::received(came.fds, &CHANNEL_SORTS[..1], &self.closer);
+        let added = control.and_then(|control| {
+            let channels = control.into_iter().collect();
+            let path = child_path(&parent.path, pid);
+            let keeper = self.process(path, Role::Keeper(*heritage), channels, None, 0);
+            let mut its = keeper.calls.lock();
+            its.set_keeper(Keeping::Free);
+            self.add(&keeper, &mut its)?;
+            drop(its);
+            Ok(keeper)
+        });
+        let keeper = match added {
+            Ok(keeper) => keeper,
+            Err(errno) => {
+                queued.asked.claim.done();
+                calls.lost += 1;
+                drop(calls);
+                return self.answer(mail, parent, pending, Answer::Failed(errno), inline);
+            }
+        };
+        drop(calls);
+        self.report_forked(mail, &keeper);
+        match keeper::give(&self.poller, &keeper, *queued) {
+            keeper::Gave::Sent => Ok(()),
+            keeper::Gave::Unwanted => {
+                self.pool.lock().put(&keeper);
+                Ok(())
+            }
+            keeper::Gave::Back(queued) => {
+                queued.asked.claim.done();
+                self.answer(mail, parent, pending, Answer::Gone, inline)
+            }
+        }
+    }
+
+    /// A keeper runs a program.
+    fn kept<'a>(
+        &self,
+        mail: &mut Mail<'a>,
+        keeper: &Arc<Process>,
+        mut calls: MutexGuard<'_, Calls>,
+        came: Came<'_>,
+        inline: &mut Option<Term<'a>>,
+    ) -> Result<(), Malformed> {
+        let frame::Kept { id, pid } = came.frame.read()?;
+        let at = calls.due(id)?;
+        let pending = calls.pending.remove(at).ok_or(Malformed)?;
+        let (Kind::Keep(asked), Waiter::Ticket(ticket)) = (&pending.kind, &pending.waiter) else {
+            return Err(Malformed);
+        };
+        drop(calls);
+        let channels = keeper::channels(&asked.streams, came.fds, &self.closer);
+        let role = Role::Program {
+            request: id,
+            claim: Arc::clone(&asked.claim),
+        };
+        // If the channels can't be used, the program is added without them until it is ended.
+        let failed = channels.as_ref().err().copied();
+        let path = child_path(&keeper.path, pid);
+        let channels = channels.unwrap_or_default();
+        let program = self.process(path, role, channels, Some(ticket.to), 0);
+        program.set_flow(asked.flow);
+        if asked.streams.contains(&keep::Stream::Terminal) {
+            program.stdout.lock().terminal = true;
+            program.stdin.lock().set_terminal();
+        }
+        let added = {
+            let mut its = program.calls.lock();
+            its.closed = true;
+            its.execed = true;
+            self.add(&program, &mut its)
+        };
+        if added.is_err() {
+            keeper.calls.lock().lost += 1;
+        }
+        if let Some(errno) = failed.or(added.err()) {
+            asked.claim.abandon();
+            return self.answer(mail, keeper, pending, Answer::Failed(errno), inline);
+        }
+        self.counters.forks.fetch_add(1, Ordering::Relaxed);
+        self.report_forked(mail, &program);
+        self.answer(mail, keeper, pending, Answer::Kept(&program.path), inline)
+    }
+
+    /// A keeper's program has ended.
+    fn over<'a>(
+        &self,
+        _mail: &mut Mail<'a>,
+        keeper: &Arc<Process>,
+        mut calls: MutexGuard<'_, Calls>,
+        came: Came<'_>,
+        _inline: &mut Option<Term<'a>>,
+    ) -> Result<(), Malformed> {
+        let over: Over = came.frame.read()?;
+        let some_left = over.some_left;
+        let program = self.find(&child_path(&keeper.path, over.pid));
+        let ended = match program.as_ref().map(|program| (program, &program.role)) {
+            Some((program, Role::Program { claim, .. })) => {
+                drop(calls);
+                // It ends once.
+                if std::mem::replace(&mut program.calls.lock().ended, true) {
+                    return Err(Malformed);
+                }
+                // From now on, orders to the keeper would reach its next program.
+                if !some_left {
+                    claim.done();
+                }
+                Some(Event::Ended(Arc::clone(program), End::kept(over)))
+            }
+            _ => {
+                calls.lost = calls.lost.checked_sub(1).ok_or(Malformed)?;
+                drop(calls);
+                None
+            }
+        };
+        // The keeper is freed before the owner learns of the end, since the owner may then run the
+        // next program.
+        if !some_left {
+            self.freed(keeper);
+        }
+        if let Some(ended) = ended {
+            self.event(ended);
+        }
+        Ok(())
+    }
+
+    /// A keeper reports that it can be used again.
+    fn free<'a>(
+        &self,
+        _mail: &mut Mail<'a>,
+        keeper: &Arc<Process>,
+        calls: MutexGuard<'_, Calls>,
+        came: Came<'_>,
+        _inline: &mut Option<Term<'a>>,
+    ) -> Result<(), Malformed> {
+        drop(calls);
+        let frame::Free {} = came.frame.read()?;
+        self.freed(keeper);
+        Ok(())
+    }
+
+    fn freed(&self, keeper: &Arc<Process>) {
+        keeper.calls.lock().set_keeper(Keeping::Free);
+        self.pool.lock().put(keeper);
+    }
+
+    /// Tells the process that watches the tree that a process was added.
+    fn report_forked(&self, mail: &mut Mail<'_>, process: &Process) {
+        self.report(mail, |env| {
+            (
+                terms::alcove_nif(),
+                terms::forked(),
+                terms::path(env, &process.path),
+            )
+                .encode(env)
+        });
+    }
+
+    /// A process was forked but can't be reached. Without its channels it exits.
     fn fork_failed<'a>(
         &self,
         mail: &mut Mail<'a>,
@@ -445,19 +725,20 @@ impl Tree {
     fn reply<'a>(
         &self,
         mail: &mut Mail<'a>,
-        process: &Process,
-        id: u32,
-        bytes: &[u8],
+        process: &Arc<Process>,
+        mut calls: MutexGuard<'_, Calls>,
+        came: Came<'_>,
         inline: &mut Option<Term<'a>>,
     ) -> Result<(), Malformed> {
-        let mut calls = process.calls.lock();
-        // Nobody asked for it: it is dropped.
-        let Some(pending) = calls.take(id) else {
-            return Ok(());
-        };
+        let frame::Reply { id, term: bytes } = came.frame.read()?;
+        let at = calls.due(id)?;
+        let pending = calls.pending.remove(at).ok_or(Malformed)?;
+        if let Kind::Keep(asked) = &pending.kind {
+            asked.claim.done();
+        }
         let answer = match pending.kind {
             Kind::Spawned(_) if terms::is_error(bytes) => {
-                // Answered when the process is gone, so that nothing is left by then.
+                // The caller is answered when the process is gone, so that nothing is left by then.
                 calls.failed = Some((pending, bytes.to_vec()));
                 return Ok(());
             }
@@ -468,19 +749,46 @@ impl Tree {
         self.answer(mail, process, pending, answer, inline)
     }
 
-    /// Sends an answer, or keeps it for the scheduler that asked.
+    /// Sends an answer, or keeps it for the scheduler that asked. The router handles an answer that
+    /// is much work.
     fn answer<'a>(
         &self,
         mail: &mut Mail<'a>,
         process: &Process,
-        pending: Pending,
+        mut pending: Pending,
         answer: Answer<'_>,
         inline: &mut Option<Term<'a>>,
     ) -> Result<(), Malformed> {
+        if let Mail::Scheduler(env) = mail {
+            if let Some(owned) = heavy(&answer) {
+                if matches!(pending.waiter, Waiter::Inline) {
+                    let (waiter, ticket) = call::ticket(*env);
+                    pending.waiter = waiter;
+                    *inline = Some(ticket);
+                }
+                self.leave(Command::Answer(process.id, Box::new(pending), owned));
+                return Ok(());
+            }
+        }
         mail.answer(self.drv, &process.path, pending, answer, inline)
     }
 
-    /// A process is in its event loop no more: what is pending is answered.
+    /// Answers a call for a scheduler.
+    pub fn answer_heavy(&self, mail: &mut Mail<'_>, id: u64, pending: Pending, owned: &Owned) {
+        let answer = match owned {
+            Owned::Reply(bytes) => Answer::Reply(bytes),
+            Owned::Left(bytes) => Answer::Left(Some(bytes)),
+        };
+        let process = self.by_id(id);
+        let path = process.as_ref().map_or(&[][..], |process| &process.path);
+        let answered = mail.answer(self.drv, path, pending, answer, &mut None);
+        if let (Err(Malformed), Some(process)) = (answered, process) {
+            let _reader = process.reader.lock();
+            self.break_off(mail, &process, &mut None);
+        }
+    }
+
+    /// A process is in its event loop no more: answers its pending calls.
     pub fn left<'a>(
         &self,
         mail: &mut Mail<'a>,
@@ -498,7 +806,8 @@ impl Tree {
             }
             (std::mem::take(&mut calls.pending), calls.ended)
         };
-        if !ended && let Some(parent) = self.parent(process) {
+        let parent = (!ended).then(|| self.parent(process)).flatten();
+        if let Some(parent) = parent {
             parent.expect_end(&self.poller);
         }
         for (index, pending) in pending.into_iter().enumerate() {
@@ -508,10 +817,13 @@ impl Tree {
                 (_, Some(_)) if index == 0 => Answer::Left(partial.as_deref()),
                 _ => Answer::Gone,
             };
-            // A batch's results that can't be read: its caller was told that it is gone.
+            if let Kind::Keep(asked) = &pending.kind {
+                asked.claim.done();
+            }
+            // The results of the batch can't be read; its caller was told that the process is gone.
             let _ = self.answer(mail, process, pending, answer, inline);
         }
-        self.event(mail, Event::Left(Arc::clone(process)));
+        self.event(Event::Left(Arc::clone(process)));
     }
 
     /// Answers a spawn whose calls failed, now that its process is gone.
@@ -524,7 +836,7 @@ impl Tree {
         true
     }
 
-    /// Answers whoever waits for a process that is gone.
+    /// Answers the callers that wait for a process that is gone.
     pub fn dismiss(&self, mail: &mut Mail<'_>, process: &Process) {
         self.answer_failed(mail, process);
         let mut told = Vec::new();
@@ -532,7 +844,7 @@ impl Tree {
         mail.tell(told);
     }
 
-    /// Whether nobody will report the end of a process: its parent runs no event loop.
+    /// Whether no process will report the end of a process, since its parent runs no event loop.
     pub fn is_orphan(&self, process: &Process) -> bool {
         !process.path.is_empty()
             && self
@@ -540,7 +852,7 @@ impl Tree {
                 .is_none_or(|parent| parent.calls.lock().closed)
     }
 
-    /// The process that forked a process, while it is within reach.
+    /// The parent of a process, while it can be found by its path.
     fn parent(&self, process: &Process) -> Option<Arc<Process>> {
         let (_, parent) = process.path.split_last()?;
         self.find(parent)
@@ -558,12 +870,15 @@ impl Tree {
     }
 }
 
-/// What a process says of one that it forked.
-struct Forked {
-    id: u32,
-    pid: u32,
-    last: bool,
-    flow: i32,
+/// A copy of an answer that takes long to turn into a term.
+fn heavy(answer: &Answer<'_>) -> Option<Owned> {
+    let is_heavy =
+        |bytes: &[u8]| bytes.len() > LIGHT_BYTES || wire::has_more_parts(bytes, LIGHT_PARTS);
+    match answer {
+        Answer::Reply(bytes) if is_heavy(bytes) => Some(Owned::Reply(bytes.to_vec())),
+        Answer::Left(Some(bytes)) if is_heavy(bytes) => Some(Owned::Left(bytes.to_vec())),
+        _ => None,
+    }
 }
 
 /// The path of a process's child.

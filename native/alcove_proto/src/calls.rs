@@ -2,7 +2,8 @@
 //!
 //! A row is `number module::name(argument: Kind, ...) "man page" platforms
 //! "summary";`. The executable expands the rows to its dispatch (a call to
-//! `sys::module::name`, whose parameters have the Rust types of the kinds), the
+//! `calls::module::name`, whose parameters have the Rust types of the kinds, or
+//! `{error, unsupported}` where the platform isn't one of [`Platforms`]), the
 //! NIF reads [`CALLS`] to check and encode arguments, and the documentation and
 //! the tests are held against it.
 //!
@@ -29,7 +30,7 @@ macro_rules! for_each_call {
             12 exec::execvp(file: Str, argv: StrVec) "execvp(3)" all "replace the process image, searching PATH";
             13 exec::execve(file: Str, argv: StrVec, env: StrVec) "execve(2)" all "replace the process image, with an environment";
             14 exec::exit(status: I32) "exit(3)" all "end the process";
-            15 exec::fexecve(fd: Fd, argv: StrVec, env: StrVec) "fexecve(3)" all "replace the process image by a file that is open";
+            15 exec::fexecve(fd: Fd, argv: StrVec, env: StrVec) "fexecve(3)" linux_freebsd "replace the process image by a file that is open";
 
             20 process::getpid() "getpid(2)" all "the process id";
             21 process::getpgrp() "getpgrp(2)" all "the process group";
@@ -48,10 +49,10 @@ macro_rules! for_each_call {
             33 cred::setgid(gid: Id) "setgid(2)" all "set the group id";
             34 cred::geteuid() "geteuid(2)" all "the effective user id";
             35 cred::getegid() "getegid(2)" all "the effective group id";
-            36 cred::getresuid() "getresuid(2)" all "the real, effective and saved user ids";
-            37 cred::getresgid() "getresgid(2)" all "the real, effective and saved group ids";
-            38 cred::setresuid(ruid: IdOrKeep, euid: IdOrKeep, suid: IdOrKeep) "setresuid(2)" all "set the real, effective and saved user ids";
-            39 cred::setresgid(rgid: IdOrKeep, egid: IdOrKeep, sgid: IdOrKeep) "setresgid(2)" all "set the real, effective and saved group ids";
+            36 cred::getresuid() "getresuid(2)" linux_bsd "the real, effective and saved user ids";
+            37 cred::getresgid() "getresgid(2)" linux_bsd "the real, effective and saved group ids";
+            38 cred::setresuid(ruid: IdOrKeep, euid: IdOrKeep, suid: IdOrKeep) "setresuid(2)" linux_bsd "set the real, effective and saved user ids";
+            39 cred::setresgid(rgid: IdOrKeep, egid: IdOrKeep, sgid: IdOrKeep) "setresgid(2)" linux_bsd "set the real, effective and saved group ids";
 
             40 fs::chdir(path: Str) "chdir(2)" all "change the working directory";
             41 fs::chmod(path: Str, mode: Mode) "chmod(2)" all "change the mode of a file";
@@ -112,8 +113,8 @@ macro_rules! for_each_call {
             110 signal::kill(pid: Pid, signal: Signal) "kill(2)" all "send a signal";
             111 signal::sigaction(signal: Signal, handler: Handler) "sigaction(2)" all "what a signal does";
 
-            120 mount::mount(source: Str, target: Str, fstype: Str, flags: MountFlags, data: Str) "mount(2)" all "mount a file system";
-            121 mount::umount(path: Str) "umount(2)" all "unmount a file system";
+            120 mount::mount(source: Str, target: Str, fstype: Str, flags: MountFlags, data: Str) "mount(2)" not_netbsd "mount a file system";
+            121 mount::umount(path: Str) "umount(2)" not_netbsd "unmount a file system";
             122 mount::umount2(path: Str, flags: MountFlags) "umount2(2)" linux "unmount a file system, with flags";
             123 mount::pivot_root(new_root: Str, put_old: Str) "pivot_root(2)" linux "change the root mount";
             124 mountfd::mount_setattr(dirfd: DirFd, path: Str, flags: Flags, set: MountFlags, clear: MountFlags, propagation: MountFlags, userns: Fd) "mount_setattr(2)" linux "change attributes of mounts";
@@ -167,13 +168,13 @@ macro_rules! for_each_call {
 
             190 syscall::syscall(number: SyscallNumber, args: Ptrs) "syscall(2)" linux "any system call";
 
-            200 bsd::pledge(promises: Str, execpromises: Str) "pledge(2)" bsd "restrict the process to promises (OpenBSD)";
-            201 bsd::unveil(path: Str, permissions: Str) "unveil(2)" bsd "restrict the process to paths (OpenBSD)";
-            202 bsd::jail(jail: Ptr) "jail(2)" bsd "put the process into a new jail (FreeBSD)";
-            203 bsd::jail_attach(jid: I32) "jail_attach(2)" bsd "put the process into a jail (FreeBSD)";
-            204 bsd::jail_remove(jid: I32) "jail_remove(2)" bsd "remove a jail (FreeBSD)";
-            205 bsd::cap_enter() "cap_enter(2)" bsd "enter capability mode (FreeBSD)";
-            206 bsd::procctl(idtype: Const, id: I64, command: Const, data: Ptr) "procctl(2)" bsd "control processes (FreeBSD)";
+            200 bsd::pledge(promises: Str, execpromises: Str) "pledge(2)" openbsd "restrict the process to promises";
+            201 bsd::unveil(path: Str, permissions: Str) "unveil(2)" openbsd "restrict the process to paths";
+            202 bsd::jail(jail: Ptr) "jail(2)" freebsd "put the process into a new jail";
+            203 bsd::jail_attach(jid: I32) "jail_attach(2)" freebsd "put the process into a jail";
+            204 bsd::jail_remove(jid: I32) "jail_remove(2)" freebsd "remove a jail";
+            205 bsd::cap_enter() "cap_enter(2)" freebsd "enter capability mode";
+            206 bsd::procctl(idtype: Const, id: I64, command: Const, data: Ptr) "procctl(2)" freebsd "control processes";
         }
     };
 }
@@ -277,29 +278,69 @@ impl ArgKind {
     }
 }
 
-/// Where a call exists; elsewhere it answers `{error, unsupported}`.
+/// Where a call exists: the `platforms` of its row. Elsewhere the dispatch answers
+/// `{error, unsupported}`, and there is no function for it. [`where_there`](crate::where_there)
+/// says which platforms these are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(non_camel_case_types, reason = "named as in the table")]
 pub enum Platforms {
     /// Every Unix.
-    All,
+    all,
     /// Linux.
-    Linux,
-    /// The BSDs.
-    Bsd,
+    linux,
+    /// Linux and FreeBSD.
+    linux_freebsd,
+    /// Linux and the BSDs, except for NetBSD.
+    linux_bsd,
+    /// Every Unix but NetBSD.
+    not_netbsd,
+    /// FreeBSD.
+    freebsd,
+    /// OpenBSD.
+    openbsd,
 }
 
-impl Platforms {
-    const fn hash(self) -> u8 {
-        self as u8
-    }
-}
-
-#[allow(non_upper_case_globals)]
-mod platform {
-    use super::Platforms;
-    pub const all: Platforms = Platforms::All;
-    pub const linux: Platforms = Platforms::Linux;
-    pub const bsd: Platforms = Platforms::Bsd;
+/// Expands to the first block where a call with these [`Platforms`](crate::calls::Platforms)
+/// exists, and to the second elsewhere; the other one need not even compile.
+#[macro_export]
+macro_rules! where_there {
+    (all $there:tt else $elsewhere:tt) => {
+        $there
+    };
+    (linux $there:tt else $elsewhere:tt) => {
+        $crate::where_there!((target_os = "linux") $there else $elsewhere)
+    };
+    (linux_freebsd $there:tt else $elsewhere:tt) => {
+        $crate::where_there!(
+            (any(target_os = "linux", target_os = "freebsd")) $there else $elsewhere
+        )
+    };
+    (linux_bsd $there:tt else $elsewhere:tt) => {
+        $crate::where_there!(
+            (any(
+                target_os = "linux",
+                target_os = "freebsd",
+                target_os = "dragonfly",
+                target_os = "openbsd"
+            ))
+            $there else $elsewhere
+        )
+    };
+    (not_netbsd $there:tt else $elsewhere:tt) => {
+        $crate::where_there!((not(target_os = "netbsd")) $there else $elsewhere)
+    };
+    (freebsd $there:tt else $elsewhere:tt) => {
+        $crate::where_there!((target_os = "freebsd") $there else $elsewhere)
+    };
+    (openbsd $there:tt else $elsewhere:tt) => {
+        $crate::where_there!((target_os = "openbsd") $there else $elsewhere)
+    };
+    (($platforms:meta) $there:tt else $elsewhere:tt) => {{
+        #[cfg($platforms)]
+        $there
+        #[cfg(not($platforms))]
+        $elsewhere
+    }};
 }
 
 /// A row of the table.
@@ -307,7 +348,7 @@ mod platform {
 pub struct Call {
     /// The number on the wire.
     pub number: u16,
-    /// The module of `sys` that has the call.
+    /// The module of `calls` that has the call.
     pub module: &'static str,
     /// The name, the same in Erlang.
     pub name: &'static str,
@@ -331,7 +372,7 @@ macro_rules! table {
             name: stringify!($name),
             args: &[$((stringify!($arg), ArgKind::$kind)),*],
             man: $man,
-            platforms: platform::$platforms,
+            platforms: Platforms::$platforms,
             summary: $summary,
         }),*];
 
@@ -400,6 +441,64 @@ pub const fn leaves_loop(number: u16) -> bool {
     )
 }
 
+/// What a call changes of what a new process inherits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alters {
+    /// Nothing.
+    Nothing,
+    /// What children of the process that makes it inherit.
+    Own,
+    /// What children of others inherit too, whose pids it may be given.
+    Others,
+}
+
+/// What a call changes of what a new process inherits but for its descriptors: credentials,
+/// limits, directories, namespaces, filters, environment and the like.
+pub const fn alters(number: u16) -> Alters {
+    match number {
+        // Files of the kernel's are about other processes: cgroup.procs, oom_score_adj.
+        number::write
+        | number::pwrite
+        | number::setpgid
+        | number::setpriority
+        | number::sched_setaffinity
+        | number::ptrace
+        | number::syscall
+        | number::procctl => Alters::Others,
+        number::filter
+        | number::setsid
+        | number::setuid
+        | number::setgid
+        | number::setresuid
+        | number::setresgid
+        | number::setgroups
+        | number::chdir
+        | number::chroot
+        | number::pivot_root
+        | number::clearenv
+        | number::setenv
+        | number::unsetenv
+        | number::setrlimit
+        | number::sigaction
+        | number::ioctl
+        | number::setns
+        | number::setns_fd
+        | number::unshare
+        | number::landlock_restrict_self
+        | number::prctl
+        | number::seccomp
+        | number::capset
+        | number::cap_drop_bound
+        | number::cap_set_ambient
+        | number::pledge
+        | number::unveil
+        | number::jail
+        | number::jail_attach
+        | number::cap_enter => Alters::Own,
+        _ => Alters::Nothing,
+    }
+}
+
 /// A number for the table as it is: a NIF and an executable with different
 /// tables refuse each other when they meet, not call by call.
 pub fn table_hash() -> u64 {
@@ -408,7 +507,7 @@ pub fn table_hash() -> u64 {
     for call in CALLS {
         hash.bytes(&call.number.to_le_bytes());
         hash.bytes(call.name.as_bytes());
-        hash.bytes(&[call.platforms.hash()]);
+        hash.bytes(&[call.platforms as u8]);
         for (_, kind) in call.args {
             hash.bytes(&[*kind as u8]);
         }
@@ -461,6 +560,43 @@ mod tests {
         assert!(!one.others().has(number::getpid) && one.others().has(number::fork));
         one.add_all(&one.others());
         assert_eq!(one, none.others());
+    }
+
+    #[test]
+    fn whatever_sets_something_says_what_it_alters() {
+        // These set what children don't inherit, or inherit by a file or an object.
+        let others = [
+            "setopt",
+            "setcpid",
+            "sethostname",
+            "setdomainname",
+            "setproctitle",
+            "setsockopt",
+            "getrusage",
+            "mount_setattr",
+            "landlock_create_ruleset",
+        ];
+        for call in CALLS.iter().filter(|call| call.name.contains("set")) {
+            let expected = others.contains(&call.name);
+            assert_eq!(
+                alters(call.number) == Alters::Nothing,
+                expected,
+                "{}",
+                call.name
+            );
+        }
+        for module in ["ns", "cap", "prctl", "env", "bsd", "limits"] {
+            for call in CALLS.iter().filter(|call| call.module == module) {
+                let reads = call.name.contains("get") || call.name == "environ";
+                let expected = reads || call.name == "jail_remove";
+                assert_eq!(
+                    alters(call.number) == Alters::Nothing,
+                    expected,
+                    "{}",
+                    call.name
+                );
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,10 @@ pub mod calls;
 pub mod constants;
 pub mod errno;
 pub mod frame;
+pub mod keep;
 pub mod poll;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod syscalls;
 pub mod wire;
 
 /// The version of alcove, the same for the NIF, the executable and the OTP

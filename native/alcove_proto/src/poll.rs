@@ -1,13 +1,13 @@
 //! When to poll for an answer and when to leave the processor to others.
 //!
 //! Both sides of a control socket poll for some microseconds, yielding the
-//! processor between tries, before they block: a wake-up costs more. Where
-//! somebody else computes, a yield costs a time slice, so whoever finds that
-//! stops polling for a while, and for longer each time that it finds it again.
+//! processor between tries, before they block, since a wake-up costs more. If
+//! another process needs the processor, a yield costs a time slice. A side that
+//! notices that stops polling for a while, and for longer each time.
 
 use std::time::{Duration, Instant};
 
-/// A yield that takes longer than this went to somebody who computes.
+/// If a yield takes longer than this, another process needed the processor.
 const CROWDED: Duration = Duration::from_micros(100);
 
 /// How long not to poll after the first such yield; a single one may be chance.
@@ -48,7 +48,7 @@ impl Guard {
         self.until.is_none_or(|until| now >= until)
     }
 
-    /// A yield took so long until `now`; whether to go on polling.
+    /// A yield took this long, until `now`. Returns whether to go on polling.
     pub fn yielded(&mut self, took: Duration, now: Instant) -> bool {
         if took > CROWDED {
             self.until = Some(now + self.pause);
@@ -68,13 +68,13 @@ impl Guard {
 /// How long to look for the next event.
 const LOOK: Duration = Duration::from_micros(100);
 
-/// So often that may be in vain before it is left out.
+/// How often polling may be in vain before it is left out.
 const TOLERANCE: u32 = 4;
 
-/// How often polling is left out at most before it is tried again: two to this.
+/// Polling is tried again after it was left out at most two to the power of this times.
 const RELUCTANCE: u32 = 6;
 
-/// Whether polling has been worth it lately. Each time that it was in vain again it is
+/// Whether polling has been worth it lately. Each time that it is in vain again, it is
 /// left out more often.
 #[derive(Debug)]
 pub struct Patience {
@@ -93,7 +93,7 @@ impl Patience {
         }
     }
 
-    /// Whether it is time to poll. Each time that it isn't brings that nearer.
+    /// Whether to poll now. Each time that it answers no, the next poll comes nearer.
     pub fn allows(&mut self) -> bool {
         let due = self.skip == 0;
         self.skip = self.skip.saturating_sub(1);
@@ -111,11 +111,11 @@ impl Patience {
     }
 }
 
-/// Polls for events before whoever waits for them sleeps.
+/// Polls for events before the thread that waits for them sleeps.
 ///
-/// Events come in bursts: a process lets go of its channels, and then its parent
-/// says how it ended. To be woken for each costs more than to look for the next for
-/// a moment. Where nothing is found again and again, it isn't worth it.
+/// Events come in bursts: a process closes its channels, and then its parent
+/// reports how it ended. A wake-up for each event costs more than polling for the next
+/// one for a moment. If polling finds nothing again and again, it isn't worth it.
 #[derive(Debug)]
 pub struct Eager {
     guard: Guard,
@@ -133,7 +133,7 @@ impl Default for Eager {
 
 impl Eager {
     /// Calls `look` until it finds something, if that is worth it and for a short time.
-    /// False when there is nothing yet: then it is time to sleep.
+    /// False when there is nothing yet, so that the thread should sleep.
     pub fn poll<E>(&mut self, mut look: impl FnMut() -> Result<bool, E>) -> Result<bool, E> {
         let start = Instant::now();
         if !self.patience.allows() || !self.guard.allows(start) {

@@ -7,6 +7,8 @@
 
 use std::ffi::CStr;
 
+pub use crate::frame::{Hello, Init};
+
 /// Bytes that aren't what the protocol says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
@@ -421,6 +423,9 @@ pub mod arg {
             Ok(pointers)
         }
     }
+
+    /// No limit, whatever number a platform has for that.
+    pub const RLIM_INFINITY: u64 = u64::MAX;
 
     /// A resource limit, as [`crate::calls::ArgKind::Rlimit`] gives it.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -889,107 +894,30 @@ fn many<B: Builder>(
     (0..n).map(|_| nested(reader, builder, depth)).collect()
 }
 
-/// The first frame that root gets: what the user's options ask for.
-///
-/// With the frame come the lifeline and root's stdin, stdout and, when it is not
-/// the console's, stderr.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Init {
-    /// Debugging output on stderr.
-    pub verbose: u32,
-    /// Whether owners learn exit statuses.
-    pub exit_status: bool,
-    /// Whether owners learn termination signals.
-    pub termsig: bool,
-    /// The childlimit of processes forked from root; none: root's own.
-    pub maxchild: Option<u32>,
-    /// The longest fork path.
-    pub maxforkdepth: u32,
-    /// How many messages of output may be sent of a process that root forks; -1: no limit.
-    pub flowcontrol: i32,
-    /// The signal for its programs when a process loses its connection; 0: none.
-    pub signaloneof: u8,
-    /// The soft limit of open files to put back, and to reckon childlimit from; 0: as it is.
-    pub nofile: u64,
-    /// The environment, as `NAME=value`.
-    pub env: Vec<Vec<u8>>,
-}
-
-impl Init {
-    /// Appends the frame.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let at = crate::frame::start(out, crate::frame::to::INIT);
-        out.put_u32(self.verbose);
-        out.put_u8(u8::from(self.exit_status));
-        out.put_u8(u8::from(self.termsig));
-        out.put_i64(self.maxchild.map_or(-1, i64::from));
-        out.put_u32(self.maxforkdepth);
-        out.put_i32(self.flowcontrol);
-        out.put_u8(self.signaloneof);
-        out.put_u64(self.nofile);
-        out.put_u32(self.env.len() as u32);
-        for variable in &self.env {
-            out.put_cstr(variable);
+/// Whether an encoded term has more parts than so many. Looks at no more of them.
+pub fn has_more_parts(bytes: &[u8], limit: usize) -> bool {
+    let mut reader = Reader::new(bytes);
+    let mut parts = 0;
+    while part(&mut reader).is_ok() {
+        parts += 1;
+        if parts > limit {
+            return true;
         }
-        crate::frame::finish(out, at);
     }
-
-    /// Reads the payload of the frame.
-    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let init = Init {
-            verbose: reader.u32()?,
-            exit_status: reader.u8()? != 0,
-            termsig: reader.u8()? != 0,
-            maxchild: u32::try_from(reader.i64()?).ok(),
-            maxforkdepth: reader.u32()?,
-            flowcontrol: reader.i32()?,
-            signaloneof: reader.u8()?,
-            nofile: reader.u64()?,
-            env: {
-                let env = <arg::StrVec as arg::Arg>::read(reader)?;
-                env.into_iter()
-                    .map(|variable| variable.to_bytes().to_vec())
-                    .collect()
-            },
-        };
-        reader.end()?;
-        Ok(init)
-    }
+    false
 }
 
-/// The first frame from root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hello {
-    /// [`crate::calls::table_hash`] of the executable.
-    pub table: u64,
-    /// Root's pid, as it sees itself.
-    pub pid: u32,
-    /// The version of the executable.
-    pub version: String,
-}
-
-impl Hello {
-    /// Appends the frame.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let at = crate::frame::start(out, crate::frame::from::HELLO);
-        out.put_u64(self.table);
-        out.put_u32(self.pid);
-        out.put_bytes(self.version.as_bytes());
-        crate::frame::finish(out, at);
-    }
-
-    /// Reads the payload of the frame.
-    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let hello = Hello {
-            table: reader.u64()?,
-            pid: reader.u32()?,
-            version: std::str::from_utf8(reader.bytes()?)
-                .map_err(|_| Malformed)?
-                .to_owned(),
-        };
-        reader.end()?;
-        Ok(hello)
-    }
+/// Passes one part of a term: a simple term, or the head of one that has others in it.
+fn part(reader: &mut Reader<'_>) -> Result<(), Malformed> {
+    let length = match reader.u8()? {
+        tag::ATOM | tag::ERRNO | tag::SIGNAL => 2,
+        tag::INT | tag::UINT => 8,
+        tag::BIN => reader.u32()? as usize,
+        tag::LIST | tag::MAP => 4,
+        tag::TUPLE => 1,
+        _ => return Err(Malformed),
+    };
+    reader.take(length).map(drop)
 }
 
 #[cfg(test)]
@@ -1090,6 +1018,21 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_counted_to_a_limit() {
+        let mut out = Vec::new();
+        out.term_list(3);
+        out.term_bin(b"abc");
+        out.term_tuple(1);
+        out.term_int(1);
+        out.term_atom(Atom::Ok);
+        assert!(has_more_parts(&out, 4));
+        assert!(!has_more_parts(&out, 5));
+        // What isn't a term is the decoder's to find.
+        assert!(!has_more_parts(&[tag::BIN, 255, 255, 255, 255], 0));
+        assert!(has_more_parts(&[tag::TUPLE, 0, tag::TUPLE, 0, 99], 1));
+    }
+
+    #[test]
     fn strings_have_one_nul_at_the_end() {
         let mut out = Vec::new();
         out.put_cstr(b"/tmp");
@@ -1097,30 +1040,5 @@ mod tests {
         assert_eq!(Reader::new(&[2, 0, 0, 0, 0, 0]).cstr(), Err(Malformed));
         assert_eq!(Reader::new(&[1, 0, 0, 0, b'a']).cstr(), Err(Malformed));
         assert_eq!(Reader::new(&[0, 0, 0, 0]).cstr(), Err(Malformed));
-    }
-
-    #[test]
-    fn init_and_hello_come_back() {
-        let init = Init {
-            verbose: 1,
-            exit_status: true,
-            maxchild: Some(7),
-            maxforkdepth: 16,
-            nofile: 1024,
-            env: vec![b"A=b".to_vec(), b"C=".to_vec()],
-            ..Init::default()
-        };
-        let mut out = Vec::new();
-        init.write(&mut out);
-        assert_eq!(Init::read(&mut Reader::new(&out[5..])), Ok(init));
-
-        let hello = Hello {
-            table: 1,
-            pid: 2,
-            version: "3".to_owned(),
-        };
-        let mut out = Vec::new();
-        hello.write(&mut out);
-        assert_eq!(Hello::read(&mut Reader::new(&out[5..])), Ok(hello));
     }
 }

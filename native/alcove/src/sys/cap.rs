@@ -2,252 +2,69 @@
 //!
 //! A set of them is a number with a bit for each.
 
-use crate::process::Process;
-use crate::reply::{Map, Outcome};
+use libc::c_int;
+use nix::errno::Errno;
 
-/// capget(2): the effective, permitted and inheritable capabilities of a process; 0 is this one.
-pub fn capget(_: &mut Process, pid: i32) -> Outcome<Map<3>> {
-    sys::capget(pid)
+/// The capabilities of a process.
+#[derive(Clone, Copy)]
+pub struct Sets {
+    pub effective: u64,
+    pub permitted: u64,
+    pub inheritable: u64,
 }
 
-/// capset(2): the effective, permitted and inheritable capabilities of this process.
-pub fn capset(p: &mut Process, effective: u64, permitted: u64, inheritable: u64) -> Outcome {
-    sys::capset(p, [effective, permitted, inheritable])
+/// `struct __user_cap_header_struct` of linux/capability.h.
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: c_int,
 }
 
-/// cap_get_bound(3): the bounding set, which limits what an exec can gain.
-pub fn cap_get_bound(_: &mut Process) -> Outcome<u64> {
-    sys::cap_get_bound()
-}
-
-/// cap_drop_bound(3): drops capabilities from the bounding set, for good. All or none.
-pub fn cap_drop_bound(_: &mut Process, caps: u64) -> Outcome {
-    sys::cap_drop_bound(caps)
-}
-
-/// cap_get_ambient(3): the ambient set, which a program keeps that has no capabilities itself.
-pub fn cap_get_ambient(_: &mut Process) -> Outcome<u64> {
-    sys::cap_get_ambient()
-}
-
-/// cap_set_ambient(3): makes this the ambient set. All are permitted and inheritable, or none
-/// is set.
-pub fn cap_set_ambient(_: &mut Process, caps: u64) -> Outcome {
-    sys::cap_set_ambient(caps)
-}
-
-#[cfg(target_os = "linux")]
-mod sys {
-    use super::*;
-    use crate::reply::Value;
-    use crate::sys::cred::keeping;
-    use alcove_proto::wire::Atom;
-    use libc::{c_int, c_ulong};
-    use nix::errno::Errno;
-
-    /// `struct __user_cap_header_struct` of linux/capability.h.
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: c_int,
-    }
-
-    /// `struct __user_cap_data_struct`: 32 bits of each set.
-    #[repr(C)]
-    #[derive(Clone, Copy, Default)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-
-    /// Two of the structures, for 64 capabilities.
-    const VERSION_3: u32 = 0x2008_0522;
-
-    fn whole(low: u32, high: u32) -> u64 {
-        u64::from(high) << 32 | u64::from(low)
-    }
-
-    pub fn capget(pid: i32) -> Outcome<Map<3>> {
-        let mut header = Header {
-            version: VERSION_3,
+impl Header {
+    /// In the third version two structures follow, for 64 capabilities.
+    fn of(pid: c_int) -> Header {
+        Header {
+            version: 0x2008_0522,
             pid,
-        };
-        let mut data = [Data::default(); 2];
-        // SAFETY: the kernel reads the header and fills in two structures.
-        Errno::result(unsafe {
-            libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr())
-        })?;
-        let [low, high] = data;
-        let set = |low, high| Value::Uint(whole(low, high));
-        Ok(Map([
-            (Atom::Effective, set(low.effective, high.effective)),
-            (Atom::Permitted, set(low.permitted, high.permitted)),
-            (Atom::Inheritable, set(low.inheritable, high.inheritable)),
-        ]))
-    }
-
-    pub fn capset(p: &Process, sets: [u64; 3]) -> Outcome {
-        let mut header = Header {
-            version: VERSION_3,
-            pid: 0,
-        };
-        let half = |shift: u32| {
-            let [effective, permitted, inheritable] = sets.map(|set| (set >> shift) as u32);
-            Data {
-                effective,
-                permitted,
-                inheritable,
-            }
-        };
-        let data = [half(0), half(32)];
-        keeping(p, || {
-            // SAFETY: the kernel reads the header and two structures.
-            Errno::result(unsafe {
-                libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr())
-            })
-        })?;
-        Ok(())
-    }
-
-    fn prctl(option: c_int, arg2: c_ulong, arg3: c_ulong) -> nix::Result<c_int> {
-        // SAFETY: the options that are used take numbers and touch no memory.
-        Errno::result(unsafe { libc::prctl(option, arg2, arg3, 0, 0) })
-    }
-
-    /// The capabilities for which an option says 1, up to the last that the kernel knows.
-    fn held(ask: impl Fn(c_ulong) -> nix::Result<c_int>) -> Outcome<u64> {
-        let mut set = 0;
-        for cap in 0..c_ulong::from(u64::BITS) {
-            match ask(cap) {
-                Ok(0) => {}
-                Ok(_) => set |= 1 << cap,
-                Err(Errno::EINVAL) if cap > 0 => break,
-                Err(errno) => return Err(errno.into()),
-            }
         }
-        Ok(set)
-    }
-
-    fn each(caps: u64) -> impl Iterator<Item = c_ulong> {
-        (0..c_ulong::from(u64::BITS)).filter(move |cap| caps & 1 << cap != 0)
-    }
-
-    fn bound(cap: c_ulong) -> nix::Result<c_int> {
-        prctl(libc::PR_CAPBSET_READ, cap, 0)
-    }
-
-    pub fn cap_get_bound() -> Outcome<u64> {
-        held(bound)
-    }
-
-    pub fn cap_drop_bound(caps: u64) -> Outcome {
-        // A capability that the kernel doesn't know is found before any is dropped.
-        each(caps).try_for_each(|cap| bound(cap).map(drop))?;
-        each(caps).try_for_each(|cap| prctl(libc::PR_CAPBSET_DROP, cap, 0).map(drop))?;
-        Ok(())
-    }
-
-    fn ambient(operation: c_int, cap: c_ulong) -> nix::Result<c_int> {
-        prctl(libc::PR_CAP_AMBIENT, operation as c_ulong, cap)
-    }
-
-    pub fn cap_get_ambient() -> Outcome<u64> {
-        held(|cap| ambient(libc::PR_CAP_AMBIENT_IS_SET, cap))
-    }
-
-    pub fn cap_set_ambient(caps: u64) -> Outcome {
-        let before = cap_get_ambient()?;
-        ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
-        let raise = |caps| {
-            each(caps).try_for_each(|cap| ambient(libc::PR_CAP_AMBIENT_RAISE, cap).map(drop))
-        };
-        if let Err(errno) = raise(caps) {
-            ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
-            raise(before)?;
-            return Err(errno.into());
-        }
-        Ok(())
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-mod sys {
-    use super::*;
-    use crate::reply::Fail;
-
-    pub fn capget(_: i32) -> Outcome<Map<3>> {
-        Err(Fail::Unsupported)
-    }
-
-    pub fn capset(_: &Process, _: [u64; 3]) -> Outcome {
-        Err(Fail::Unsupported)
-    }
-
-    pub fn cap_get_bound() -> Outcome<u64> {
-        Err(Fail::Unsupported)
-    }
-
-    pub fn cap_drop_bound(_: u64) -> Outcome {
-        Err(Fail::Unsupported)
-    }
-
-    pub fn cap_get_ambient() -> Outcome<u64> {
-        Err(Fail::Unsupported)
-    }
-
-    pub fn cap_set_ambient(_: u64) -> Outcome {
-        Err(Fail::Unsupported)
-    }
+/// `struct __user_cap_data_struct`: 32 bits of each set.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Data {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
 }
 
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-    use crate::sys::testing::{in_child, need, process, text};
+/// capget(2); 0 is this process.
+pub fn get(pid: c_int) -> nix::Result<Sets> {
+    let mut header = Header::of(pid);
+    let mut data = [Data::default(); 2];
+    let (header, at) = (&raw mut header, data.as_mut_ptr());
+    // SAFETY: the kernel reads the header and fills in two structures.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, header, at) })?;
+    let [low, high] = data;
+    let whole = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
+    Ok(Sets {
+        effective: whole(low.effective, high.effective),
+        permitted: whole(low.permitted, high.permitted),
+        inheritable: whole(low.inheritable, high.inheritable),
+    })
+}
 
-    const CHOWN: u64 = 1;
-    const KILL: u64 = 1 << 5;
-
-    #[test]
-    fn what_is_dropped_stays_dropped() {
-        if !need::root() {
-            return;
-        }
-        in_child(|| {
-            let mut p = process();
-            let both = CHOWN | KILL;
-            assert_eq!(text(&capset(&mut p, both, both, KILL)), "ok");
-            assert_eq!(
-                text(&capget(&mut p, 0)),
-                format!("{{ok,#{{effective=>{both},permitted=>{both},inheritable=>{KILL}}}}}")
-            );
-            assert_eq!(text(&cap_set_ambient(&mut p, KILL)), "ok");
-            assert_eq!(text(&cap_get_ambient(&mut p)), format!("{{ok,{KILL}}}"));
-            assert_eq!(text(&cap_set_ambient(&mut p, both)), "{error,eperm}");
-            assert_eq!(text(&cap_get_ambient(&mut p)), format!("{{ok,{KILL}}}"));
-            // CAP_SETPCAP is gone.
-            assert_eq!(text(&cap_drop_bound(&mut p, CHOWN)), "{error,eperm}");
-            assert_eq!(text(&capset(&mut p, 0, 0, 0)), "ok");
-            assert_eq!(text(&capset(&mut p, CHOWN, CHOWN, 0)), "{error,eperm}");
-        });
-    }
-
-    #[test]
-    fn an_unknown_capability_drops_none() {
-        if !need::root() {
-            return;
-        }
-        in_child(|| {
-            let mut p = process();
-            let before = cap_get_bound(&mut p);
-            assert_eq!(
-                text(&cap_drop_bound(&mut p, 1 << 63 | CHOWN)),
-                "{error,einval}"
-            );
-            assert_eq!(cap_get_bound(&mut p), before);
-            assert_eq!(text(&cap_drop_bound(&mut p, CHOWN)), "ok");
-            assert_eq!(cap_get_bound(&mut p), before.map(|set| set & !CHOWN));
-        });
-    }
+/// capset(2), of this process.
+pub fn set(sets: Sets) -> nix::Result<()> {
+    let mut header = Header::of(0);
+    let half = |shift: u32| Data {
+        effective: (sets.effective >> shift) as u32,
+        permitted: (sets.permitted >> shift) as u32,
+        inheritable: (sets.inheritable >> shift) as u32,
+    };
+    let data = [half(0), half(32)];
+    let (header, at) = (&raw mut header, data.as_ptr());
+    // SAFETY: the kernel reads the header and two structures.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, header, at) }).map(drop)
 }

@@ -1,193 +1,80 @@
-//! More of what is done with file descriptors.
+//! File descriptors.
 
-use super::done;
-use super::io::{most, user_fd};
-use super::ptr::{Argument, Budget};
-use crate::process::Process;
-use crate::reply::{Flat, Outcome};
-use alcove_proto::wire::arg::Ptr;
-use libc::c_int;
+use libc::{c_int, c_uint};
 use nix::errno::Errno;
-use std::ffi::CStr;
-
-// The plain names have 32 bits on some platforms, too few for the offsets of large files.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-use libc::{ftruncate as ftruncate_c, off_t, pread as pread_c, pwrite as pwrite_c};
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-use libc::{
-    ftruncate64 as ftruncate_c, off64_t as off_t, pread64 as pread_c, pwrite64 as pwrite_c,
+use std::os::fd::{AsRawFd, BorrowedFd};
+#[cfg(target_os = "linux")]
+use std::{
+    ffi::CStr,
+    os::fd::{FromRawFd, OwnedFd},
 };
 
-/// fcntl(2): `{ok, Returned, Arg}`. The argument is a number or a pointer as for prctl.
-pub fn fcntl(p: &mut Process, fd: i32, op: i64, arg: Ptr<'_>) -> Flat<(i64, Argument)> {
-    let call = |fd, op: i64, word: usize| {
-        let op = c_int::try_from(op).map_err(|_| Errno::EINVAL)?;
-        // SAFETY: a pointer is to memory that the kernel may write to. That it is as large as
-        // the operation wants is the user's to see to.
-        Errno::result(unsafe { libc::fcntl(fd, op, word) })
-    };
-    Flat(control(p, fd, op, arg, call))
-}
-
-/// ioctl(2): `{ok, Returned, Arg}`. The argument is a number or a pointer as for prctl.
-pub fn ioctl(p: &mut Process, fd: i32, request: i64, arg: Ptr<'_>) -> Flat<(i64, Argument)> {
-    let call = |fd, request: i64, word: usize| {
-        let request = u32::try_from(request)
-            .or_else(|_| i32::try_from(request).map(|request| request as u32))
-            .map_err(|_| Errno::EINVAL)?;
-        // SAFETY: as for fcntl.
-        Errno::result(unsafe { libc::ioctl(fd, request as _, word) })
-    };
-    Flat(control(p, fd, request, arg, call))
-}
-
-fn control(
-    p: &Process,
-    fd: i32,
-    what: i64,
-    arg: Ptr<'_>,
-    call: impl FnOnce(c_int, i64, usize) -> nix::Result<c_int>,
-) -> Outcome<(i64, Argument)> {
-    let fd = user_fd(p, fd)?;
-    let mut arg = Argument::new(&mut Budget::new(), arg)?;
-    let returned = call(fd, what, arg.word()?)?;
-    Ok((returned.into(), arg))
-}
-
-/// dup(2).
-pub fn dup(p: &mut Process, fd: i32) -> Outcome<i32> {
-    let fd = user_fd(p, fd)?;
-    // SAFETY: the new descriptor is in a free place.
-    Ok(Errno::result(unsafe { libc::dup(fd) })?)
-}
-
-/// dup2(2): makes `to` what `fd` is.
-pub fn dup2(p: &mut Process, fd: i32, to: i32) -> Outcome<i32> {
-    let (fd, to) = (user_fd(p, fd)?, user_fd(p, to)?);
-    // SAFETY: alcove has no other descriptor than the one that `user_fd` refuses.
-    Ok(Errno::result(unsafe { libc::dup2(fd, to) })?)
-}
-
-/// pipe(2): `{ok, Reader, Writer}`.
-pub fn pipe(_: &mut Process) -> Flat<(i32, i32)> {
-    let mut ends = [0; 2];
-    // SAFETY: the kernel fills in two numbers.
-    let made = Errno::result(unsafe { libc::pipe(ends.as_mut_ptr()) });
-    Flat(made.map(|_| (ends[0], ends[1])).map_err(Into::into))
-}
-
-#[allow(
-    clippy::useless_conversion,
-    clippy::unnecessary_fallible_conversions,
-    reason = "offsets have 32 bits on some platforms"
-)]
-fn offset(offset: i64) -> nix::Result<off_t> {
-    off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)
-}
-
-/// ftruncate(2): sets the size of a file.
-pub fn ftruncate(p: &mut Process, fd: i32, length: i64) -> Outcome {
-    let (fd, length) = (user_fd(p, fd)?, offset(length)?);
-    // SAFETY: no memory is touched.
-    done(unsafe { ftruncate_c(fd, length) })
-}
-
-/// fsync(2): waits until a file is on its disk.
-pub fn fsync(p: &mut Process, fd: i32) -> Outcome {
-    let fd = user_fd(p, fd)?;
-    // SAFETY: no memory is touched.
-    done(unsafe { libc::fsync(fd) })
-}
-
-/// pread(2): as read, from a place in a file.
-pub fn pread(p: &mut Process, fd: i32, count: usize, at: i64) -> Outcome<Vec<u8>> {
-    let (fd, at) = (user_fd(p, fd)?, offset(at)?);
-    let most = most(p, fd, count);
-    let mut bytes: Vec<u8> = Vec::new();
-    bytes.try_reserve_exact(most).map_err(|_| Errno::ENOMEM)?;
-    // SAFETY: there is room for `most` bytes, and the kernel has written the first `n`.
+/// dup2(2): makes `to` a duplicate of `from`, and sets whether exec closes it.
+///
+/// `to` is a standard descriptor or the number of the control socket: nothing in this process
+/// owns it.
+pub fn place(from: BorrowedFd<'_>, to: c_int, close_on_exec: bool) -> nix::Result<()> {
+    // SAFETY: as said above.
     unsafe {
-        let n = Errno::result(pread_c(fd, bytes.as_mut_ptr().cast(), most, at))?;
-        bytes.set_len(n as usize);
-    }
-    Ok(bytes)
-}
-
-/// pwrite(2): as write, to a place in a file.
-pub fn pwrite(p: &mut Process, fd: i32, buf: &[u8], at: i64) -> Outcome<i64> {
-    let (fd, at) = (user_fd(p, fd)?, offset(at)?);
-    // SAFETY: the buffer is as long as is said.
-    let n = Errno::result(unsafe { pwrite_c(fd, buf.as_ptr().cast(), buf.len(), at) })?;
-    Ok(n as i64)
-}
-
-/// openat2(2): opens a file, and says how its path is to be resolved. Linux only.
-pub fn openat2(
-    p: &mut Process,
-    dirfd: i32,
-    path: &CStr,
-    flags: u64,
-    mode: u32,
-    resolve: u64,
-) -> Outcome<i32> {
-    let dirfd = user_fd(p, dirfd)?;
-    sys::openat2(dirfd, path, flags, mode, resolve)
-}
-
-/// memfd_create(2): a file that is nowhere but in memory. Linux only.
-pub fn memfd_create(_: &mut Process, name: &CStr, flags: u64) -> Outcome<i32> {
-    sys::memfd_create(name, flags)
-}
-
-#[cfg(target_os = "linux")]
-mod sys {
-    use super::*;
-
-    pub fn openat2(dirfd: c_int, path: &CStr, flags: u64, mode: u32, resolve: u64) -> Outcome<i32> {
-        /// `struct open_how` of linux/openat2.h.
-        #[repr(C)]
-        struct How {
-            flags: u64,
-            mode: u64,
-            resolve: u64,
+        Errno::result(libc::dup2(from.as_raw_fd(), to))?;
+        if close_on_exec {
+            Errno::result(libc::fcntl(to, libc::F_SETFD, libc::FD_CLOEXEC))?;
         }
-        let how = How {
-            flags,
-            mode: mode.into(),
-            resolve,
-        };
-        // SAFETY: the path ends with a NUL, and the structure is as large as is said.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_openat2,
-                dirfd,
-                path.as_ptr(),
-                &raw const how,
-                size_of::<How>(),
-            )
-        };
-        Ok(Errno::result(fd)? as i32)
     }
+    Ok(())
+}
 
-    pub fn memfd_create(name: &CStr, flags: u64) -> Outcome<i32> {
-        let flags = libc::c_uint::try_from(flags).map_err(|_| Errno::EINVAL)?;
-        // SAFETY: the name ends with a NUL.
-        Ok(Errno::result(unsafe {
-            libc::memfd_create(name.as_ptr(), flags)
-        })?)
+/// close_range(2). Old kernels and other systems lack it.
+///
+/// # Safety
+/// Nothing uses these descriptors any more.
+pub unsafe fn close_range(first: c_uint, last: c_uint) -> nix::Result<()> {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the caller's promise.
+    return Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
+        .map(drop);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (first, last);
+        Err(Errno::ENOSYS)
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-mod sys {
-    use super::*;
-    use crate::reply::Fail;
+/// The descriptor that a system call has made, or why it has not.
+///
+/// # Safety
+/// This is what the call returned, and nothing else owns the descriptor.
+#[cfg(target_os = "linux")]
+pub unsafe fn made(returned: libc::c_long) -> nix::Result<OwnedFd> {
+    let fd = Errno::result(returned)?;
+    // SAFETY: the caller's promise.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as c_int) })
+}
 
-    pub fn openat2(_: c_int, _: &CStr, _: u64, _: u32, _: u64) -> Outcome<i32> {
-        Err(Fail::Unsupported)
-    }
+/// `struct open_how` of linux/openat2.h.
+#[cfg(target_os = "linux")]
+#[repr(C)]
+pub struct How {
+    pub flags: u64,
+    pub mode: u64,
+    pub resolve: u64,
+}
 
-    pub fn memfd_create(_: &CStr, _: u64) -> Outcome<i32> {
-        Err(Fail::Unsupported)
-    }
+/// openat2(2).
+#[cfg(target_os = "linux")]
+pub fn openat2(dirfd: c_int, path: &CStr, how: &How) -> nix::Result<OwnedFd> {
+    let (path, at, size) = (path.as_ptr(), &raw const *how, size_of_val(how));
+    // SAFETY: the path ends with a NUL, the structure is as large as is said, and the descriptor
+    // is new.
+    unsafe { made(libc::syscall(libc::SYS_openat2, dirfd, path, at, size)) }
+}
+
+/// getdents64(2): fills the first bytes of the buffer with entries of a directory, and says how
+/// many; 0 at the end. The buffer is aligned as the entries are. Signal-safe.
+#[cfg(target_os = "linux")]
+pub fn getdents(directory: BorrowedFd<'_>, buffer: &mut [u64]) -> nix::Result<usize> {
+    let (size, at) = (size_of_val(buffer), buffer.as_mut_ptr());
+    // SAFETY: the buffer is as long as is said.
+    let n = unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), at, size) };
+    Errno::result(n).map(|n| n as usize)
 }

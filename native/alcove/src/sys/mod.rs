@@ -1,49 +1,27 @@
-//! The calls, a function each: `sys::MODULE::NAME` of the call table.
+//! What the kernel is asked by a function each that knows numbers, descriptors and memory,
+//! and nothing of the process that calls it.
 //!
-//! A function takes the process that makes the call and the arguments with the
-//! types that [`alcove_proto::wire::arg`] gives their kinds, and returns what
-//! can be written as one term. It is named after its system call and does what
-//! the man page says; what alcove adds to that is said in its documentation.
+//! Descriptors that the kernel makes are owned, and those of alcove's own are borrowed. One that
+//! the user names is a number: nothing says that it is open, and not every call looks at it.
 
-pub mod bsd;
+#[cfg(target_os = "linux")]
+pub mod affinity;
+#[cfg(target_os = "linux")]
+pub mod any;
+#[cfg(target_os = "linux")]
 pub mod cap;
-pub mod cred;
-pub mod env;
+#[cfg(target_os = "linux")]
+pub mod clone;
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
 pub mod exec;
 pub mod fd;
-pub mod file;
-pub mod fs;
-pub mod host;
-pub mod io;
+#[cfg(target_os = "linux")]
 pub mod landlock;
-pub mod limits;
+#[cfg(target_os = "linux")]
 pub mod mount;
-pub mod mountfd;
-pub mod ns;
 pub mod pidfd;
-pub mod poll;
-pub mod prctl;
-pub mod process;
-mod ptr;
-pub mod ptrace;
-pub mod pty;
-pub mod sched;
-mod select;
+pub mod share;
 pub mod signal;
-pub mod socket;
-pub mod syscall;
 #[cfg(test)]
 pub mod testing;
-pub mod title;
 pub mod wait;
-
-use crate::reply::Outcome;
-use nix::errno::Errno;
-
-/// What a call comes to that answers nothing but whether it went well.
-fn done(result: libc::c_int) -> Outcome {
-    Errno::result(result)?;
-    Ok(())
-}
-
-pub(crate) use crate::spawn;

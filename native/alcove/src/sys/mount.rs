@@ -1,225 +1,96 @@
-//! Mounting file systems.
+//! Mounts. Linux only.
 
-use crate::process::Process;
-use crate::reply::Outcome;
+use super::fd::made;
+use libc::{c_int, c_uint};
+use nix::errno::Errno;
 use std::ffi::CStr;
+use std::os::fd::OwnedFd;
 
-/// mount(2), as Linux has it. On the BSDs `source` is not used.
-///
-/// An empty source, type or data is no argument (a null pointer), as it is
-/// customary for binding, moving, remounting and propagation, which don't look at it.
-pub fn mount(
-    _: &mut Process,
-    source: &CStr,
-    target: &CStr,
-    fstype: &CStr,
-    flags: u64,
-    data: &CStr,
-) -> Outcome {
-    sys::mount(source, target, fstype, flags, data)
+/// pivot_root(2).
+pub fn pivot_root(new_root: &CStr, put_old: &CStr) -> nix::Result<()> {
+    let (new_root, put_old) = (new_root.as_ptr(), put_old.as_ptr());
+    // SAFETY: the paths end with a NUL.
+    Errno::result(unsafe { libc::syscall(libc::SYS_pivot_root, new_root, put_old) }).map(drop)
 }
 
-/// umount(2), on the BSDs unmount(2).
-pub fn umount(_: &mut Process, path: &CStr) -> Outcome {
-    sys::umount(path)
+/// `struct mount_attr` of linux/mount.h.
+#[repr(C)]
+pub struct Attributes {
+    pub set: u64,
+    pub clear: u64,
+    pub propagation: u64,
+    pub userns: u64,
 }
 
-/// umount2(2): umount, with flags. Linux only.
-pub fn umount2(_: &mut Process, path: &CStr, flags: u64) -> Outcome {
-    sys::umount2(path, flags)
+/// mount_setattr(2).
+pub fn mount_setattr(
+    dirfd: c_int,
+    path: &CStr,
+    flags: c_uint,
+    attributes: &Attributes,
+) -> nix::Result<()> {
+    let (path, at, size) = (
+        path.as_ptr(),
+        &raw const *attributes,
+        size_of_val(attributes),
+    );
+    // SAFETY: the path ends with a NUL, and the structure is as large as is said.
+    let set = unsafe { libc::syscall(libc::SYS_mount_setattr, dirfd, path, flags, at, size) };
+    Errno::result(set).map(drop)
 }
 
-/// pivot_root(2): makes a mount point the root, and puts the old root at another. Linux only.
-///
-/// The working directory stays where it is.
-pub fn pivot_root(_: &mut Process, new_root: &CStr, put_old: &CStr) -> Outcome {
-    sys::pivot_root(new_root, put_old)
-}
-
-fn given(argument: &CStr) -> Option<&CStr> {
-    (!argument.is_empty()).then_some(argument)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod sys {
-    use super::*;
-    use nix::errno::Errno;
-    use nix::mount::MsFlags;
-
-    pub fn mount(source: &CStr, target: &CStr, fstype: &CStr, flags: u64, data: &CStr) -> Outcome {
-        #[allow(
-            clippy::useless_conversion,
-            reason = "flags have 32 bits on some platforms"
-        )]
-        let flags = flags.try_into().map_err(|_| Errno::EINVAL)?;
-        let flags = MsFlags::from_bits_retain(flags);
-        Ok(nix::mount::mount(
-            given(source),
-            target,
-            given(fstype),
+/// open_tree(2).
+pub fn open_tree(dirfd: c_int, path: &CStr, flags: c_uint) -> nix::Result<OwnedFd> {
+    // SAFETY: the path ends with a NUL; the descriptor is new.
+    unsafe {
+        made(libc::syscall(
+            libc::SYS_open_tree,
+            dirfd,
+            path.as_ptr(),
             flags,
-            given(data),
-        )?)
-    }
-
-    pub fn umount(path: &CStr) -> Outcome {
-        Ok(nix::mount::umount(path)?)
-    }
-
-    pub fn umount2(path: &CStr, flags: u64) -> Outcome {
-        let flags = libc::c_int::try_from(flags).map_err(|_| Errno::EINVAL)?;
-        // SAFETY: the path ends with a NUL.
-        Errno::result(unsafe { libc::umount2(path.as_ptr(), flags) })?;
-        Ok(())
-    }
-
-    pub fn pivot_root(new_root: &CStr, put_old: &CStr) -> Outcome {
-        let (new_root, put_old) = (new_root.as_ptr(), put_old.as_ptr());
-        // SAFETY: the paths end with a NUL.
-        Errno::result(unsafe { libc::syscall(libc::SYS_pivot_root, new_root, put_old) })?;
-        Ok(())
+        ))
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-mod linux {
-    use super::*;
-    use crate::reply::Fail;
-
-    pub fn umount2(_: &CStr, _: u64) -> Outcome {
-        Err(Fail::Unsupported)
-    }
-
-    pub fn pivot_root(_: &CStr, _: &CStr) -> Outcome {
-        Err(Fail::Unsupported)
-    }
+/// move_mount(2).
+pub fn move_mount(
+    (from_dirfd, from): (c_int, &CStr),
+    (to_dirfd, to): (c_int, &CStr),
+    flags: c_uint,
+) -> nix::Result<()> {
+    let (from, to) = (from.as_ptr(), to.as_ptr());
+    // SAFETY: the paths end with a NUL.
+    let moved =
+        unsafe { libc::syscall(libc::SYS_move_mount, from_dirfd, from, to_dirfd, to, flags) };
+    Errno::result(moved).map(drop)
 }
 
-#[cfg(any(
-    target_vendor = "apple",
-    target_os = "freebsd",
-    target_os = "dragonfly",
-    target_os = "openbsd"
-))]
-mod sys {
-    pub use super::linux::{pivot_root, umount2};
-    use super::*;
-    use nix::errno::Errno;
-    use std::ptr::null_mut;
-
-    pub fn mount(_: &CStr, target: &CStr, fstype: &CStr, flags: u64, data: &CStr) -> Outcome {
-        let flags = flags.try_into().map_err(|_| Errno::EINVAL)?;
-        let data = given(data).map_or(null_mut(), |data| data.as_ptr().cast_mut().cast());
-        // SAFETY: the strings end with a NUL; the kernel reads what `data` points to.
-        Errno::result(unsafe { libc::mount(fstype.as_ptr(), target.as_ptr(), flags, data) })?;
-        Ok(())
-    }
-
-    pub fn umount(path: &CStr) -> Outcome {
-        // SAFETY: the path ends with a NUL.
-        Errno::result(unsafe { libc::unmount(path.as_ptr(), 0) })?;
-        Ok(())
-    }
+/// fsopen(2).
+pub fn fsopen(fstype: &CStr, flags: c_uint) -> nix::Result<OwnedFd> {
+    // SAFETY: the name ends with a NUL; the descriptor is new.
+    unsafe { made(libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), flags)) }
 }
 
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_vendor = "apple",
-    target_os = "freebsd",
-    target_os = "dragonfly",
-    target_os = "openbsd"
-)))]
-mod sys {
-    pub use super::linux::{pivot_root, umount2};
-    use super::*;
-    use crate::reply::Fail;
-
-    pub fn mount(_: &CStr, _: &CStr, _: &CStr, _: u64, _: &CStr) -> Outcome {
-        Err(Fail::Unsupported)
-    }
-
-    pub fn umount(_: &CStr) -> Outcome {
-        Err(Fail::Unsupported)
-    }
+/// fsconfig(2). `value` is an address, or 0.
+///
+/// # Safety
+/// A value is as the command wants it: a string ends with a NUL, and a binary one is as long as
+/// `aux` says.
+pub unsafe fn fsconfig(
+    fd: c_int,
+    command: c_uint,
+    key: Option<&CStr>,
+    value: usize,
+    aux: c_int,
+) -> nix::Result<()> {
+    let key = key.map_or(std::ptr::null(), CStr::as_ptr);
+    // SAFETY: the key is null or ends with a NUL; the value is as the caller promises.
+    let done = unsafe { libc::syscall(libc::SYS_fsconfig, fd, command, key, value, aux) };
+    Errno::result(done).map(drop)
 }
 
-#[cfg(all(test, target_os = "linux"))]
-#[allow(
-    clippy::unnecessary_cast,
-    reason = "flags have 32 bits on some platforms"
-)]
-mod tests {
-    use super::*;
-    use crate::sys::testing::{Scratch, in_child, need, process, text};
-    use nix::mount::MsFlags;
-    use nix::sched::{CloneFlags, unshare};
-    use nix::unistd::Uid;
-
-    const RDONLY: u64 = libc::MS_RDONLY as u64;
-    const PRIVATE: u64 = (libc::MS_REC | libc::MS_PRIVATE) as u64;
-    const REMOUNT: u64 = (libc::MS_REMOUNT | libc::MS_RDONLY) as u64;
-    const BIND: u64 = libc::MS_BIND as u64;
-
-    #[test]
-    fn file_systems_come_and_go_in_a_namespace() {
-        if !need::root() {
-            return;
-        }
-        let scratch = Scratch::new("mount");
-        let (here, there) = (scratch.path().join("a"), scratch.path().join("b"));
-        in_child(|| {
-            let mut p = process();
-            unshare(CloneFlags::CLONE_NEWNS).expect("unshare");
-            assert_eq!(text(&mount(&mut p, c"", c"/", c"", PRIVATE, c"")), "ok");
-            std::fs::create_dir(&here).expect("create");
-            std::fs::create_dir(&there).expect("create");
-            let (a, b) = (scratch.at("a"), scratch.at("b"));
-            assert_eq!(
-                text(&mount(&mut p, c"", &a, c"tmpfs", 0, c"size=64k")),
-                "ok"
-            );
-            std::fs::write(here.join("file"), "x").expect("write");
-            assert_eq!(text(&mount(&mut p, &a, &b, c"", BIND, c"")), "ok");
-            assert!(there.join("file").exists());
-            assert_eq!(text(&mount(&mut p, c"", &a, c"", REMOUNT, c"")), "ok");
-            assert!(std::fs::write(here.join("more"), "x").is_err());
-            assert_eq!(text(&umount(&mut p, &b)), "ok");
-            assert_eq!(text(&umount(&mut p, &a)), "ok");
-            assert_eq!(text(&umount(&mut p, &a)), "{error,einval}");
-            assert!(!here.join("file").exists());
-        });
-    }
-
-    #[test]
-    fn what_is_wrong_is_told() {
-        if !need::root() {
-            return;
-        }
-        in_child(|| {
-            let mut p = process();
-            unshare(CloneFlags::CLONE_NEWNS).expect("unshare");
-            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-            nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
-                .expect("private");
-            assert_eq!(
-                text(&mount(&mut p, c"", c"/nonesuch", c"tmpfs", RDONLY, c"")),
-                "{error,enoent}"
-            );
-            assert_eq!(
-                text(&mount(&mut p, c"", c"/tmp", c"nonesuch", 0, c"")),
-                "{error,enodev}"
-            );
-            assert_eq!(
-                text(&mount(&mut p, c"", c"/tmp", c"tmpfs", 0, c"nonesuch=1")),
-                "{error,einval}"
-            );
-            assert_eq!(text(&umount(&mut p, c"/nonesuch")), "{error,enoent}");
-            nix::unistd::setuid(Uid::from_raw(0xf000_0001)).expect("setuid");
-            assert_eq!(
-                text(&mount(&mut p, c"", c"/tmp", c"tmpfs", 0, c"")),
-                "{error,eperm}"
-            );
-        });
-    }
+/// fsmount(2).
+pub fn fsmount(fd: c_int, flags: c_uint, attributes: c_uint) -> nix::Result<OwnedFd> {
+    // SAFETY: takes numbers and touches no memory; the descriptor is new.
+    unsafe { made(libc::syscall(libc::SYS_fsmount, fd, flags, attributes)) }
 }

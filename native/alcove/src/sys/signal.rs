@@ -1,25 +1,61 @@
-//! Signals.
+//! The numbers of signals, and the mask.
 
-use crate::process::Process;
-use crate::reply::Outcome;
-use crate::signals;
-use alcove_proto::wire::arg::Handler;
-use nix::errno::Errno;
+use libc::c_int;
+use nix::sys::signal::{SigSet, SigmaskHow};
 
-/// kill(2).
-pub fn kill(_: &mut Process, pid: i32, signal: i32) -> Outcome {
-    // SAFETY: sends a signal; real-time signals are numbers that have no name.
-    Errno::result(unsafe { libc::kill(pid, signal) })?;
-    Ok(())
+/// One more than the largest number of a signal on any platform.
+pub const NUMBERS: usize = 129;
+
+/// The largest number of a signal here.
+pub fn largest() -> c_int {
+    #[cfg(target_os = "linux")]
+    return libc::SIGRTMAX();
+    #[cfg(not(target_os = "linux"))]
+    return 31;
 }
 
-/// sigaction(2): default action, ignored, or an event for the owner.
-///
-/// `einval` for signals that can't be caught and for those that the C library
-/// keeps for itself. Children are reaped whatever SIGCHLD is set to.
-pub fn sigaction(process: &mut Process, signal: i32, handler: Handler) -> Outcome {
-    if signal == libc::SIGCHLD && handler == Handler::Trap {
-        process.children.reserve_statuses();
+/// A number that kill(2) takes, 0 included.
+pub fn number(value: i64) -> Option<u8> {
+    let signal = u8::try_from(value).ok()?;
+    (c_int::from(signal) <= largest()).then_some(signal)
+}
+
+/// Sets a signal that the C library reserves for itself to its default action. A process that was
+/// started by glibc's posix_spawn(3) ignores these signals, and glibc's sigaction(2) refuses them.
+pub fn reset_reserved(signal: c_int) {
+    #[cfg(target_os = "linux")]
+    {
+        // The kernel's own structure is no larger than this; all zero is the default action.
+        let default = [0_u64; 8];
+        let set_size = (largest() as usize).div_ceil(8);
+        // SAFETY: reads from memory of ours.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<libc::c_void>(),
+                set_size,
+            )
+        };
     }
-    Ok(signals::set(signal, handler)?)
+    #[cfg(not(target_os = "linux"))]
+    let _ = signal;
+}
+
+/// Blocks all signals; returns the mask to give to [`restore`].
+pub fn block() -> SigSet {
+    SigSet::all()
+        .thread_swap_mask(SigmaskHow::SIG_SETMASK)
+        .unwrap_or_else(|_| SigSet::empty())
+}
+
+/// Sets the mask that [`block`] returned.
+pub fn restore(mask: &SigSet) {
+    let _ = mask.thread_set_mask();
+}
+
+/// Unblocks all signals.
+pub fn unblock() {
+    restore(&SigSet::empty());
 }

@@ -7,9 +7,11 @@ pub mod need;
 
 use alcove_proto::calls::number;
 use alcove_proto::frame::{self, HEADER, from, to};
-use alcove_proto::wire::{self, ATOMS, Builder, Hello, Init, Put, Reader};
+use alcove_proto::frame::{Frame as _, Hello, Init, Raw};
+use alcove_proto::wire::{self, ATOMS, Builder, Put, Reader};
 use nix::cmsg_space;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
@@ -47,9 +49,9 @@ impl Tree {
             .spawn()
             .unwrap();
         let (lifeline, their_lifeline) = UnixStream::pair().unwrap();
-        let (stdin, stdin_writer) = std::io::pipe().unwrap();
-        let (stdout_reader, stdout) = std::io::pipe().unwrap();
-        let (stderr_reader, stderr) = std::io::pipe().unwrap();
+        let (stdin, stdin_writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+        let (stdout_reader, stdout) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+        let (stderr_reader, stderr) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut bytes = Vec::new();
         init.write(&mut bytes);
         let fds = [
@@ -68,12 +70,7 @@ impl Tree {
             None,
         );
         (&control).write_all(&bytes[sent.unwrap()..]).unwrap();
-        let channels = vec![
-            control.into(),
-            stdin_writer.into(),
-            stdout_reader.into(),
-            stderr_reader.into(),
-        ];
+        let channels = vec![control.into(), stdin_writer, stdout_reader, stderr_reader];
         lifeline.set_read_timeout(Some(PATIENCE)).unwrap();
         Tree {
             guardian,
@@ -380,36 +377,44 @@ impl Node {
         let length = frame::length(&header).unwrap().unwrap();
         let mut bytes = vec![0; length];
         assert!(self.fill(&mut bytes), "a frame is cut off");
-        let mut reader = Reader::new(&bytes);
-        let frame = match reader.u8().unwrap() {
-            from::HELLO => return Frame::Hello(Hello::read(&mut reader).unwrap()),
-            from::REPLY => Frame::Reply(reader.u32().unwrap(), text(&mut reader)),
-            from::PARTIAL => Frame::Partial(reader.u32().unwrap(), text(&mut reader)),
-            from::SIGNAL => Frame::Event(Event::Signal(reader.i32().unwrap())),
+        let raw = Raw::new(&bytes).unwrap();
+        match raw.kind {
+            from::HELLO => Frame::Hello(raw.read().unwrap()),
+            from::REPLY => {
+                let reply: frame::Reply = raw.read().unwrap();
+                Frame::Reply(reply.id, text(&mut Reader::new(reply.term)))
+            }
+            from::PARTIAL => {
+                let partial: frame::Partial = raw.read().unwrap();
+                Frame::Partial(partial.id, text(&mut Reader::new(partial.results)))
+            }
+            from::SIGNAL => {
+                let frame::Signal { signal } = raw.read().unwrap();
+                Frame::Event(Event::Signal(signal))
+            }
             from::CHILD => {
-                let child = Event::Child {
-                    pid: reader.u32().unwrap() as i32,
-                    status: reader.i32().unwrap(),
-                    notify: reader.u8().unwrap(),
-                };
+                let child: frame::Child = raw.read().unwrap();
                 // What it used: seconds and microseconds are no more than these can be.
-                let used: Vec<i64> = (0..frame::RUSAGE).map(|_| reader.i64().unwrap()).collect();
+                let used = child.used;
                 assert!(used.iter().all(|number| *number >= 0) && used[1] < 1_000_000);
-                Frame::Event(child)
+                Frame::Event(Event::Child {
+                    pid: child.pid as i32,
+                    status: child.status,
+                    notify: child.notify,
+                })
             }
             from::FORKED => {
-                let id = reader.u32().unwrap();
-                let pid = reader.u32().unwrap() as i32;
-                let last = reader.u8().unwrap() == 1;
-                let _flowcontrol = reader.i32().unwrap();
+                let forked: frame::Forked = raw.read().unwrap();
                 assert_eq!(self.received.len(), frame::CHANNELS);
-                let node = Box::new(Node::new(self.received.split_off(0), pid));
-                Frame::Forked { id, last, node }
+                let node = Node::new(self.received.split_off(0), forked.pid as i32);
+                Frame::Forked {
+                    id: forked.id,
+                    last: forked.last,
+                    node: Box::new(node),
+                }
             }
             kind => panic!("a frame of type {kind}"),
-        };
-        reader.end().unwrap();
-        frame
+        }
     }
 
     /// Fills a buffer; `false` at the end.
@@ -541,9 +546,38 @@ impl Held {
 
     /// Waits for the end of the process.
     pub fn ends_within(&self, time: Duration) -> bool {
+        self.ends_in_ticks(&mut Ticks::of(time))
+    }
+
+    /// Waits for the end of the process while there is time left.
+    pub fn ends_in_ticks(&self, ticks: &mut Ticks) -> bool {
         let mut polled = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(time).unwrap();
-        poll(&mut polled, timeout).unwrap() == 1
+        let timeout = PollTimeout::try_from(Ticks::LENGTH).unwrap();
+        loop {
+            if poll(&mut polled, timeout).unwrap() == 1 {
+                return true;
+            }
+            if !ticks.tick() {
+                return false;
+            }
+        }
+    }
+}
+
+/// Time by the test's own progress: while a machine stands still, or is busy with others,
+/// no more of it goes by for the test than for what it waits for.
+pub struct Ticks(u32);
+
+impl Ticks {
+    const LENGTH: Duration = Duration::from_millis(5);
+
+    pub fn of(time: Duration) -> Self {
+        Ticks((time.as_millis() / Self::LENGTH.as_millis()) as u32)
+    }
+
+    fn tick(&mut self) -> bool {
+        self.0 = self.0.saturating_sub(1);
+        self.0 > 0
     }
 }
 

@@ -1,0 +1,240 @@
+//! File descriptors.
+//!
+//! The control socket is not the user's: calls on it answer as if it was not open.
+
+use crate::process::Process;
+use crate::reply::Outcome;
+use alcove_proto::frame::MAX_DATA;
+use libc::c_int;
+use nix::errno::Errno;
+use std::ffi::CStr;
+
+pub use super::select::select;
+
+// The plain names have 32 bits on some platforms, too few for the offsets of large files.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+use libc::{lseek as lseek_c, off_t, open as open_c};
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use libc::{lseek64 as lseek_c, off64_t as off_t, open64 as open_c};
+
+/// The descriptor, unless it is alcove's own.
+pub fn user_fd(p: &Process, fd: i32) -> nix::Result<c_int> {
+    if p.is_internal(fd) {
+        Err(Errno::EBADF)
+    } else {
+        Ok(fd)
+    }
+}
+
+/// open(2). The descriptor is inherited by what the process forks and execs, the
+/// latter unless `o_cloexec` is among the flags.
+pub fn open(_: &mut Process, path: &CStr, flags: u64, mode: u32) -> Outcome<i32> {
+    let flags = c_int::try_from(flags).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the path ends with a NUL.
+    let fd = unsafe { open_c(path.as_ptr(), flags, mode as libc::c_uint) };
+    Ok(Errno::result(fd)?)
+}
+
+/// close(2). It is made once: after an error too the descriptor is gone.
+pub fn close(p: &mut Process, fd: i32) -> Outcome {
+    let fd = user_fd(p, fd)?;
+    // SAFETY: alcove has no other descriptor than the one that `user_fd` refuses.
+    Errno::result(unsafe { libc::close(fd) })?;
+    Ok(())
+}
+
+/// read(2): at most `count` bytes; none at the end of a file.
+///
+/// One read is made, so that fewer bytes may come than there are. Under a filter
+/// at most [`FILTERED`] bytes come, for which no memory has to be mapped.
+pub fn read(p: &mut Process, fd: i32, count: usize) -> Outcome<Vec<u8>> {
+    let fd = user_fd(p, fd)?;
+    let most = most(p, fd, count);
+    let mut bytes: Vec<u8> = Vec::new();
+    bytes.try_reserve_exact(most).map_err(|_| Errno::ENOMEM)?;
+    // SAFETY: there is room for `most` bytes, and the kernel has written the first `n`.
+    unsafe {
+        let n = Errno::result(libc::read(fd, bytes.as_mut_ptr().cast(), most))?;
+        bytes.set_len(n as usize);
+    }
+    Ok(bytes)
+}
+
+/// For how many bytes there has to be room to read `count`: no more memory is taken
+/// than can be filled, and under a filter none that would have to be mapped.
+pub(super) fn most(p: &Process, fd: c_int, count: usize) -> usize {
+    match count.min(MAX_DATA) {
+        count if count <= FILTERED => count,
+        _ if p.filtered => FILTERED,
+        count => available(fd).map_or(count, |available| count.min(available.max(FILTERED))),
+    }
+}
+
+/// The most bytes that are read under a filter.
+pub const FILTERED: usize = 16 * 1024;
+
+/// How many bytes a read may find at most, when that can be told: in a file the
+/// size, else what waits in the pipe, socket or terminal.
+fn available(fd: c_int) -> Option<usize> {
+    // SAFETY: an all-zero stat is valid, and the calls fill in memory of ours.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        if libc::fstat(fd, &mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFREG {
+            return usize::try_from(stat.st_size).ok();
+        }
+        let mut waiting: c_int = 0;
+        (libc::ioctl(fd, libc::FIONREAD, &raw mut waiting) == 0)
+            .then(|| usize::try_from(waiting).ok())
+            .flatten()
+    }
+}
+
+/// write(2): how many bytes were written, which may be fewer than there are.
+pub fn write(p: &mut Process, fd: i32, buf: &[u8]) -> Outcome<i64> {
+    let fd = user_fd(p, fd)?;
+    // SAFETY: the buffer is as long as is said.
+    let n = Errno::result(unsafe { libc::write(fd, buf.as_ptr().cast(), buf.len()) })?;
+    Ok(n as i64)
+}
+
+/// lseek(2).
+pub fn lseek(p: &mut Process, fd: i32, offset: i64, whence: u64) -> Outcome {
+    let fd = user_fd(p, fd)?;
+    #[allow(
+        clippy::useless_conversion,
+        reason = "offsets have 32 bits on some platforms"
+    )]
+    let offset = off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+    let whence = c_int::try_from(whence).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: no memory is touched.
+    Errno::result(unsafe { lseek_c(fd, offset, whence) })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::testing::{CONTROL, Scratch, in_child, process, text};
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+    const READ: u64 = libc::O_RDONLY as u64;
+    const CREATE: u64 = (libc::O_RDWR | libc::O_CREAT | libc::O_EXCL) as u64;
+
+    fn opened(path: &CStr, flags: u64) -> OwnedFd {
+        let fd = open(&mut process(), path, flags, 0o600).expect("a descriptor");
+        // SAFETY: it was just opened.
+        unsafe { OwnedFd::from_raw_fd(fd) }
+    }
+
+    #[test]
+    fn files_are_written_and_read() {
+        let mut p = process();
+        let scratch = Scratch::new("io");
+        let path = scratch.at("file");
+        let file = opened(&path, CREATE);
+        let fd = file.as_raw_fd();
+        assert_eq!(text(&open(&mut p, &path, CREATE, 0o600)), "{error,eexist}");
+        assert_eq!(text(&write(&mut p, fd, b"hello\n")), "{ok,6}");
+        assert_eq!(text(&read(&mut p, fd, 10)), r#"{ok,""}"#);
+        assert_eq!(text(&lseek(&mut p, fd, -5, libc::SEEK_END as u64)), "ok");
+        assert_eq!(text(&read(&mut p, fd, 0)), r#"{ok,""}"#);
+        assert_eq!(text(&read(&mut p, fd, 3)), r#"{ok,"ell"}"#);
+        assert_eq!(text(&read(&mut p, fd, usize::MAX)), r#"{ok,"o\n"}"#);
+        assert_eq!(
+            text(&lseek(&mut p, fd, -1, libc::SEEK_SET as u64)),
+            "{error,einval}"
+        );
+        assert_eq!(text(&lseek(&mut p, fd, 0, 99)), "{error,einval}");
+        assert_eq!(text(&lseek(&mut p, fd, 0, u64::MAX)), "{error,einval}");
+        assert_eq!(
+            text(&lseek(&mut p, fd, 1 << 40, libc::SEEK_SET as u64)),
+            "ok"
+        );
+    }
+
+    #[test]
+    fn descriptors_are_the_users() {
+        in_child(|| {
+            let mut p = process();
+            let fd = open(&mut p, c"/dev/null", READ, 0).expect("a descriptor");
+            // SAFETY: no memory is touched.
+            assert_eq!(unsafe { libc::fcntl(fd, libc::F_GETFD) }, 0);
+            assert_eq!(text(&close(&mut p, fd)), "ok");
+            assert_eq!(text(&close(&mut p, fd)), "{error,ebadf}");
+            let cloexec = libc::O_CLOEXEC as u64;
+            let fd = open(&mut p, c"/dev/null", READ | cloexec, 0).expect("a descriptor");
+            // SAFETY: no memory is touched.
+            assert_eq!(unsafe { libc::fcntl(fd, libc::F_GETFD) }, libc::FD_CLOEXEC);
+        });
+    }
+
+    #[test]
+    fn the_control_socket_is_not() {
+        in_child(|| {
+            let mut p = process();
+            // SAFETY: the descriptor is not in use.
+            assert_eq!(unsafe { libc::dup2(1, CONTROL) }, CONTROL);
+            assert_eq!(text(&read(&mut p, CONTROL, 1)), "{error,ebadf}");
+            assert_eq!(text(&write(&mut p, CONTROL, b"")), "{error,ebadf}");
+            assert_eq!(text(&lseek(&mut p, CONTROL, 0, 0)), "{error,ebadf}");
+            assert_eq!(text(&close(&mut p, CONTROL)), "{error,ebadf}");
+            // SAFETY: no memory is touched.
+            assert!(unsafe { libc::fcntl(CONTROL, libc::F_GETFD) } >= 0);
+        });
+    }
+
+    #[test]
+    fn wrong_descriptors_and_flags_are_refused() {
+        let mut p = process();
+        for fd in [-1, i32::MIN, i32::MAX] {
+            assert_eq!(text(&read(&mut p, fd, 1)), "{error,ebadf}");
+            assert_eq!(text(&write(&mut p, fd, b"x")), "{error,ebadf}");
+            assert_eq!(text(&lseek(&mut p, fd, 0, 0)), "{error,ebadf}");
+            assert_eq!(text(&close(&mut p, fd)), "{error,ebadf}");
+        }
+        assert_eq!(text(&open(&mut p, c"/nonesuch", READ, 0)), "{error,enoent}");
+        assert_eq!(
+            text(&open(&mut p, c"/dev/null", u64::MAX, 0)),
+            "{error,einval}"
+        );
+    }
+
+    #[test]
+    fn a_large_count_takes_no_more_memory_than_there_are_bytes() {
+        let mut p = process();
+        let scratch = Scratch::new("count");
+        let file = opened(&scratch.at("file"), CREATE);
+        assert_eq!(available(file.as_raw_fd()), Some(0));
+        let bytes = vec![7; 1024 * 1024];
+        assert_eq!(
+            write(&mut p, file.as_raw_fd(), &bytes),
+            Ok(bytes.len() as i64)
+        );
+        assert_eq!(available(file.as_raw_fd()), Some(bytes.len()));
+        assert_eq!(lseek(&mut p, file.as_raw_fd(), 0, 0), Ok(()));
+        assert_eq!(read(&mut p, file.as_raw_fd(), MAX_DATA), Ok(bytes));
+
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        assert_eq!(write(&mut p, writer.as_raw_fd(), b"abc"), Ok(3));
+        assert_eq!(available(reader.as_raw_fd()), Some(3));
+        assert_eq!(
+            read(&mut p, reader.as_raw_fd(), MAX_DATA),
+            Ok(b"abc".to_vec())
+        );
+    }
+
+    #[test]
+    fn what_has_no_size_is_read_as_asked() {
+        let mut p = process();
+        let zero = opened(c"/dev/zero", READ);
+        assert_eq!(
+            read(&mut p, zero.as_raw_fd(), 100_000).map(|bytes| bytes.len()),
+            Ok(100_000)
+        );
+        p.filtered = true;
+        assert_eq!(
+            read(&mut p, zero.as_raw_fd(), 100_000).map(|bytes| bytes.len()),
+            Ok(FILTERED)
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! Resource limits.
+
+use crate::process::Process;
+use crate::reply::{Outcome, Term};
+use alcove_proto::wire::arg::Rlimit;
+use alcove_proto::wire::{Atom, PutTerm};
+use libc::c_int;
+use nix::errno::Errno;
+
+// The plain names have 32 bits on some platforms, too few for the limits of large files.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+use libc::{RLIM_INFINITY, getrlimit as getrlimit_c, rlim_t, rlimit, setrlimit as setrlimit_c};
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use libc::{
+    RLIM64_INFINITY as RLIM_INFINITY, getrlimit64 as getrlimit_c, rlim64_t as rlim_t,
+    rlimit64 as rlimit, setrlimit64 as setrlimit_c,
+};
+
+/// No limit, whatever number the platform has for that: all 64 bits set.
+const INFINITY: u64 = u64::MAX;
+
+/// `#alcove_rlimit{}`
+impl Term for Rlimit {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.term_tuple(3);
+        out.term_atom(Atom::AlcoveRlimit);
+        out.term_uint(self.cur);
+        out.term_uint(self.max);
+    }
+}
+
+/// getrlimit(2).
+pub fn getrlimit(_: &mut Process, resource: u64) -> Outcome<Rlimit> {
+    let resource = number(resource)?;
+    let mut limit = rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel fills in the structure.
+    Errno::result(unsafe { getrlimit_c(resource as _, &mut limit) })?;
+    Ok(Rlimit {
+        cur: to_wire(limit.rlim_cur),
+        max: to_wire(limit.rlim_max),
+    })
+}
+
+/// setrlimit(2).
+pub fn setrlimit(_: &mut Process, resource: u64, limit: Rlimit) -> Outcome {
+    let resource = number(resource)?;
+    let limit = rlimit {
+        rlim_cur: from_wire(limit.cur)?,
+        rlim_max: from_wire(limit.max)?,
+    };
+    // SAFETY: the kernel reads the structure.
+    Errno::result(unsafe { setrlimit_c(resource as _, &limit) })?;
+    Ok(())
+}
+
+fn number(resource: u64) -> nix::Result<c_int> {
+    c_int::try_from(resource).map_err(|_| Errno::EINVAL)
+}
+
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "the type is signed on some platforms"
+)]
+fn to_wire(limit: rlim_t) -> u64 {
+    if limit == RLIM_INFINITY {
+        INFINITY
+    } else {
+        limit as u64
+    }
+}
+
+#[allow(
+    clippy::unnecessary_fallible_conversions,
+    reason = "the type is signed on some platforms"
+)]
+fn from_wire(limit: u64) -> nix::Result<rlim_t> {
+    match limit {
+        INFINITY => Ok(RLIM_INFINITY),
+        limit => rlim_t::try_from(limit).map_err(|_| Errno::EINVAL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::testing::{in_child, process, text};
+
+    const NOFILE: u64 = libc::RLIMIT_NOFILE as u64;
+    const CPU: u64 = libc::RLIMIT_CPU as u64;
+
+    #[test]
+    fn limits_are_set_and_read() {
+        in_child(|| {
+            let mut p = process();
+            let limit = Rlimit { cur: 10, max: 20 };
+            assert_eq!(text(&setrlimit(&mut p, NOFILE, limit)), "ok");
+            assert_eq!(
+                text(&getrlimit(&mut p, NOFILE)),
+                "{ok,{alcove_rlimit,10,20}}"
+            );
+            let limit = Rlimit { cur: 21, max: 20 };
+            assert_eq!(text(&setrlimit(&mut p, NOFILE, limit)), "{error,einval}");
+        });
+    }
+
+    #[test]
+    fn what_is_read_can_be_set_unchanged() {
+        in_child(|| {
+            let mut p = process();
+            let limit = getrlimit(&mut p, CPU).expect("a limit");
+            assert_eq!(setrlimit(&mut p, CPU, limit), Ok(()));
+            assert_eq!(getrlimit(&mut p, CPU), Ok(limit));
+        });
+    }
+
+    #[test]
+    fn infinity_is_the_largest_number() {
+        assert_eq!(to_wire(RLIM_INFINITY), u64::MAX);
+        assert_eq!(from_wire(u64::MAX), Ok(RLIM_INFINITY));
+        let limit = Rlimit {
+            cur: 0,
+            max: u64::MAX,
+        };
+        assert_eq!(
+            text(&Ok::<_, crate::reply::Fail>(limit)),
+            "{ok,{alcove_rlimit,0,18446744073709551615}}"
+        );
+    }
+
+    #[test]
+    fn resources_are_checked() {
+        let mut p = process();
+        for resource in [1000, u64::MAX, 1 << 32 | NOFILE] {
+            assert_eq!(text(&getrlimit(&mut p, resource)), "{error,einval}");
+            let limit = Rlimit { cur: 0, max: 0 };
+            assert_eq!(text(&setrlimit(&mut p, resource, limit)), "{error,einval}");
+        }
+    }
+}

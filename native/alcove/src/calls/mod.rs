@@ -1,0 +1,60 @@
+//! The calls, a function each: `calls::MODULE::NAME` of the call table.
+//!
+//! A function takes the process that makes the call and the arguments with the
+//! types that [`alcove_proto::wire::arg`] gives their kinds, and returns what
+//! can be written as one term. It is named after its system call and does what
+//! the man page says; what alcove adds to that is said in its documentation. It is
+//! there only on the platforms of its row.
+
+#[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
+pub mod bsd;
+#[cfg(target_os = "linux")]
+pub mod cap;
+pub mod cred;
+pub mod env;
+pub mod exec;
+pub mod fd;
+pub mod file;
+pub mod fs;
+pub mod host;
+pub mod io;
+#[cfg(target_os = "linux")]
+pub mod landlock;
+pub mod limits;
+#[cfg(not(target_os = "netbsd"))]
+pub mod mount;
+#[cfg(target_os = "linux")]
+pub mod mountfd;
+#[cfg(target_os = "linux")]
+pub mod ns;
+#[cfg(target_os = "linux")]
+pub mod pidfd;
+pub mod poll;
+#[cfg(target_os = "linux")]
+pub mod prctl;
+pub mod process;
+mod ptr;
+#[cfg(target_os = "linux")]
+pub mod ptrace;
+pub mod pty;
+pub mod sched;
+mod select;
+pub mod signal;
+pub mod socket;
+pub mod spawn;
+#[cfg(target_os = "linux")]
+pub mod syscall;
+#[cfg(test)]
+pub mod testing;
+#[cfg(target_os = "linux")]
+pub mod title;
+pub mod wait;
+
+use crate::reply::Outcome;
+use nix::errno::Errno;
+
+/// What a call comes to that answers nothing but whether it went well.
+fn done(result: libc::c_int) -> Outcome {
+    Errno::result(result)?;
+    Ok(())
+}

@@ -1,0 +1,764 @@
+//! Ends every process below this one.
+//!
+//! This code runs in the guardian, and in root's signal handler when the guardian has been
+//! killed. So nothing here allocates, takes a lock or needs more than one file descriptor.
+//! Guardian and root are subreapers: a process that loses its parent becomes their child.
+//! So when this process has no children, nothing is left.
+
+use crate::{procfs, protect};
+use libc::c_int;
+use nix::errno::Errno;
+use std::time::{Duration, Instant};
+
+/// How long event loops, which notice the end of the VM themselves, have before programs are asked.
+const NOTICE: Duration = Duration::from_millis(10);
+/// How long programs have from the signal that asks them to end to SIGKILL.
+const GRACE: Duration = Duration::from_millis(300);
+/// How long an event loop has to ask its programs to end, before this process asks them.
+const LATE: Duration = Duration::from_millis(150);
+/// How long the programs of an event loop have, whichever process asks them.
+pub const GRACE_OF_ALL: Duration = LATE.saturating_add(GRACE);
+/// How long a round of SIGKILL has before the next looks for what escaped it.
+const ROUND: Duration = Duration::from_millis(2);
+
+/// How long this process only kills its own children, before it looks for other descendants.
+const SWEEP: Duration = Duration::from_millis(10);
+/// How long the parent of a killed keeper looks for processes that became its children.
+const ORPHANS: Duration = Duration::from_secs(2);
+/// So many rounds follow each other without a longer pause.
+const EAGER: u64 = 100;
+/// After that the pauses become longer, up to this.
+const SELDOM: Duration = Duration::from_secs(1);
+
+/// Time that this process gives others, while it checks on them again and again.
+///
+/// If this process was kept from checking, the machine was mostly kept from running the
+/// others, too, so such a pause counts as one tick only. A machine that stands still for a
+/// moment takes no time away from a process, nor lets one process overtake another that began
+/// earlier.
+pub struct Patience {
+    left: Duration,
+    looked: Instant,
+}
+
+impl Patience {
+    /// The most that is counted at a time.
+    pub const TICK: Duration = Duration::from_millis(5);
+
+    pub fn new(time: Duration) -> Self {
+        Patience {
+            left: time,
+            looked: Instant::now(),
+        }
+    }
+
+    /// Whether the time is up. The caller must ask again within less than a tick.
+    pub fn is_over(&mut self) -> bool {
+        let now = Instant::now();
+        self.left = self
+            .left
+            .saturating_sub((now - self.looked).min(Self::TICK));
+        self.looked = now;
+        self.left.is_zero()
+    }
+}
+
+/// Ends every descendant and reaps them all. Returns when there are none.
+///
+/// When the VM closes the control socket of an event loop, the loop ends by itself. It also asks
+/// its programs to end, with the signal that the user has set for them. So neither gets SIGTERM at
+/// first. Programs that are still there a while later get it nevertheless, since their event loop
+/// may be busy, and have all of the grace from then on. `asked` are children that were asked
+/// already.
+///
+/// Root and the guardian mostly do this at the same time. As long as the guardian lives, root only
+/// asks its own children, so that no process is asked by both.
+pub fn end(asked: &[c_int]) {
+    // Processes that fork without end are many and take the processor. Only the superuser may
+    // raise its own priority above theirs.
+    // SAFETY: takes numbers only.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+    if gone_within(NOTICE) {
+        return;
+    }
+    let mut window = Window::FIRST;
+    let (own, guarded) = (nix::unistd::getpid().as_raw(), protect::is_guarded());
+    each_descendant(&window, |descendant| {
+        let knows = descendant.looked_after || asked.contains(&descendant.pid);
+        if descendant.parent == own || !guarded {
+            descendant.ask(if knows { 0 } else { libc::SIGTERM });
+        }
+    });
+    if gone_within(LATE) {
+        return;
+    }
+    if !protect::is_guarded() {
+        each_descendant(&window, |descendant| descendant.ask(libc::SIGTERM));
+    }
+    if gone_within(GRACE) {
+        return;
+    }
+    let mut round = ROUND;
+    for rounds in 0u64.. {
+        // The pid of a child is reliable, and children are found at once. So this outruns a program
+        // that forks and exits again and again, which a walk through all of /proc doesn't.
+        if sweep() {
+            return;
+        }
+        let mut groups = Groups::new();
+        let found = each_descendant(&window, |descendant| {
+            groups.kill(descendant.group);
+            descendant.signal(libc::SIGKILL);
+        });
+        // Processes that can't be signalled, or that block in the kernel, are tried less and less
+        // often.
+        if rounds > EAGER {
+            round = (2 * round).min(SELDOM);
+        }
+        if gone_within(round) {
+            return;
+        }
+        if !found {
+            window.grow();
+        }
+    }
+}
+
+/// Kills this process's children, and those that they leave behind, for a moment or until there
+/// are none. Returns whether there are none.
+fn sweep() -> bool {
+    let Some(children) = proc::open_proc().and_then(procfs::children) else {
+        return false;
+    };
+    let mut patience = Patience::new(SWEEP);
+    loop {
+        let mut found = false;
+        procfs::each_child(&children, |pid| {
+            found = true;
+            // SAFETY: sends a signal to a child that isn't reaped.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        });
+        if gone_within(Duration::ZERO) {
+            return true;
+        }
+        if !found || patience.is_over() {
+            return false;
+        }
+    }
+}
+
+/// Kills the children that this process didn't fork, but that became its children when their parent
+/// died. Goes on with those that come meanwhile, until there are none or [`ORPHANS`] is over.
+/// Nothing here allocates.
+pub fn end_orphans(forked: &[c_int]) {
+    let mut patience = Patience::new(ORPHANS);
+    loop {
+        let (mut found, mut reaped) = (false, false);
+        each_child(|pid| {
+            if forked.contains(&pid) {
+                return;
+            }
+            found = true;
+            // SAFETY: sends a signal to a child that isn't reaped, and reaps it without
+            // asking for its status.
+            unsafe {
+                libc::kill(pid, libc::SIGKILL);
+                reaped |= libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0;
+            }
+        });
+        if !found || patience.is_over() {
+            return;
+        }
+        if !reaped {
+            pause();
+        }
+    }
+}
+
+/// Calls `then` for each child, with the pid that the kernel has for it in this process's pid
+/// namespace. It trusts nothing that a program wrote.
+fn each_child(then: impl FnMut(c_int)) {
+    match proc::trusted().and_then(procfs::children) {
+        Some(children) => procfs::each_child(&children, then),
+        None => Window::FIRST.each_pid(then),
+    }
+}
+
+/// Kills process groups. A whole group dies at once, so that no member of it can fork in
+/// the meantime. This process's own group is left alone.
+struct Groups {
+    own: c_int,
+    last: c_int,
+}
+
+impl Groups {
+    fn new() -> Groups {
+        let own = nix::unistd::getpgrp().as_raw();
+        Groups { own, last: own }
+    }
+
+    fn kill(&mut self, group: c_int) {
+        if group > 1 && group != self.own && group != self.last {
+            self.last = group;
+            // SAFETY: sends a signal.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+    }
+}
+
+/// Asks a child to end. A program gets the signal, if that isn't 0; an event loop gets none.
+/// Both are continued if they are stopped.
+pub fn ask(pid: c_int, signal: c_int) {
+    let event_loop = proc::stat(pid).is_some_and(|stat| stat.event_loop);
+    Descendant {
+        event_loop,
+        ..Descendant::child(pid)
+    }
+    .ask(signal);
+}
+
+/// A process below this one.
+#[derive(Clone, Copy)]
+struct Descendant {
+    pid: c_int,
+    parent: c_int,
+    group: c_int,
+    event_loop: bool,
+    /// Its parent is an event loop other than this process.
+    looked_after: bool,
+}
+
+impl Descendant {
+    /// A child. Until it is reaped, no other process has its pid.
+    fn child(pid: c_int) -> Descendant {
+        let parent = nix::unistd::getpid().as_raw();
+        // SAFETY: takes a number.
+        let group = unsafe { libc::getpgid(pid) };
+        Descendant {
+            pid,
+            parent,
+            group,
+            event_loop: false,
+            looked_after: false,
+        }
+    }
+
+    fn ask(self, signal: c_int) {
+        if !self.event_loop && signal != 0 {
+            self.signal(signal);
+        }
+        self.signal(libc::SIGCONT);
+    }
+
+    /// Sends a signal. The pid of a child is its own until this process reaps it. The pid of
+    /// a child's child may belong to another process by now, so this holds that process by a
+    /// pidfd and checks it again before it sends the signal.
+    fn signal(self, signal: c_int) {
+        if self.parent == nix::unistd::getpid().as_raw() || !proc::signal_held(self, signal) {
+            // SAFETY: sends a signal.
+            unsafe { libc::kill(self.pid, signal) };
+        }
+    }
+}
+
+/// Reaps children until there are none, or until the time is over. Returns whether there are none.
+fn gone_within(time: Duration) -> bool {
+    let mut patience = Patience::new(time);
+    loop {
+        // SAFETY: no status is asked for.
+        match Errno::result(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) }) {
+            Ok(0) if patience.is_over() => return false,
+            Ok(0) if time > GRACE => pause_for(Patience::TICK),
+            Ok(0) => pause(),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return true,
+        }
+    }
+}
+
+/// Waits for a millisecond, or less if a signal is handled.
+pub fn pause() {
+    pause_for(Duration::from_millis(1));
+}
+
+fn pause_for(time: Duration) {
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: time.subsec_nanos() as _,
+    };
+    // SAFETY: `time` is ours; the null pointer says that the remaining time isn't wanted.
+    unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+}
+
+/// Remembers the process name of event loops, to tell them from programs.
+pub use proc::remember_name;
+
+/// Calls `then` for each process below this one that /proc shows. If it shows none, calls `then`
+/// for the children whose pids are in `window`. Returns whether there were any.
+fn each_descendant(window: &Window, mut then: impl FnMut(Descendant)) -> bool {
+    let mut found = false;
+    proc::each_descendant(&mut |descendant| {
+        found = true;
+        then(descendant);
+    });
+    if !found {
+        window.each_child(|child| {
+            found = true;
+            then(child);
+        });
+    }
+    found
+}
+
+/// The range of pids in which this process looks for children if there is no /proc: at
+/// first the pids that the kernel gave out after this process's own.
+pub struct Window {
+    size: c_int,
+}
+
+impl Window {
+    pub const FIRST: Window = Window { size: 64 * 1024 };
+    /// Every pid that there can be.
+    pub const WHOLE: Window = Window {
+        size: Self::LARGEST_PID,
+    };
+
+    /// The largest that Linux can be set to have.
+    const LARGEST_PID: c_int = 4 * 1024 * 1024;
+
+    fn grow(&mut self) {
+        self.size = (self.size * 4).min(Self::LARGEST_PID);
+    }
+
+    /// Calls `then` for each child in the range that can be waited for.
+    fn each_child(&self, mut then: impl FnMut(Descendant)) {
+        self.each_pid(|pid| then(Descendant::child(pid)));
+    }
+
+    /// Calls `then` with the pid of each process in the range that can be waited for.
+    pub fn each_pid(&self, mut then: impl FnMut(c_int)) {
+        let own = nix::unistd::getpid().as_raw();
+        for pid in (own..own + self.size).map(|pid| pid % Self::LARGEST_PID) {
+            // SAFETY: an all-zero siginfo is valid, and the call fills in this one.
+            let found = pid > 0
+                && unsafe {
+                    let mut info: libc::siginfo_t = std::mem::zeroed();
+                    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+                    libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, options) == 0
+                };
+            if found {
+                then(pid);
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod proc {
+    use super::Descendant;
+    use crate::procfs;
+    use crate::sys::pidfd;
+    use libc::{c_char, c_int, c_void};
+    use nix::errno::Errno;
+    use std::ffi::CStr;
+    use std::io::{Cursor, Write};
+    use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+    use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+    /// The longest name that the kernel has for a process.
+    const NAME: usize = 16;
+    static EVENT_LOOP: [AtomicU8; NAME] = [const { AtomicU8::new(0) }; NAME];
+
+    /// See [`super::remember_name`].
+    pub fn remember_name() {
+        let text = read(std::process::id() as c_int);
+        if let Some((name, _)) = text.as_ref().and_then(Text::split) {
+            for (to, from) in EVENT_LOOP.iter().zip(name) {
+                to.store(*from, Relaxed);
+            }
+        }
+    }
+
+    fn is_event_loop(name: &[u8]) -> bool {
+        let known = EVENT_LOOP
+            .iter()
+            .map(|byte| byte.load(Relaxed))
+            .take_while(|byte| *byte != 0);
+        name.iter().copied().eq(known)
+    }
+
+    /// What /proc says about a process.
+    #[derive(Clone, Copy)]
+    pub struct Stat {
+        pub parent: c_int,
+        pub group: c_int,
+        pub event_loop: bool,
+    }
+
+    pub fn stat(pid: c_int) -> Option<Stat> {
+        let text = read(pid)?;
+        let (name, fields) = text.split()?;
+        let mut numbers = std::str::from_utf8(fields).ok()?.split(' ').skip(2);
+        Some(Stat {
+            parent: numbers.next()?.parse().ok()?,
+            group: numbers.next()?.parse().ok()?,
+            event_loop: is_event_loop(name),
+        })
+    }
+
+    /// The first bytes of /proc/PID/stat: `PID (NAME) STATE PARENT GROUP ...`.
+    struct Text {
+        bytes: [u8; 128],
+        length: usize,
+    }
+
+    impl Text {
+        fn bytes(&self) -> &[u8] {
+            &self.bytes[..self.length]
+        }
+
+        /// A name may hold any byte, so it ends at the last parenthesis.
+        fn split(&self) -> Option<(&[u8], &[u8])> {
+            let open = self.bytes().iter().position(|byte| *byte == b'(')?;
+            let close = self.bytes().iter().rposition(|byte| *byte == b')')?;
+            Some((
+                self.bytes().get(open + 1..close)?,
+                self.bytes().get(close + 1..)?,
+            ))
+        }
+    }
+
+    fn read(pid: c_int) -> Option<Text> {
+        let mut path = [0; 32];
+        write!(Cursor::new(&mut path[..]), "/proc/{pid}/stat\0").ok()?;
+        let file = open(CStr::from_bytes_until_nul(&path).ok()?, 0)?;
+        let mut text = Text {
+            bytes: [0; 128],
+            length: 0,
+        };
+        let buffer = text.bytes.as_mut_ptr().cast::<c_void>();
+        // SAFETY: the buffer is as long as is said.
+        let n = unsafe { libc::read(file.as_raw_fd(), buffer, text.bytes.len()) };
+        text.length = usize::try_from(n).ok()?;
+        Some(text)
+    }
+
+    fn open(path: &CStr, flags: c_int) -> Option<OwnedFd> {
+        let flags = flags | libc::O_RDONLY | libc::O_CLOEXEC;
+        // SAFETY: `path` is a C string; a descriptor that is returned is ours.
+        unsafe {
+            match libc::open(path.as_ptr(), flags) {
+                -1 => None,
+                fd => Some(OwnedFd::from_raw_fd(fd)),
+            }
+        }
+    }
+
+    /// Sends a signal to a process that is still the child of the same parent;
+    /// `false` when the kernel can't hold a process.
+    pub fn signal_held(descendant: Descendant, signal: c_int) -> bool {
+        let held = match pidfd::open(descendant.pid, 0) {
+            Ok(held) => held,
+            Err(errno) => return errno == Errno::ESRCH,
+        };
+        // The process may have become this process's child since, as an orphan.
+        let parents = [descendant.parent, nix::unistd::getpid().as_raw()];
+        if stat(descendant.pid).is_some_and(|stat| parents.contains(&stat.parent)) {
+            let sent = pidfd::send_signal(held.as_fd(), signal, 0);
+            return matches!(sent, Ok(()) | Err(Errno::ESRCH));
+        }
+        true
+    }
+
+    /// A table with room for as many processes as there can be. Only the pages that are used
+    /// take memory.
+    struct Table {
+        entries: *mut Entry,
+        length: usize,
+    }
+
+    /// A process that was found in /proc.
+    #[derive(Clone, Copy)]
+    struct Entry {
+        pid: c_int,
+        stat: Stat,
+        /// Whether it is a descendant, once that is known.
+        below: Option<bool>,
+    }
+
+    impl Table {
+        /// The largest number of processes that Linux can be set to have.
+        const CAPACITY: usize = 4 * 1024 * 1024;
+        const BYTES: usize = Self::CAPACITY * size_of::<Entry>();
+
+        fn new() -> Option<Table> {
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            // SAFETY: maps memory that nothing else uses.
+            let memory =
+                unsafe { libc::mmap(std::ptr::null_mut(), Self::BYTES, protection, flags, -1, 0) };
+            (memory != libc::MAP_FAILED).then(|| Table {
+                entries: memory.cast(),
+                length: 0,
+            })
+        }
+
+        fn push(&mut self, entry: Entry) {
+            if self.length < Self::CAPACITY {
+                // SAFETY: there is room, and the memory is aligned to pages.
+                unsafe { self.entries.add(self.length).write(entry) };
+                self.length += 1;
+            }
+        }
+
+        fn entries(&mut self) -> &mut [Entry] {
+            // SAFETY: `length` entries were written, and the table is borrowed.
+            unsafe { std::slice::from_raw_parts_mut(self.entries, self.length) }
+        }
+    }
+
+    impl Drop for Table {
+        fn drop(&mut self) {
+            // SAFETY: mapped by `new`, and nothing refers to it any more.
+            unsafe { libc::munmap(self.entries.cast(), Self::BYTES) };
+        }
+    }
+
+    /// Calls `then` for every process below this one; for none if /proc can't be read.
+    pub fn each_descendant(then: &mut impl FnMut(Descendant)) {
+        let Some(mut table) = Table::new() else {
+            return;
+        };
+        each_pid(|pid| {
+            if let Some(stat) = stat(pid) {
+                table.push(Entry {
+                    pid,
+                    stat,
+                    below: None,
+                });
+            }
+        });
+        let own = nix::unistd::getpid().as_raw();
+        let entries = table.entries();
+        // /proc lists the processes by their pids, but doesn't promise to.
+        entries.sort_unstable_by_key(|entry| entry.pid);
+        for at in 0..entries.len() {
+            if is_below(entries, at, own) {
+                let Entry {
+                    pid,
+                    stat:
+                        Stat {
+                            parent,
+                            group,
+                            event_loop,
+                        },
+                    ..
+                } = entries[at];
+                let looked_after = parent != own
+                    && place_of(entries, parent).is_some_and(|at| entries[at].stat.event_loop);
+                then(Descendant {
+                    pid,
+                    parent,
+                    group,
+                    event_loop,
+                    looked_after,
+                });
+            }
+        }
+    }
+
+    /// The index of a process among the entries, which are sorted by pid.
+    fn place_of(entries: &[Entry], pid: c_int) -> Option<usize> {
+        entries.binary_search_by_key(&pid, |entry| entry.pid).ok()
+    }
+
+    /// Whether the process at an index is below `own`. The answer is stored for the
+    /// ancestors that were visited on the way.
+    fn is_below(entries: &mut [Entry], at: usize, own: c_int) -> bool {
+        let parent = |entries: &[Entry], at: usize| place_of(entries, entries[at].stat.parent);
+        let (mut top, mut steps) = (at, 0);
+        let below = loop {
+            if let Some(known) = entries[top].below {
+                break known;
+            }
+            if entries[top].stat.parent == own {
+                break true;
+            }
+            // If the kernel reused pids while they were read, the parents may form a circle.
+            match parent(entries, top) {
+                Some(next) if steps < entries.len() => (top, steps) = (next, steps + 1),
+                _ => break false,
+            }
+        };
+        let mut seen = at;
+        loop {
+            entries[seen].below = Some(below);
+            match parent(entries, seen) {
+                Some(next) if entries[next].below.is_none() && seen != top => seen = next,
+                _ => return below,
+            }
+        }
+    }
+
+    /// Opens /proc, if it is a proc file system of this process's pid namespace.
+    pub fn open_proc() -> Option<OwnedFd> {
+        ours(open(c"/proc", libc::O_DIRECTORY)?)
+    }
+
+    /// The /proc that root opened, if it is of this process's pid namespace.
+    pub fn trusted() -> Option<OwnedFd> {
+        ours(procfs::trusted()?)
+    }
+
+    fn ours(proc: OwnedFd) -> Option<OwnedFd> {
+        let mut own = [0; 16];
+        // SAFETY: an all-zero statfs is valid; the calls fill in memory of ours of the
+        // length that is said.
+        let (is_proc, length) = unsafe {
+            let mut info: libc::statfs = std::mem::zeroed();
+            let is_proc = libc::fstatfs(proc.as_raw_fd(), &mut info) == 0
+                && info.f_type as i64 == libc::PROC_SUPER_MAGIC as i64;
+            let buffer = own.as_mut_ptr().cast::<c_char>();
+            (
+                is_proc,
+                libc::readlinkat(proc.as_raw_fd(), c"self".as_ptr(), buffer, own.len()),
+            )
+        };
+        let own = own.get(..usize::try_from(length).ok()?)?;
+        let pid: c_int = std::str::from_utf8(own).ok()?.parse().ok()?;
+        (is_proc && pid == nix::unistd::getpid().as_raw()).then_some(proc)
+    }
+
+    /// Calls `then` with the pid of every process.
+    fn each_pid(then: impl FnMut(c_int)) {
+        if let Some(proc) = open_proc() {
+            procfs::each_number(&proc, then);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod proc {
+    use super::Descendant;
+    use libc::c_int;
+
+    pub struct Stat {
+        pub event_loop: bool,
+    }
+
+    pub fn remember_name() {}
+
+    pub fn stat(_pid: c_int) -> Option<Stat> {
+        None
+    }
+
+    pub fn signal_held(_descendant: Descendant, _signal: c_int) -> bool {
+        false
+    }
+
+    pub fn trusted() -> Option<std::os::fd::OwnedFd> {
+        None
+    }
+
+    pub fn each_descendant(_then: &mut impl FnMut(Descendant)) {}
+
+    pub fn open_proc() -> Option<std::os::fd::OwnedFd> {
+        None
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::sys::testing::in_child;
+    use nix::unistd::{ForkResult, fork, getpid, pause, read, write};
+    use std::os::fd::{AsFd, OwnedFd};
+
+    /// Processes that report their pids once they are set up.
+    struct Told {
+        reader: OwnedFd,
+        writer: OwnedFd,
+    }
+
+    impl Told {
+        fn new() -> Told {
+            let (reader, writer) = nix::unistd::pipe().expect("pipe");
+            Told { reader, writer }
+        }
+
+        /// Forks a process that runs this, and then waits for signals.
+        fn fork(&self, run: impl FnOnce(&Told)) {
+            // SAFETY: the child does what the test does and waits.
+            if let ForkResult::Child = unsafe { fork() }.expect("fork") {
+                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
+                    .expect("a signal");
+                run(self);
+                loop {
+                    pause();
+                }
+            }
+        }
+
+        fn tell(&self) {
+            let pid = getpid().as_raw().to_ne_bytes();
+            assert_eq!(write(self.writer.as_fd(), &pid), Ok(pid.len()));
+        }
+
+        /// Makes the process look like a program, whose name differs from that of an event loop.
+        fn tell_as_program(&self) {
+            nix::sys::prctl::set_name(c"program").expect("a name");
+            self.tell();
+        }
+
+        fn next(&self) -> c_int {
+            let mut pid = [0; 4];
+            assert_eq!(read(&self.reader, &mut pid), Ok(pid.len()));
+            c_int::from_ne_bytes(pid)
+        }
+    }
+
+    #[test]
+    fn programs_of_event_loops_are_looked_after() {
+        in_child(|| {
+            remember_name();
+            let told = Told::new();
+            told.fork(|told| {
+                told.tell();
+                told.fork(|told| {
+                    told.tell_as_program();
+                    told.fork(Told::tell);
+                });
+            });
+            let event_loop = told.next();
+            let program = told.next();
+            let of_program = told.next();
+            told.fork(Told::tell_as_program);
+            let own = told.next();
+            let mut seen = Vec::new();
+            assert!(each_descendant(&Window::FIRST, |it| {
+                seen.push((it.pid, it.looked_after));
+            }));
+            let mut expected = [
+                (event_loop, false),
+                (program, true),
+                (of_program, false),
+                (own, false),
+            ];
+            expected.sort_unstable();
+            assert_eq!(seen, expected);
+        });
+    }
+
+    #[test]
+    fn what_was_asked_gets_time() {
+        in_child(|| {
+            remember_name();
+            let told = Told::new();
+            told.fork(Told::tell_as_program);
+            let asked = told.next();
+            let start = Instant::now();
+            end(&[asked]);
+            assert!(start.elapsed() >= GRACE);
+        });
+    }
+}

@@ -1,0 +1,686 @@
+//! The keeper: runs one program at a time.
+//!
+//! One frame tells the keeper what to run. It answers once when the program runs or
+//! can't run, and once more when the program has ended and nothing of it is left. It is a
+//! subreaper: every process that the program starts, in a session of its own or not, becomes the
+//! keeper's child once the processes in between have ended. So when the keeper has no child,
+//! nothing is left, and killing its own children again and again ends everything. The pid of a
+//! child is reliable: no other process has it until the keeper itself reaps the child.
+//!
+//! ```text
+//!           KEEP            exec             ORDER, deadline       grace is over
+//!    Free ------> Starting ------> Running -----------------> Asked ------> Killed
+//!     ^              | fails          | ends                    | ends        | ends
+//!     +--------------+                +--> what is left is killed, too <------+
+//!     +----------------------------------------- nothing is left
+//! ```
+//!
+//! When the control socket ends, the keeper ends the program in the same way, and then itself.
+
+mod below;
+mod mapper;
+mod start;
+
+use crate::channels::Received;
+use crate::exit::{die, leave};
+use crate::init::News;
+use crate::io::write_all;
+use crate::process::Process;
+use crate::protect::become_subreaper;
+use crate::reply::{Fail, Term};
+use crate::sys::wait::wait4;
+use crate::{channels, init, memory, reap, signals};
+use alcove_proto::frame::{self, Frame, Free, HEADER, Kept, RUSAGE, Raw, Reply, Short, to};
+use alcove_proto::keep::{Action, FOREVER, Keep, Order, Over, Step, Stream, Why};
+use alcove_proto::wire::{Atom, Malformed, Put, PutTerm};
+use below::Below;
+use libc::c_int;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::SigSet;
+use nix::sys::time::TimeSpec;
+use start::{Place, Starting};
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How long killed processes may take to be gone, before the keeper tells the VM that some are
+/// left.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the keeper tries again after that to kill what is left.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a round of SIGKILL has before the next looks for what escaped it.
+const ROUND: Duration = Duration::from_millis(2);
+/// How long a program has to end by itself when the VM is gone.
+const LAST_GRACE: Duration = Duration::from_millis(300);
+
+/// Runs programs until the control socket ends. All signals are blocked, and stay so.
+pub fn run(process: Process) -> ! {
+    signals::interrupt_by_child();
+    become_subreaper(true);
+    let mut keeper = Keeper {
+        input: Vec::new(),
+        given: Received::default(),
+        place: Place::new(),
+        below: Below::new(),
+        program: None,
+        control: Some(process.control),
+        process,
+    };
+    loop {
+        if let Err(Malformed) = keeper.step() {
+            die(Malformed);
+        }
+    }
+}
+
+struct Keeper {
+    process: Process,
+    /// The control socket, until it has ended.
+    control: Option<c_int>,
+    /// The bytes that were received and not yet served.
+    input: Vec<u8>,
+    /// The descriptors that came with it.
+    given: Received,
+    place: Place,
+    below: Below,
+    program: Option<Box<Program>>,
+}
+
+/// The program that the keeper runs.
+struct Program {
+    /// The number of the request.
+    id: u32,
+    /// The child: the program, or the init of its pid namespace.
+    child: c_int,
+    /// The connection to that init, and whether it has ended.
+    init: Option<OwnedFd>,
+    init_over: bool,
+    /// The program's pid.
+    pid: c_int,
+    /// The start, as long as the program has not been exec'ed.
+    starting: Option<Starting>,
+    /// The step of the start that failed. The VM is told when nothing is left of the program.
+    failed: Option<Failed>,
+    /// The master of its terminal.
+    terminal: Option<OwnedFd>,
+    terms: Terms,
+    since: Instant,
+    deadline: Option<Instant>,
+    phase: Phase,
+    why: Why,
+    end: Option<End>,
+    /// The VM was told that the program ended, but some of its processes are left.
+    told: bool,
+}
+
+/// A step of a start that failed, and the reason, as a term.
+struct Failed {
+    step: i64,
+    reason: Vec<u8>,
+}
+
+/// What the request says about how to end the program.
+struct Terms {
+    signal: u8,
+    grace: Duration,
+    leave: bool,
+    kill: Option<CString>,
+}
+
+/// What the keeper has done to end a program.
+#[derive(Clone, Copy)]
+enum Phase {
+    Running,
+    /// The program was asked to end, and will be killed at this time.
+    Asked(Instant),
+    /// The keeper has been killing the program and what it leaves since this time.
+    Killed(Instant),
+}
+
+/// How a program ended.
+#[derive(Clone, Copy)]
+struct End {
+    status: c_int,
+    used: [i64; RUSAGE],
+    wall: Duration,
+}
+
+impl Keeper {
+    /// Does what is due, and waits for more to do.
+    fn step(&mut self) -> Result<(), Malformed> {
+        match self.program.take() {
+            None => self.wait_for_request(),
+            Some(mut program) => {
+                let gone = program.advance(&mut self.below);
+                if gone {
+                    self.hear_of_start(&mut program);
+                }
+                if self.settle(&mut program, gone) {
+                    // `program` is dropped here, with its descriptors.
+                    return Ok(());
+                }
+                let events = self.wait(&program);
+                if events.starting {
+                    self.hear_of_start(&mut program);
+                }
+                if events.init {
+                    program.hear_of_init();
+                }
+                self.program = Some(program);
+                if events.control {
+                    self.receive();
+                    self.serve()?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn wait_for_request(&mut self) -> Result<(), Malformed> {
+        if self.control.is_none() {
+            leave(0);
+        }
+        self.receive();
+        self.serve()
+    }
+
+    /// Receives bytes, and waits for some if there are none.
+    fn receive(&mut self) {
+        let Some(control) = self.control else { return };
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            // A filter that admits an event loop allows read(2), but maybe not recvmsg(2). A read
+            // drops the descriptors that come with the bytes.
+            let received = if self.process.filtered {
+                // SAFETY: the buffer is as long as is said.
+                let n = unsafe { libc::read(control, buffer.as_mut_ptr().cast(), buffer.len()) };
+                Errno::result(n).map(|n| n as usize)
+            } else {
+                channels::receive(control, &mut buffer, &mut self.given)
+            };
+            match received {
+                Ok(n) if n > 0 => {
+                    self.input.extend_from_slice(&buffer[..n]);
+                    memory::wipe(&mut buffer[..n]);
+                    return;
+                }
+                Err(Errno::EINTR) => {}
+                _ => return self.lost(),
+            }
+        }
+    }
+
+    /// The VM is gone, or doesn't need this keeper any more.
+    fn lost(&mut self) {
+        self.control = None;
+        if let Some(program) = &mut self.program {
+            let grace = program.terms.grace.min(LAST_GRACE);
+            program.ask(Why::Asked, program.terms.signal, grace);
+        }
+    }
+
+    /// Serves the frames that are complete.
+    fn serve(&mut self) -> Result<(), Malformed> {
+        while let Some(length) = frame::length(&self.input)? {
+            let end = HEADER + length;
+            if self.input.len() < end {
+                break;
+            }
+            let mut input = std::mem::take(&mut self.input);
+            let served = self.serve_frame(&input[HEADER..end]);
+            memory::wipe(&mut input[..end]);
+            input.drain(..end);
+            // Long frames are rare, and their memory isn't kept.
+            input.shrink_to(64 * 1024);
+            self.input = input;
+            served?;
+        }
+        // Descriptors come with the first byte of their frame: without a frame there must be none.
+        let unasked = !self.given.fds.is_empty() || self.given.cut;
+        if self.given.fds.len() > channels::STREAMS || self.input.is_empty() && unasked {
+            return Err(Malformed);
+        }
+        Ok(())
+    }
+
+    /// The descriptors that the VM gave for the streams of a request.
+    fn given(&mut self, streams: &[Stream; 3]) -> Result<Result<Vec<OwnedFd>, Errno>, Malformed> {
+        let wanted = Stream::given(streams);
+        if wanted > 0 && self.process.filtered {
+            return Ok(Err(Errno::ENOSYS));
+        }
+        if wanted > 0 && std::mem::take(&mut self.given.cut) {
+            self.given.fds.clear();
+            return Ok(Err(Errno::EMFILE));
+        }
+        if wanted > self.given.fds.len() {
+            return Err(Malformed);
+        }
+        Ok(Ok(self.given.fds.drain(..wanted).collect()))
+    }
+
+    fn serve_frame(&mut self, frame: &[u8]) -> Result<(), Malformed> {
+        let frame = Raw::new(frame)?;
+        match (frame.kind, &mut self.program) {
+            (to::KEEP, None) => {
+                let keep: Keep<'_> = frame.read()?;
+                let given = self.given(&keep.streams)?;
+                self.keep(&keep, given);
+                Ok(())
+            }
+            (to::ORDER, program) => {
+                let order: Order = frame.read()?;
+                // The program that the order is for may have ended meanwhile.
+                let program = program.as_mut().filter(|program| program.id == order.of);
+                match order.action {
+                    Action::End { signal, grace } => {
+                        if let Some(program) = program {
+                            program.ask(Why::Asked, signal, Duration::from_millis(grace.into()));
+                        }
+                    }
+                    Action::Signal { id, signal } => {
+                        let sent = program
+                            .map_or(Err(Errno::ESRCH), |program| program.signal(signal.into()));
+                        self.reply(id, sent);
+                    }
+                    Action::Size { id, rows, columns } => {
+                        let set = program.map_or(Err(Errno::ESRCH), |program| {
+                            let terminal = program.terminal.as_ref().ok_or(Errno::ENOTTY)?;
+                            start::set_size(terminal, rows, columns)
+                        });
+                        self.reply(id, set);
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(Malformed),
+        }
+    }
+
+    fn keep(&mut self, keep: &Keep<'_>, given: Result<Vec<OwnedFd>, Errno>) {
+        let since = Instant::now();
+        let started = start::start(&mut self.process, &self.place, &self.below, keep, given);
+        match started {
+            Ok(started) => {
+                let mut program = Box::new(Program {
+                    id: keep.id,
+                    child: started.child,
+                    pid: started.child,
+                    init: started.init,
+                    init_over: false,
+                    starting: started.starting,
+                    failed: None,
+                    terminal: started.terminal,
+                    terms: Terms {
+                        signal: keep.signal,
+                        grace: Duration::from_millis(keep.grace.into()),
+                        leave: keep.leave,
+                        kill: keep.kill.map(CString::from),
+                    },
+                    since,
+                    deadline: (keep.timeout != FOREVER)
+                        .then(|| since.checked_add(Duration::from_millis(keep.timeout)))
+                        .flatten(),
+                    phase: Phase::Running,
+                    why: Why::Itself,
+                    end: None,
+                    told: false,
+                });
+                if let Some(channels) = started.channels {
+                    self.announce(&mut program, &channels);
+                }
+                self.program = Some(program);
+            }
+            Err(failure) => {
+                let mut reason = Vec::new();
+                failure.put_reason(&mut reason);
+                let step = failure.step();
+                self.refuse(keep.id, &Failed { step, reason }, false);
+            }
+        }
+    }
+
+    /// Tells the VM that a program runs, and sends the VM's ends of its streams.
+    fn announce(&mut self, program: &mut Program, fds: &[OwnedFd]) {
+        program.starting = None;
+        let kept = Short::of(&Kept {
+            id: program.id,
+            pid: program.pid as u32,
+        });
+        let Some(control) = self.control else { return };
+        if channels::send(control, &kept, fds).is_err() {
+            self.control = None;
+            program.ask(Why::Asked, program.terms.signal, LAST_GRACE);
+        }
+    }
+
+    /// Sends a frame.
+    fn send(&mut self, bytes: &[u8]) {
+        let sent = self.control.map(|control| write_all(control, bytes));
+        if let Some(Err(_)) = sent {
+            self.lost();
+        }
+    }
+
+    /// Answers a request with `ok` or `{error, Errno}`.
+    fn reply(&mut self, id: u32, result: nix::Result<()>) {
+        let mut out = Vec::with_capacity(32);
+        let at = Reply { id, term: &[] }.begin(&mut out);
+        match result {
+            Ok(()) => out.term_atom(Atom::Ok),
+            Err(errno) => Fail::from(errno).put(&mut out),
+        }
+        frame::finish(&mut out, at);
+        self.send(&out);
+    }
+
+    /// Answers a request with `{error, {Step, Reason}}`. Unless something is left, the keeper can
+    /// be used again. It says so before the answer, so that the caller that gets the answer can use
+    /// it.
+    fn refuse(&mut self, id: u32, failed: &Failed, some_left: bool) {
+        let mut out = Vec::with_capacity(64);
+        if !some_left {
+            Free {}.write(&mut out);
+        }
+        let at = Reply { id, term: &[] }.begin(&mut out);
+        out.term_tuple(2);
+        out.term_atom(Atom::Error);
+        out.term_tuple(2);
+        out.term_int(failed.step);
+        out.raw(&failed.reason);
+        frame::finish(&mut out, at);
+        self.send(&out);
+    }
+
+    /// Reads what the process that is to exec reports, and handles success or failure of the start.
+    fn hear_of_start(&mut self, program: &mut Program) {
+        let Some(starting) = &mut program.starting else {
+            return;
+        };
+        // A process reports a failure in one piece, so a failure is complete even before the end of
+        // the pipe. The process, or the program, may be gone by now.
+        if !starting.read() && starting.failure().is_none() {
+            return;
+        }
+        let Some(starting) = program.starting.take() else {
+            return;
+        };
+        match starting.failure() {
+            // The program was ended before it was exec'ed.
+            _ if !matches!(program.why, Why::Itself) => {
+                program.starting = Some(starting);
+            }
+            None => {
+                program.hear_of_init();
+                self.announce(program, starting.channels());
+            }
+            Some((step, reason)) => {
+                let reason = reason.to_vec();
+                program.failed = Some(Failed { step, reason });
+                program.kill();
+            }
+        }
+    }
+
+    /// Tells the VM when a program is over. Returns true when the keeper is free again.
+    fn settle(&mut self, program: &mut Program, gone: bool) -> bool {
+        if gone {
+            if program.told {
+                self.free();
+            } else {
+                self.tell(program, false);
+            }
+            return true;
+        }
+        if program.end.is_some() && program.terms.leave && program.has_run() {
+            self.tell(program, false);
+            // Root becomes the parent of what the program leaves, and this keeper ends.
+            leave(0);
+        }
+        let overdue = matches!(program.phase, Phase::Killed(since) if since.elapsed() >= PATIENCE);
+        if overdue && !program.told {
+            self.tell(program, true);
+            program.told = true;
+            if self.control.is_none() {
+                // Root and the guardian go on to kill what is left.
+                leave(0);
+            }
+        }
+        false
+    }
+
+    fn tell(&mut self, program: &mut Program, some_left: bool) {
+        if !program.has_run() {
+            let ended = || {
+                let mut reason = Vec::new();
+                reason.term_errno(Errno::ETIMEDOUT as i32);
+                let step = Step::Start as i64;
+                Failed { step, reason }
+            };
+            let failed = program.failed.take().unwrap_or_else(ended);
+            return self.refuse(program.id, &failed, some_left);
+        }
+        let mut out = Vec::with_capacity(160);
+        Over {
+            pid: program.pid as u32,
+            status: program.end.map(|end| end.status),
+            why: program.why,
+            wall: program
+                .end
+                .map_or(program.since.elapsed(), |end| end.wall)
+                .as_nanos() as u64,
+            used: program.end.map_or([0; RUSAGE], |end| end.used),
+            some_left,
+            left: if some_left {
+                self.below.pids()
+            } else {
+                Vec::new()
+            },
+        }
+        .write(&mut out);
+        self.send(&out);
+    }
+
+    /// Tells the VM that the keeper can be used again.
+    fn free(&mut self) {
+        self.send(&Short::of(&Free {}));
+    }
+
+    /// Waits for something to do.
+    fn wait(&self, program: &Program) -> Events {
+        // SAFETY: the control socket is open as long as the keeper has its number.
+        let control = self
+            .control
+            .map(|control| unsafe { BorrowedFd::borrow_raw(control) });
+        let starting = program.starting.as_ref().and_then(Starting::fd);
+        let init = program.init.as_ref().filter(|_| !program.init_over);
+        let sources = [control, starting, init.map(AsFd::as_fd)];
+        let mut polled = Vec::with_capacity(sources.len());
+        polled.extend(
+            sources
+                .iter()
+                .flatten()
+                .map(|fd| PollFd::new(*fd, PollFlags::POLLIN)),
+        );
+        let limit = program
+            .next()
+            .map(|at| TimeSpec::from_duration(at.saturating_duration_since(Instant::now())));
+        let mut mask = SigSet::all();
+        mask.remove(nix::sys::signal::Signal::SIGCHLD);
+        let n = nix::poll::ppoll(&mut polled, limit, Some(mask)).unwrap_or(0);
+        let mut events = polled.iter().map(|fd| n > 0 && fd.any() == Some(true));
+        let mut event = |source: &Option<_>| source.is_some() && events.next() == Some(true);
+        Events {
+            control: event(&sources[0]),
+            starting: event(&sources[1]),
+            init: event(&sources[2]),
+        }
+    }
+}
+
+struct Events {
+    control: bool,
+    starting: bool,
+    init: bool,
+}
+
+impl Program {
+    /// Whether the program was exec'ed.
+    fn has_run(&self) -> bool {
+        self.starting.is_none() && self.failed.is_none()
+    }
+
+    /// Reaps the children that have ended, and does what is due. Returns true when nothing is left.
+    fn advance(&mut self, below: &mut Below) -> bool {
+        loop {
+            let reaped = match self.reap() {
+                Reaped::None => return true,
+                Reaped::Some(any) => any,
+            };
+            let now = Instant::now();
+            if self.end.is_some() && !self.terms.leave {
+                self.kill();
+            }
+            match self.phase {
+                Phase::Running if self.deadline.is_some_and(|at| at <= now) => {
+                    self.ask(Why::Timeout, self.terms.signal, self.terms.grace);
+                }
+                Phase::Asked(until) if until <= now => self.kill(),
+                _ => {}
+            }
+            let Phase::Killed(since) = self.phase else {
+                return false;
+            };
+            if self.end.is_some() || self.told {
+                below.kill();
+            }
+            // Processes that fork while they are killed are killed again without a pause.
+            if !reaped || now.duration_since(since) > PATIENCE {
+                return false;
+            }
+        }
+    }
+
+    /// Reaps the children that have ended.
+    fn reap(&mut self) -> Reaped {
+        let mut any = false;
+        loop {
+            match wait4(-1, libc::WNOHANG) {
+                Ok(child) if child.pid == self.child => {
+                    any = true;
+                    self.hear_of_init();
+                    let end = End {
+                        status: child.status,
+                        used: reap::numbers(&child.usage),
+                        wall: self.since.elapsed(),
+                    };
+                    // The init has reported how the program ended, unless the init was killed.
+                    self.end.get_or_insert(end).used = end.used;
+                    self.init = None;
+                }
+                Ok(child) if child.pid > 0 => any = true,
+                Err(Errno::EINTR) => {}
+                Ok(_) => return Reaped::Some(any),
+                Err(_) => return Reaped::None,
+            }
+        }
+    }
+
+    /// Receives from the init which pid the program has, and how it ended.
+    fn hear_of_init(&mut self) {
+        while let Some(init) = &self.init {
+            match init::hear(init) {
+                News::Program(pid) => self.pid = pid,
+                News::Status(status) => {
+                    self.end.get_or_insert(End {
+                        status,
+                        used: [0; RUSAGE],
+                        wall: self.since.elapsed(),
+                    });
+                }
+                News::None => return,
+                News::Over => {
+                    self.init_over = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// When the keeper has something to do next, even if no event comes.
+    fn next(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Running => self.deadline,
+            Phase::Asked(until) => Some(until),
+            Phase::Killed(_) if self.told => Some(Instant::now() + AGAIN),
+            Phase::Killed(_) => Some(Instant::now() + ROUND),
+        }
+    }
+
+    /// Asks the program to end, or kills it if it has no grace.
+    fn ask(&mut self, why: Why, signal: u8, grace: Duration) {
+        let until = Instant::now() + grace;
+        match self.phase {
+            Phase::Running => {
+                if self.end.is_none() {
+                    self.why = why;
+                }
+                if grace.is_zero() || self.starting.is_some() {
+                    return self.kill();
+                }
+                let _ = self.signal(signal.into());
+                let _ = self.signal(libc::SIGCONT);
+                self.phase = Phase::Asked(until);
+            }
+            Phase::Asked(_) if grace.is_zero() => self.kill(),
+            Phase::Asked(before) => self.phase = Phase::Asked(before.min(until)),
+            Phase::Killed(_) => {}
+        }
+    }
+
+    /// Sends a signal to the program and its process group.
+    fn signal(&mut self, signal: c_int) -> nix::Result<()> {
+        if self.end.is_some() {
+            return Err(Errno::ESRCH);
+        }
+        if let Some(init) = &self.init {
+            return init::forward(init, signal);
+        }
+        // SAFETY: sends signals. The child isn't reaped: no other process or group has its pid.
+        unsafe {
+            match Errno::result(libc::kill(-self.child, signal)) {
+                // The child has not made its process group yet.
+                Err(Errno::ESRCH) => Errno::result(libc::kill(self.child, signal)).map(drop),
+                sent => sent.map(drop),
+            }
+        }
+    }
+
+    /// Kills the program, and from now on everything that is left of it.
+    fn kill(&mut self) {
+        if matches!(self.phase, Phase::Killed(_)) {
+            return;
+        }
+        self.phase = Phase::Killed(Instant::now());
+        if let Some(kill) = &self.terms.kill {
+            let _ = start::write_file(kill, b"1");
+        }
+        if self.end.is_none() || self.init.is_some() {
+            // SAFETY: as in `signal`. With the init, the kernel kills all of its pid namespace.
+            unsafe {
+                if self.init.is_none() {
+                    libc::kill(-self.child, libc::SIGKILL);
+                }
+                libc::kill(self.child, libc::SIGKILL);
+            }
+        }
+    }
+}
+
+enum Reaped {
+    /// There is no child at all.
+    None,
+    /// There are children; whether some were reaped.
+    Some(bool),
+}

@@ -1,0 +1,20 @@
+//! What the core has of Erlang.
+
+use std::hash::Hash;
+
+/// The things of Erlang that the core keeps and gives back. It never looks into them, but for the
+/// bytes of binaries.
+pub trait Erlang {
+    /// An Erlang process, which waits for an answer, or owns a Unix process.
+    type Pid: Copy + Eq + Hash;
+    /// A term that outlives the call in which it was made: a reference or an outcome.
+    type Term;
+    /// A binary that outlives the call in which it was passed.
+    type Binary: Binary;
+}
+
+/// A binary.
+pub trait Binary {
+    /// Passes its bytes to a function. `None` if it turns out to be no binary.
+    fn with<R>(&self, function: impl FnOnce(&[u8]) -> R) -> Option<R>;
+}

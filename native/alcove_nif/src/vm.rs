@@ -1,0 +1,67 @@
+//! The core, with the things of Erlang that this library gives it.
+
+use alcove_core::erlang::{Binary, Erlang};
+use alcove_core::process::calls;
+use rustler::env::SavedTerm;
+use rustler::{Env, LocalPid, OwnedEnv, Term};
+
+/// What an Erlang process that made a request holds.
+pub type Ticket = alcove_core::ticket::Ticket<Vm>;
+/// A Unix process.
+pub type Process = alcove_core::process::Process<Vm>;
+/// What a process is.
+pub type Role = alcove_core::process::Role<Vm>;
+/// The calls of a process.
+pub type Calls = calls::Calls<Vm>;
+/// A call that has no reply yet.
+pub type Pending = calls::Pending<Vm>;
+/// What was asked.
+pub type Kind = calls::Kind<Vm>;
+/// What waits for a reply.
+pub type Waiter = calls::Waiter<Vm>;
+/// A request to a keeper.
+pub type Asked = calls::Asked<Vm>;
+/// A request that waits for a keeper.
+pub type Queued = calls::Queued<Vm>;
+/// The claim to a program.
+pub type Claim = alcove_core::process::claim::Claim<Vm>;
+
+/// The virtual machine that has loaded this library.
+pub enum Vm {}
+
+impl Erlang for Vm {
+    type Pid = LocalPid;
+    type Term = Kept;
+    type Binary = Kept;
+}
+
+/// A term that outlives the call in which it was made.
+pub struct Kept {
+    /// The environment in which the term lives.
+    pub env: OwnedEnv,
+    /// The term in that environment.
+    pub term: SavedTerm,
+}
+
+impl Kept {
+    /// Makes a term in an environment of its own.
+    pub fn new(build: impl for<'e> FnOnce(Env<'e>) -> Term<'e>) -> Self {
+        let env = OwnedEnv::new();
+        let term = env.run(|inner| env.save(build(inner)));
+        Kept { env, term }
+    }
+
+    /// A copy of it.
+    pub fn load<'a>(&self, env: Env<'a>) -> Term<'a> {
+        self.env.run(|inner| self.term.load(inner).in_env(env))
+    }
+}
+
+impl Binary for Kept {
+    fn with<R>(&self, function: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.env.run(|env| {
+            let binary: rustler::Binary<'_> = self.term.load(env).decode().ok()?;
+            Some(function(&binary))
+        })
+    }
+}
