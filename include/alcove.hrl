@@ -1,7 +1,7 @@
 %% A resource limit, see getrlimit(2): `infinity' or -1 for none.
 -record(alcove_rlimit, {
-    cur :: integer() | infinity,
-    max :: integer() | infinity
+    cur = 0 :: integer() | infinity,
+    max = 0 :: integer() | infinity
 }).
 
 %% How long select(2) waits: seconds and microseconds.

@@ -25,10 +25,10 @@
 %%
 %% <ul>
 %% <li>`error:badarg': an argument has the wrong shape. The Unix process has
-%%     seen nothing of it. One argument, and one reply, may have 16 MiB of data;</li>
+%%     received nothing. One argument, and one reply, may have 16 MiB of data;</li>
 %% <li>`error:badpid': no process is in its event loop at the fork path, or it went
-%%     away during the call. One that was replaced by {@link execvp/4} is such, for
-%%     all but {@link stdin/3} and {@link eof/3};</li>
+%%     away during the call. A process that was replaced by {@link execvp/4} counts as gone, for
+%%     all functions but {@link stdin/3} and {@link eof/3};</li>
 %% <li>`exit:timeout' of {@link call/5};</li>
 %% <li>`exit:{nodedown, Node}': the node of a Drv elsewhere can't be reached, or
 %%     went away during the call.</li>
@@ -43,8 +43,8 @@
 %%
 %% <h3>Messages</h3>
 %%
-%% What a process writes and what happens to it comes as messages to the owner of
-%% its fork path (see {@link alcove_drv}):
+%% The owner of a fork path (see {@link alcove_drv}) gets what its process writes, and what
+%% happens to it, as messages:
 %%
 %% <dl>
 %% <dt>`{alcove_stdout, Drv, Pids, Bytes}', `{alcove_stderr, Drv, Pids, Bytes}'</dt>
@@ -257,6 +257,7 @@
     file_define/2, file_define/3,
     mount_define/2, mount_define/3,
     prctl_define/2, prctl_define/3,
+    audit_arch/0,
     constants/0, constants/1,
     errno_id/2, errno_id/3,
     ioctl_define/2, ioctl_define/3,
@@ -293,7 +294,7 @@
     rlimit/0, timeval/0, option/0, prctl_arg/0, prctl_val/0, stream/0, how/0, calls/0
 ]).
 
--type drv() :: pid().
+-type drv() :: alcove_drv:ref().
 %% What {@link alcove_drv:start/1} returns.
 -type os_pid() :: non_neg_integer().
 -type fork_path() :: [os_pid()].
@@ -306,18 +307,19 @@
 -type fd() :: integer().
 -type id() :: 0..16#fffffffe.
 %% A user or group id.
--type mode() :: 0..8#7777.
+-type mode() :: 0..8#177777.
+%% What stat(2) says of a file may be given back: its type isn't looked at.
 -type constant() :: integer() | atom().
 %% A number or the name of a constant.
--type flags() :: integer() | atom() | [atom()].
-%% A number, or names of constants.
+-type flags() :: integer() | atom() | [atom() | integer()].
+%% A number, or names of constants, and numbers among them.
 -type rlimit() :: #alcove_rlimit{}.
 -type timeval() :: #alcove_timeval{}.
 -type filter() :: [atom()] | {deny | allow, [atom()]}.
 %% Names of calls.
 -type child() :: #{
     pid := os_pid(),
-    state := event_loop | exec | exited,
+    state := event_loop | keeper | exec | exited,
     flowcontrol := integer(),
     signaloneof := integer() | false
 }.
@@ -460,7 +462,7 @@ close(Drv, FD) ->
 
 %% @doc Closes a file descriptor, see close(2).
 %%
-%% File descriptors of the event loop are none to its user: `{error, ebadf}'.
+%% The event loop's own file descriptors can't be closed: `{error, ebadf}'.
 -spec close(drv(), fork_path(), fd()) -> ok | {error, posix()}.
 close(Drv, Pids, FD) ->
     full(Drv, Pids, close, [FD]).
@@ -522,9 +524,8 @@ fork(Drv) ->
 
 %% @doc Creates a child process, see fork(2).
 %%
-%% `{error, eagain}' when the process has as many children as its childlimit allows,
-%% `{error, einval}' when the fork path would be longer than its maxforkdepth allows,
-%% see {@link getopt/3}; `{error, emfile}' when there are too few file descriptors,
+%% `{error, eagain}' when the process has as many children as its childlimit allows, and
+%% when the fork path would be longer than its maxforkdepth allows, see {@link getopt/3}; `{error, emfile}' when there are too few file descriptors,
 %% here or in the virtual machine.
 -spec fork(drv(), fork_path()) -> {ok, os_pid()} | {error, posix()}.
 fork(Drv, Pids) ->
@@ -582,7 +583,8 @@ getopt(Drv, Option) ->
 %%
 %% <dl>
 %% <dt>`verbose': 0</dt>
-%% <dd>More than 0: debugging output on stderr.</dd>
+%% <dd>More than 0: root writes to its stderr, which is the console's, which calls it makes.
+%%     Other processes write nothing: their stderr is their program's.</dd>
 %% <dt>`childlimit': soft limit of open files / 4 - 4</dt>
 %% <dd>How many children this process may have. Can't be set.</dd>
 %% <dt>`exit_status': 0</dt>
@@ -767,13 +769,13 @@ children(Drv, Pids, Timeout, Origin) ->
 filter(Drv, Calls) ->
     short(Drv, filter, [Calls]).
 
-%% @doc Refuses calls for good: in the process and in what it forks later. A list is of
-%% the calls to refuse, as is `{deny, Calls}'; `{allow, Calls}' refuses all others.
+%% @doc Refuses calls for good, in the process and in what it forks later. A list, or `{deny,
+%% Calls}', names the calls to refuse; `{allow, Calls}' refuses all others.
 %%
 %% Another filter can refuse more, not less. A call that is refused raises `undef'; in a
-%% batch it is `{error, {Index, Call, undef}}'. The program that a process execs isn't
-%% bound by it: see {@link alcove_seccomp} for that. Neither is what the virtual machine does
-%% without asking the process: the streams, the flow control of children, constants.
+%% batch it returns `{error, {Index, Call, undef}}'. The filter doesn't bind the program that a
+%% process execs: see {@link alcove_seccomp} for that. Nor does it bind what the virtual machine
+%% does without asking the process: the streams, the flow control of children, constants.
 -spec filter(drv(), fork_path(), filter()) -> ok.
 filter(Drv, Pids, Calls) ->
     full(Drv, Pids, filter, [Calls]).
@@ -816,7 +818,7 @@ setcpid(Drv, Pids, Pid, Option, Value) ->
 -spec prctl(drv(), constant(), prctl_arg(), prctl_arg(), prctl_arg(), prctl_arg()) ->
     {ok, integer(), prctl_val(), prctl_val(), prctl_val(), prctl_val()} | {error, posix()}.
 prctl(Drv, Option, Arg2, Arg3, Arg4, Arg5) ->
-    short(Drv, prctl, [Option, Arg2, Arg3, Arg4, Arg5]).
+    pieces(short(Drv, prctl, [Option, Arg2, Arg3, Arg4, Arg5]), [Arg2, Arg3, Arg4, Arg5]).
 
 %% @doc Operations on a process, see prctl(2). Linux only.
 %%
@@ -834,7 +836,27 @@ prctl(Drv, Option, Arg2, Arg3, Arg4, Arg5) ->
 -spec prctl(drv(), fork_path(), constant(), prctl_arg(), prctl_arg(), prctl_arg(), prctl_arg()) ->
     {ok, integer(), prctl_val(), prctl_val(), prctl_val(), prctl_val()} | {error, posix()}.
 prctl(Drv, Pids, Option, Arg2, Arg3, Arg4, Arg5) ->
-    full(Drv, Pids, prctl, [Option, Arg2, Arg3, Arg4, Arg5]).
+    pieces(full(Drv, Pids, prctl, [Option, Arg2, Arg3, Arg4, Arg5]), [Arg2, Arg3, Arg4, Arg5]).
+
+%% An argument that was given as a list of binaries is returned as a list.
+pieces({ok, Value, Out2, Out3, Out4, Out5}, In) ->
+    list_to_tuple([ok, Value | lists:zipwith(fun pieced/2, [Out2, Out3, Out4, Out5], In)]);
+pieces(Reply, _In) ->
+    Reply.
+
+pieced(Out, [_ | _] = In) when is_binary(Out) ->
+    case lists:all(fun erlang:is_binary/1, In) andalso iolist_size(In) =:= byte_size(Out) of
+        true -> split([byte_size(Piece) || Piece <- In], Out);
+        false -> Out
+    end;
+pieced(Out, _In) ->
+    Out.
+
+split([], <<>>) ->
+    [];
+split([Size | Sizes], Bytes) ->
+    <<Piece:Size/binary, Rest/binary>> = Bytes,
+    [Piece | split(Sizes, Rest)].
 
 %% @equiv read(Drv, [], FD, Count)
 -spec read(drv(), fd(), non_neg_integer()) -> {ok, binary()} | {error, posix()}.
@@ -912,7 +934,7 @@ sethostname(Drv, Hostname) ->
 
 %% @doc Sets the host name, see sethostname(2).
 %%
-%% It is the machine's own, unless the process is in a UTS namespace of its own:
+%% This changes the machine's own name, unless the process is in a UTS namespace of its own:
 %%
 %% ```
 %% {ok, Pid} = alcove:clone(Drv, clone_newuts),
@@ -1462,7 +1484,7 @@ openat2(Drv, Pids, DirFD, Path, Flags, Mode, Resolve) ->
 memfd_create(Drv, Name, Flags) ->
     short(Drv, memfd_create, [Name, Flags]).
 
-%% @doc A file that is nowhere but in memory, see memfd_create(2). Linux only. `Flags'
+%% @doc Makes a file that only exists in memory, see memfd_create(2). Linux only. `Flags'
 %% are `mfd_cloexec', `mfd_allow_sealing' and others.
 -spec memfd_create(drv(), fork_path(), iodata(), flags()) -> {ok, fd()} | {error, posix()}.
 memfd_create(Drv, Pids, Name, Flags) ->
@@ -1602,8 +1624,8 @@ openpty(Drv) ->
 
 %% @doc Makes a pseudo-terminal, see openpty(3).
 %%
-%% A program whose streams are the slave, in a session of its own, has it as its
-%% terminal; what it writes is read from the master:
+%% A program in a session of its own whose streams are the slave has it as its
+%% terminal. What it writes can be read from the master:
 %%
 %% ```
 %% {ok, Master, Slave, _} = alcove:openpty(Drv, [A]),
@@ -1682,7 +1704,7 @@ open_tree(Drv, DirFD, Path, Flags) ->
 
 %% @doc A mount as a file descriptor, see open_tree(2). Linux only.
 %%
-%% With `open_tree_clone' a copy of it, that is nowhere until {@link move_mount/7}.
+%% With `open_tree_clone' it is a copy, which isn't mounted until {@link move_mount/7}.
 -spec open_tree(drv(), fork_path(), dirfd(), path(), flags()) -> {ok, fd()} | {error, posix()}.
 open_tree(Drv, Pids, DirFD, Path, Flags) ->
     full(Drv, Pids, open_tree, [DirFD, Path, Flags]).
@@ -1918,8 +1940,8 @@ setproctitle(Drv, Title) ->
 %% @doc Sets what ps(1) shows as the command of the process, see setproctitle(3). Linux
 %% only.
 %%
-%% It is cut off where there is no more room, which is where the arguments and the
-%% environment were that alcove was started with.
+%% The text is cut off if it is longer than the arguments and the environment that alcove was
+%% started with, as it is stored in their place.
 -spec setproctitle(drv(), fork_path(), iodata()) -> ok | {error, posix()}.
 setproctitle(Drv, Pids, Title) ->
     full(Drv, Pids, setproctitle, [Title]).
@@ -2507,6 +2529,27 @@ socket_define(Drv, Names) ->
 socket_define(Drv, Pids, Names) ->
     constant(Drv, Pids, socket, Names, {full, socket_define, [Drv, Pids, Names]}).
 
+%% @doc The name of the machine's architecture, as `audit_arch_x86_64': its value, by {@link
+%% syscall_define/3}, is what a filter of system calls compares with. `unknown' where it isn't
+%% known.
+-spec audit_arch() -> atom().
+audit_arch() ->
+    try alcove_seccomp:audit_arch() of
+        Value ->
+            Names = [
+                Name
+             || {Name, Number} <- alcove_nif:constants(prctl),
+                Number =:= Value,
+                lists:prefix("audit_arch_", atom_to_list(Name))
+            ],
+            case Names of
+                [Name | _] -> Name;
+                [] -> unknown
+            end
+    catch
+        error:unsupported -> unknown
+    end.
+
 %% @doc All constants of this virtual machine's platform, by the kind of name that
 %% {@link define/3} and its like take: `#{file => [{o_append, 1024}, ...], ...}'.
 -spec constants() -> #{Group :: atom() => [{atom(), integer()}]}.
@@ -2585,7 +2628,7 @@ stdin(Drv, Data) ->
 
 %% @doc Writes to stdin of a process.
 %%
-%% What the pipe doesn't take at once is queued, in order, and nothing is lost. When
+%% Bytes that the pipe doesn't take at once are queued, in order, and nothing is lost. If
 %% much is queued, the caller waits until the process has read some of it.
 %% `{error, epipe}' when the process has closed its stdin or {@link eof/3} has.
 -spec stdin(drv(), fork_path(), iodata()) -> true | {error, posix()}.
@@ -2655,17 +2698,35 @@ event(Drv, Pids, Timeout) ->
 %% @equiv eof(Drv, Pids, stdin)
 -spec eof(drv(), fork_path()) -> ok | {error, posix()}.
 eof(Drv, Pids) ->
-    request(Drv, Pids, {eof, stdin}, infinity, {full, eof, [Drv, Pids]}).
+    ended(Drv, Pids, stdin, {full, eof, [Drv, Pids]}).
 
-%% @doc Closes a stream of a process; stdin when what was written to it is through.
+%% @doc Closes a stream of a process. Stdin is closed after all that was written to it.
 %%
-%% A process that writes to a stream that is closed gets SIGPIPE.
+%% A process that writes to a stream that is closed gets SIGPIPE. `{error, esrch}' when there
+%% is no process at the fork path: it may have ended while its input was being closed.
 -spec eof(drv(), fork_path(), stream()) -> ok | {error, posix()}.
 eof(Drv, Pids, Stream) ->
     Origin = {full, eof, [Drv, Pids, Stream]},
     case lists:member(Stream, [stdin, stdout, stderr]) of
-        true -> request(Drv, Pids, {eof, Stream}, infinity, Origin);
+        true -> ended(Drv, Pids, Stream, Origin);
         false -> refuse({'$badarg', stream}, Origin)
+    end.
+
+%% If the Drv is gone, there is no process to ask.
+ended(Ref, Pids, Stream, Origin) ->
+    case outcome(Ref, Pids, {eof, Stream}, infinity) of
+        '$badpid' ->
+            case alcove_drv:locate(Ref) of
+                {ok, Drv} ->
+                    case alcove_drv:kind(Drv) of
+                        drv -> {error, esrch};
+                        _ -> refuse('$badpid', Origin)
+                    end;
+                error ->
+                    refuse('$badpid', Origin)
+            end;
+        Reply ->
+            reply(Reply, Origin)
     end.
 
 %%--------------------------------------------------------------------
@@ -2690,20 +2751,24 @@ eof(Drv, Pids, Stream) ->
 %%
 %% Linux only. Nothing is asked of the processes.
 -spec tree(drv()) -> alcove_tree:process() | {error, gone}.
-tree(Drv) when is_pid(Drv) ->
-    alcove_tree:tree(Drv);
-tree(Drv) ->
-    refuse({'$badarg', drv}, {short, tree, [Drv]}).
+tree(Ref) ->
+    case alcove_drv:locate(Ref) of
+        {ok, Drv} -> alcove_tree:tree(Drv);
+        error -> refuse({'$badarg', drv}, {short, tree, [Ref]})
+    end.
 
 %% @doc Prints the tree of a Drv's processes; {@link alcove_top} keeps showing it.
 -spec i(drv()) -> ok | {error, gone}.
-i(Drv) when is_pid(Drv) ->
-    case alcove_tree:tree(Drv) of
-        {error, Reason} -> {error, Reason};
-        Tree -> io:put_chars(alcove_tree:format(Tree))
-    end;
-i(Drv) ->
-    refuse({'$badarg', drv}, {short, i, [Drv]}).
+i(Ref) ->
+    case alcove_drv:locate(Ref) of
+        {ok, Drv} ->
+            case alcove_tree:tree(Drv) of
+                {error, Reason} -> {error, Reason};
+                Tree -> io:put_chars(alcove_tree:format(Tree))
+            end;
+        error ->
+            refuse({'$badarg', drv}, {short, i, [Ref]})
+    end.
 
 %% @doc Why a call may have failed, in words.
 %%
@@ -2735,8 +2800,11 @@ request(Drv, Pids, Request, Timeout, Origin) ->
 
 outcome(Drv, Pids, Request, Timeout) when is_pid(Drv) ->
     alcove_call:run(Drv, Pids, Request, Timeout);
-outcome(_Drv, _Pids, _Request, _Timeout) ->
-    {'$badarg', drv}.
+outcome(Ref, Pids, Request, Timeout) ->
+    case alcove_drv:locate(Ref) of
+        {ok, Drv} -> alcove_call:run(Drv, Pids, Request, Timeout);
+        error -> {'$badarg', drv}
+    end.
 
 reply('$badpid', Origin) -> refuse('$badpid', Origin);
 reply({'$badarg', _} = Refused, Origin) -> refuse(Refused, Origin);
@@ -2763,8 +2831,12 @@ lookup(Drv, Pids, Request, Origin) ->
         false -> refuse({'$badarg', pids}, Origin)
     end.
 
-next(Tag, Drv, Pids, Timeout, Origin) ->
-    is_pid(Drv) orelse refuse({'$badarg', drv}, Origin),
+next(Tag, Ref, Pids, Timeout, Origin) ->
+    Drv =
+        case alcove_drv:locate(Ref) of
+            {ok, Pid} -> Pid;
+            error -> refuse({'$badarg', drv}, Origin)
+        end,
     alcove_call:is_fork_path(Pids) orelse refuse({'$badarg', pids}, Origin),
     alcove_call:is_timeout(Timeout) orelse refuse({'$badarg', timeout}, Origin),
     case taken(Tag, Drv, Pids) of
@@ -2794,16 +2866,23 @@ wait(Tag, Drv, Pids, Timeout) ->
 -spec refuse(alcove_nif:refused() | undef, {short | full, atom(), [term()]}) -> no_return().
 refuse(undef, {Form, Function, Args}) ->
     alcove_errors:raise(undef, ?MODULE, Function, Args, {filtered, pids_at(Form)});
-refuse('$badpid', {Form, Function, [Drv | _] = Args}) ->
-    Cause =
-        case node(Drv) =:= node() andalso not is_process_alive(Drv) of
-            true -> {gone, 1};
-            false -> {badpid, pids_at(Form)}
-        end,
-    alcove_errors:raise(badpid, ?MODULE, Function, Args, Cause);
+refuse('$badpid', {Form, Function, [Ref | _] = Args}) ->
+    alcove_errors:raise(badpid, ?MODULE, Function, Args, absent(alcove_drv:locate(Ref), Form));
 refuse({'$badarg', What}, {Form, Function, Args}) ->
     Cause = cause(What, Form, Function, Args),
     alcove_errors:raise(badarg, ?MODULE, Function, Args, Cause).
+
+%% Why no process is in its event loop there, as far as that can be told from here.
+absent({ok, Drv}, Form) when node(Drv) =:= node() ->
+    case alcove_drv:kind(Drv) of
+        drv -> {badpid, pids_at(Form)};
+        other -> {no_drv, 1};
+        gone -> {gone, 1}
+    end;
+absent({ok, _Drv}, Form) ->
+    {badpid, pids_at(Form)};
+absent(error, _Form) ->
+    {gone, 1}.
 
 pids_at(short) -> 1;
 pids_at(full) -> 2.

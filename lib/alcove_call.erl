@@ -1,9 +1,9 @@
 %% @private
 %% @doc A request to a Unix process, and the wait for its reply.
 %%
-%% A request that is refused comes back as the NIF puts it: `` '$badpid' '' when
+%% A refused request returns what the NIF returns: `` '$badpid' '' when
 %% no process is in its event loop at the fork path, `` {'$badarg', What} '' for
-%% an argument of the wrong shape. {@link alcove} makes exceptions of these.
+%% an argument of the wrong shape. {@link alcove} turns these into exceptions.
 -module(alcove_call).
 
 -export([run/4, submit/3, define/2, is_timeout/1, is_fork_path/1]).
@@ -17,6 +17,7 @@
     | {batch, calls()}
     | {spawn, how(), calls()}
     | {stdin, iodata()}
+    | {keep, alcove_nif:keep(), calls()}
     | {eof, stdin | stdout | stderr}
     | {define, alcove_nif:group(), atom() | [atom()]}
     | children
@@ -25,7 +26,7 @@
 -type outcome() :: term() | alcove_nif:refused().
 
 %% How long the reply of a call that can't be cancelled any more may take to
-%% arrive: it was sent already.
+%% arrive, in milliseconds: it was sent already.
 -define(SENT, 5000).
 -define(MAX_FLOW, 16#7fffffff).
 %% Options are named in either case.
@@ -35,7 +36,7 @@
 %%
 %% `exit(timeout)' when the time runs out; the reply then comes as
 %% `{alcove_call, Drv, Pids, Reply}'. A reply that was sent before the request
-%% could be cancelled has made it and is returned.
+%% could be cancelled is in time and is returned.
 -spec run(pid(), alcove:fork_path(), request(), timeout()) -> outcome().
 run(Drv, Pids, Request, Timeout) when node(Drv) =:= node() ->
     case submit(Drv, Pids, Request) of
@@ -47,7 +48,7 @@ run(Drv, Pids, Request, Timeout) ->
 
 await(Ticket, Timeout) ->
     %% The compiler sees that only messages newer than the reference can match,
-    %% so that the caller's mailbox isn't searched.
+    %% so the receive doesn't search older messages.
     Ref = make_ref(),
     ok = alcove_nif:await(Ticket, Ref),
     receive
@@ -67,9 +68,9 @@ await(Ticket, Timeout) ->
         end
     end.
 
-%% @doc Makes a request to a Drv of this node. When a ticket comes back, the outcome
-%% is the message `{Ref, Outcome}' after `alcove_nif:await(Ticket, Ref)'. Outcomes are
-%% never references.
+%% @doc Makes a request to a Drv of this node. If it returns a ticket, the outcome
+%% comes as the message `{Ref, Outcome}' after `alcove_nif:await(Ticket, Ref)'. An outcome is
+%% never a reference.
 -spec submit(pid(), alcove:fork_path(), request()) -> outcome() | alcove_nif:ticket().
 submit(Drv, Pids, {call, getcpid, [Pid, Option]}) when
     ?IS_FLOWCONTROL(Option), is_integer(Pid), Pid > 0
@@ -85,30 +86,18 @@ submit(Drv, Pids, {call, setcpid, [Pid, Option, N]}) when
 submit(Drv, Pids, children) ->
     alcove_nif:children(Drv, Pids);
 submit(Drv, Pids, {call, Call, Argv}) ->
-    case alcove_nif:call(Drv, Pids, Call, Argv) of
-        '$dirty' -> alcove_nif:call_dirty(Drv, Pids, Call, Argv);
-        Outcome -> Outcome
-    end;
+    alcove_nif:call(Drv, Pids, Call, Argv);
 submit(Drv, Pids, {stdin, Data}) ->
-    case alcove_nif:stdin(Drv, Pids, Data) of
-        '$dirty' -> alcove_nif:stdin_dirty(Drv, Pids, Data);
-        Outcome -> Outcome
-    end;
+    alcove_nif:stdin(Drv, Pids, Data);
 submit(Drv, Pids, {batch, Calls}) ->
-    case alcove_nif:batch(Drv, Pids, Calls) of
-        '$dirty' -> alcove_nif:batch_dirty(Drv, Pids, Calls);
-        Outcome -> Outcome
-    end;
+    alcove_nif:batch(Drv, Pids, Calls);
 submit(Drv, Pids, {spawn, How, Calls}) ->
     case clone_flags(How) of
-        unknown ->
-            {'$badarg', how};
-        Flags ->
-            case alcove_nif:spawn(Drv, Pids, Flags, Calls) of
-                '$dirty' -> alcove_nif:spawn_dirty(Drv, Pids, Flags, Calls);
-                Outcome -> Outcome
-            end
+        unknown -> {'$badarg', how};
+        Flags -> alcove_nif:spawn(Drv, Pids, Flags, Calls)
     end;
+submit(Drv, Pids, {keep, Keep, Calls}) ->
+    alcove_nif:keep(Drv, Pids, Keep, Calls);
 submit(Drv, Pids, {eof, Stream}) ->
     alcove_nif:eof(Drv, Pids, Stream);
 submit(_Drv, _Pids, {define, Group, Names}) ->
@@ -118,7 +107,7 @@ submit(_Drv, _Pids, {signal_constant, Number}) ->
 submit(_Drv, _Pids, {errno_id, Number}) ->
     alcove_nif:errno_name(Number).
 
-%% The router has the flow control of a child, not the child's parent.
+%% The router controls the flow of a child, not the child's parent.
 child_path(Pids, Pid) when is_list(Pids) -> Pids ++ [Pid];
 child_path(Pids, _Pid) -> Pids.
 
@@ -145,19 +134,33 @@ clone_flags(_) ->
 %% @doc The value of a constant, or of a list of them combined by `bor'.
 -spec define(alcove_nif:group(), atom() | [atom()]) -> integer() | unknown | {'$badarg', names}.
 define(Group, Name) when is_atom(Name) ->
-    alcove_nif:define(Group, Name);
+    value(Group, Name);
 define(Group, Names) ->
     define(Group, Names, 0).
 
 define(Group, [Name | Names], Value) when is_atom(Name) ->
-    case alcove_nif:define(Group, Name) of
-        Flag when is_integer(Flag), is_integer(Value) -> define(Group, Names, Value bor Flag);
-        _ -> define(Group, Names, unknown)
-    end;
+    define(Group, Names, either(Value, value(Group, Name)));
 define(_Group, [], Value) ->
     Value;
 define(_Group, _, _Value) ->
     {'$badarg', names}.
+
+either(A, B) when is_integer(A), is_integer(B) -> A bor B;
+either(_, _) -> unknown.
+
+%% Filters of system calls have the architecture among the names of calls.
+value(syscall, Name) ->
+    case alcove_nif:define(syscall, Name) of
+        unknown ->
+            case string:lowercase(atom_to_list(Name)) of
+                "audit_arch_" ++ _ -> alcove_nif:define(prctl, Name);
+                _ -> unknown
+            end;
+        Number ->
+            Number
+    end;
+value(Group, Name) ->
+    alcove_nif:define(Group, Name).
 
 %% @doc Whether a term can stand after `after'.
 -spec is_timeout(term()) -> boolean().

@@ -1,8 +1,8 @@
 %% @doc Control groups: what processes may use together, and what they have used.
 %%
-%% A control group has members, limits and files that tell of both; see cgroups(7)
-%% and, of the kernel's documentation, cgroup-v1 and cgroup-v2.rst. Everything is
-%% done by the Unix process at a fork path, as its privileges, its root directory
+%% A control group has members, limits, and files that show both; see cgroups(7)
+%% and, in the kernel's documentation, cgroup-v1 and cgroup-v2.rst. The Unix process
+%% at a fork path does everything, since its privileges, its root directory
 %% and its mounts differ from those of the virtual machine.
 %%
 %% ```
@@ -40,21 +40,23 @@
 %%
 %% A group is named by its path from where the hierarchies are mounted: `<<"jobs">>',
 %% and a group in it `[<<"jobs">>, <<"1">>]' or `<<"jobs/1">>'. The root of a hierarchy
-%% is `<<>>'. `..' is `badarg'.
+%% is `<<>>'. A name with `..' raises `badarg'. {@link make/3} makes a group with a name that
+%% nothing else can use, not even by accident.
 %%
 %% <h3>Errors</h3>
 %%
-%% `{error, Reason}', where `Reason' is what a system call said, or that and where: the
-%% path of the directory or the file, or the name of a limit.
+%% `{error, Reason}', where `Reason' is the error of a system call, or a tuple of where it happened
+%% and the error. Where is the path of a directory or a file, or the name of a limit.
 %%
 %% <ul>
 %% <li>`enodev': no hierarchy is mounted, or none that has the controller;</li>
 %% <li>`enoent': there is no such group, or no such file in it;</li>
 %% <li>`eacces', `eperm', `erofs': the process may not do that;</li>
-%% <li>`ebusy': of `cgroup.subtree_control': the group has members itself, and only a
-%%     root may have both these and controllers for groups below; of `cgroup.procs': the
-%%     same, the other way round; of a directory: it still has members;</li>
-%% <li>`enospc': of `cgroup.procs' of cpuset in version 1: the group has no CPUs or no
+%% <li>`ebusy', for `cgroup.subtree_control': the group has members itself, and only a
+%%     root may have both members and controllers for groups below it, see {@link leaf/2}; for
+%%     `cgroup.procs': the group has controllers for groups below it, and so can't have members; for
+%%     a directory: the group still has members;</li>
+%% <li>`enospc', for `cgroup.procs' of cpuset in version 1: the group has no CPUs or no
 %%     memory nodes;</li>
 %% <li>`esrch': there is no such process;</li>
 %% <li>`etimedout': see {@link freeze/3} and {@link kill/3}.</li>
@@ -67,7 +69,10 @@
     supported/1, supported/2, supported/3,
     create/1, create/2, create/3,
     destroy/1, destroy/2, destroy/3,
-    attach/4,
+    make/3, remove/2, remove/3,
+    leaf/1, leaf/2,
+    attach/4, attach_files/3,
+    kill_file/3,
     procs/3,
     limit/4,
     enable/4,
@@ -93,10 +98,14 @@
     expand/1
 ]).
 
--export_type([name/0, file/0, controller/0, reason/0, limits/0, stats/0, mount/0]).
+-import(alcove_cgroup_fs, [fail/1, must_write/4]).
 
--type name() :: binary() | string() | [binary() | string()].
-%% A group: its path in a hierarchy, or the components of it.
+-export_type([name/0, group/0, file/0, controller/0, reason/0, limits/0, stats/0, mount/0]).
+
+-type name() :: binary() | string() | [binary() | string()] | group().
+%% A group: its path in a hierarchy, or the components of that path; or a group of {@link make/3}.
+-opaque group() :: alcove_cgroup_own:group().
+%% See {@link make/3}.
 -type file() :: binary() | string().
 %% The name of a file of a group, as `pids.max'.
 -type controller() :: binary() | string() | atom().
@@ -143,11 +152,6 @@
 
 -define(DEFAULT, <<"alcove">>).
 
-%% How long things that the kernel does in the background may take, in milliseconds.
--define(DESTROY_WAIT, 1000).
--define(FREEZE_WAIT, 5000).
--define(KILL_WAIT, 5000).
-
 %%--------------------------------------------------------------------
 %% Groups
 %%--------------------------------------------------------------------
@@ -164,25 +168,22 @@ supported(Drv, Pids) ->
 
 %% @doc Whether there is a hierarchy with this controller that the process can see.
 %%
-%% It may not be allowed to change it.
+%% The process may not be allowed to change the hierarchy.
 -spec supported(alcove:drv(), alcove:fork_path(), controller()) -> boolean().
 supported(Drv, Pids, Controller) ->
-    Process = {Drv, Pids},
-    try
+    alcove_cgroup_fs:run(supported, [Drv, Pids, Controller], fun() ->
+        Process = {Drv, Pids},
         Named = controller(Controller, 3),
-        case alcove_cgroup_fs:hierarchies(Process) of
+        case alcove_cgroup_paths:hierarchies(Process) of
             {ok, Hierarchies} ->
                 lists:any(
-                    fun(#{path := Path}) -> alcove_cgroup_fs:is_dir(Process, Path) end,
-                    with(Named, Hierarchies)
+                    fun(#{path := Path}) -> alcove_file:is_dir(Process, Path) end,
+                    alcove_cgroup_paths:with(Named, Hierarchies)
                 );
             {error, _} ->
                 false
         end
-    catch
-        throw:{?MODULE, {badarg, _, _} = Thrown} ->
-            refused(Thrown, supported, [Drv, Pids, Controller])
-    end.
+    end).
 
 %% @equiv create(Drv, [])
 -spec create(alcove:drv()) -> ok | {error, reason()}.
@@ -194,37 +195,36 @@ create(Drv) ->
 create(Drv, Pids) ->
     create(Drv, Pids, ?DEFAULT).
 
-%% @doc Creates a group, in every hierarchy that is mounted, and the groups above it
+%% @doc Creates a group in every hierarchy that is mounted, and the groups above it
 %% that don't exist.
 %%
-%% `ok' also if it exists. After an error nothing that this call made is left. In
-%% version 1 a new group gets the CPUs and memory nodes of the one above, as it can't
-%% have members without.
+%% `ok' also if it exists. After an error, nothing that this call made is left. In
+%% version 1 a new group gets the CPUs and memory nodes of the group above, since it can't
+%% have members without them.
 -spec create(alcove:drv(), alcove:fork_path(), name()) -> ok | {error, reason()}.
 create(Drv, Pids, Name) ->
-    Process = {Drv, Pids},
-    try
-        Group = below_root(Name),
+    alcove_cgroup_fs:run(create, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
+        Group = components(Name, 3),
+        Group =/= [] orelse badarg(cgroup_root, 3),
         Hierarchies = hierarchies(Process),
         Hierarchies =/= [] orelse fail(enodev),
-        make(Process, [{Hierarchy, Part} || Hierarchy <- Hierarchies, Part <- prefixes(Group)], [])
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, create, [Drv, Pids, Name])
-    end.
+        make_all(Process, [{Hierarchy, Part} || Hierarchy <- Hierarchies, Part <- prefixes(Group)], [])
+    end).
 
-make(Process, [{#{path := Root} = Hierarchy, Group} | Rest], Made) ->
+make_all(Process, [{#{path := Root} = Hierarchy, Group} | Rest], Made) ->
     Path = alcove_cgroup_text:join(Root, Group),
     case make_one(Process, Hierarchy, Path) of
         {made, ok} ->
-            make(Process, Rest, [Path | Made]);
+            make_all(Process, Rest, [Path | Made]);
         {made, Error} ->
             unmake(Process, [Path | Made], Error);
         exists ->
-            make(Process, Rest, Made);
+            make_all(Process, Rest, Made);
         {error, Reason} ->
             unmake(Process, Made, {error, {Path, Reason}})
     end;
-make(_Process, [], _Made) ->
+make_all(_Process, [], _Made) ->
     ok.
 
 unmake(Process, Made, Error) ->
@@ -234,10 +234,10 @@ unmake(Process, Made, Error) ->
 make_one(Process, Hierarchy, Path) ->
     case alcove_cgroup_fs:mkdir(Process, Path) of
         ok ->
-            {made, inherit(Process, Hierarchy, Path)};
+            {made, alcove_cgroup_v1:inherit(Process, Hierarchy, Path)};
         {error, eexist} ->
             %% The name may be that of a file.
-            case alcove_cgroup_fs:is_dir(Process, Path) of
+            case alcove_file:is_dir(Process, Path) of
                 true -> exists;
                 false -> {error, eexist}
             end;
@@ -245,28 +245,103 @@ make_one(Process, Hierarchy, Path) ->
             Error
     end.
 
-inherit(Process, #{version := 1, options := Options}, Path) ->
-    case lists:member(<<"cpuset">>, Options) of
-        true -> inherit_files(Process, Path, [<<"cpuset.cpus">>, <<"cpuset.mems">>]);
-        false -> ok
-    end;
-inherit(_Process, _Hierarchy, _Path) ->
-    ok.
+%% @doc Makes a group for one program, with limits and a name that nothing else uses.
+%%
+%% The new group is below the group of the process at the fork path (/proc/self/cgroup). It exists
+%% in the hierarchies that have the controllers of the limits, and, if there is one, in a hierarchy
+%% by which its members can be killed or stopped together. The functions of this module take the
+%% returned term as a name. {@link remove/3} kills the members and removes the group. If the process
+%% ends before that, the next process that makes such a group beside it removes it, even if it
+%% belongs to another virtual machine.
+%%
+%% In version 2 a group can't have both members and controllers for groups in it. The group of the
+%% process usually has members, among them the virtual machine. Then there are three ways:
+%%
+%% <ul>
+%% <li>systemd has delegated the group (`Delegate=yes', for an ordinary user
+%%     `systemd-run --user -p Delegate=yes'): alcove moves its members into the group `alcove-leaf'
+%%     in it;</li>
+%% <li>{@link leaf/2} was called, which does the same;</li>
+%% <li>the process may write to the root of all groups: the new group is made there.</li>
+%% </ul>
+%%
+%% Otherwise the function returns `{error, {Path, ebusy}}', with the path of
+%% `cgroup.subtree_control', and changes nothing. `{error, {Path, enodev}}', with the path of
+%% `cgroup.controllers': the group of the process lacks a controller.
+-spec make(alcove:drv(), alcove:fork_path(), limits()) -> {ok, group()} | {error, reason()}.
+make(Drv, Pids, Limits) ->
+    alcove_cgroup_fs:run(make, [Drv, Pids, Limits], fun() ->
+        Process = {Drv, Pids},
+        Checked = limits(Limits, 3),
+        Controllers = [{Key, alcove_cgroup_limits:controller(Key)} || {Key, _} <- Checked],
+        Group = alcove_cgroup_own:make(Process, hierarchies(Process), Controllers),
+        try
+            set_limits(Process, Group, Checked),
+            {ok, Group}
+        catch
+            throw:{?MODULE, _} = Thrown ->
+                _ = removed(Process, Group),
+                throw(Thrown)
+        end
+    end).
 
-inherit_files(Process, Path, [File | Files]) ->
-    Own = alcove_cgroup_text:join(Path, [File]),
-    Above = alcove_cgroup_text:join(filename:dirname(Path), [File]),
-    case alcove_cgroup_fs:read(Process, Above) of
-        {ok, Value} ->
-            case alcove_cgroup_fs:write(Process, Own, string:trim(Value)) of
-                {ok, _} -> inherit_files(Process, Path, Files);
-                {error, Reason} -> {error, {Own, Reason}}
-            end;
-        {error, Reason} ->
-            {error, {Above, Reason}}
-    end;
-inherit_files(_Process, _Path, []) ->
-    ok.
+%% @doc Kills the members of a group of {@link make/3}, and removes the group.
+%%
+%% `ok' also if the group is gone.
+-spec remove(alcove:drv(), alcove:fork_path(), group()) -> ok | {error, reason()}.
+remove(Drv, Pids, Group) ->
+    alcove_cgroup_fs:run(remove, [Drv, Pids, Group], fun() ->
+        alcove_cgroup_own:is_group(Group) orelse badarg(cgroup_name, 3),
+        removed({Drv, Pids}, Group)
+    end).
+
+removed(Process, Group) ->
+    Result = removed_dirs(Process, alcove_cgroup_own:dirs(Group)),
+    ok = alcove_cgroup_own:forget(Process, Group),
+    Result.
+
+removed_dirs(Process, Dirs) ->
+    ok = alcove_cgroup_members:kill(Process, existing(Process, Dirs)),
+    first_error([alcove_cgroup_fs:remove(Process, Path) || {_, Path} <- Dirs]).
+
+%% @doc As {@link remove/3}, for all groups that the process at the fork path has made.
+-spec remove(alcove:drv(), alcove:fork_path()) -> ok | {error, reason()}.
+remove(Drv, Pids) ->
+    alcove_cgroup_fs:run(remove, [Drv, Pids], fun() ->
+        Process = {Drv, Pids},
+        removed_dirs(Process, alcove_cgroup_own:made(Process, hierarchies(Process)))
+    end).
+
+%% @equiv leaf(Drv, [])
+-spec leaf(alcove:drv()) -> ok | {error, reason()}.
+leaf(Drv) ->
+    leaf(Drv, []).
+
+%% @doc Moves all members of the process's own group of version 2, the virtual machine among them,
+%% into a group `alcove-leaf' in it, so that {@link make/3} can make groups there.
+%%
+%% Call it once, when the virtual machine starts, if the virtual machine has its group to itself: in
+%% a container, or in a unit of systemd with `Delegate=yes' (there {@link make/3} does it itself).
+%% Everything that runs in the group is moved, and stays in the leaf. `ok' also if that was done
+%% before, or if there is no version 2.
+-spec leaf(alcove:drv(), alcove:fork_path()) -> ok | {error, reason()}.
+leaf(Drv, Pids) ->
+    alcove_cgroup_fs:run(leaf, [Drv, Pids], fun() ->
+        Process = {Drv, Pids},
+        lists:foreach(
+            fun(Hierarchy) ->
+                case alcove_cgroup_paths:own(Process, Hierarchy) of
+                    {ok, Own} ->
+                        filename:basename(Own) =:= alcove_cgroup_v2:leaf_name() orelse
+                            alcove_cgroup_v2:is_root(Process, Own) orelse
+                            alcove_cgroup_v2:leaf(Process, Own);
+                    {error, Reason} ->
+                        fail({<<"/proc/self/cgroup">>, Reason})
+                end
+            end,
+            alcove_cgroup_paths:with(<<"cgroup2">>, hierarchies(Process))
+        )
+    end).
 
 %% @equiv destroy(Drv, [])
 -spec destroy(alcove:drv()) -> ok | {error, reason()}.
@@ -280,127 +355,86 @@ destroy(Drv, Pids) ->
 
 %% @doc Removes a group and the groups in it, from every hierarchy.
 %%
-%% `ok' also if there is none. A group that has members can't be removed; this
-%% waits up to a second for those that are about to end, then says `{error, {Path,
-%% ebusy}}'. {@link kill/3} ends them. What can be removed is removed also when there
-%% is an error.
+%% `ok' also if there is none. A group that has members can't be removed. The function waits
+%% for members that are about to end, and if it can't remove any of the groups for a second, it
+%% returns `{error, {Path, ebusy}}'. {@link kill/3} ends the members. Groups that can be removed
+%% are removed even if there is an error.
 -spec destroy(alcove:drv(), alcove:fork_path(), name()) -> ok | {error, reason()}.
 destroy(Drv, Pids, Name) ->
-    Process = {Drv, Pids},
-    try
+    alcove_cgroup_fs:run(destroy, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
         Group = below_root(Name),
-        Deadline = deadline(?DESTROY_WAIT),
-        first_error([
-            remove(Process, alcove_cgroup_text:join(Root, Group), Deadline, 0)
-         || #{path := Root} <- hierarchies(Process)
-        ])
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, destroy, [Drv, Pids, Name])
-    end.
-
-remove(Process, Path, Deadline, Pause) ->
-    case alcove_cgroup_fs:rmdir(Process, Path) of
-        ok ->
-            ok;
-        {error, enoent} ->
-            ok;
-        {error, Busy} when Busy =:= ebusy; Busy =:= enotempty ->
-            case remove_below(Process, Path, Deadline) of
-                ok ->
-                    case late(Deadline) of
-                        true ->
-                            {error, {Path, Busy}};
-                        false ->
-                            pause(Pause),
-                            remove(Process, Path, Deadline, min(2 * Pause + 1, 50))
-                    end;
-                Error ->
-                    Error
-            end;
-        {error, Reason} ->
-            {error, {Path, Reason}}
-    end.
-
-remove_below({Drv, Pids} = Process, Path, Deadline) ->
-    case alcove:readdir(Drv, Pids, Path) of
-        {ok, Names} ->
-            first_error([
-                remove_entry(Process, alcove_cgroup_text:join(Path, [Name]), Deadline)
-             || Name <- Names
-            ]);
-        {error, enoent} ->
-            ok;
-        {error, Reason} ->
-            {error, {Path, Reason}}
-    end.
-
-%% What is no directory is no group but a file of this one, and goes with it.
-remove_entry(Process, Path, Deadline) ->
-    case remove(Process, Path, Deadline, 0) of
-        {error, {Path, enotdir}} -> ok;
-        Result -> Result
-    end.
+        first_error([alcove_cgroup_fs:remove(Process, Path) || {_, Path} <- places_of(Process, Group)])
+    end).
 
 %% @doc Puts a process in a group, in every hierarchy that has the group.
 %%
-%% `Pid' is the number by which the process at the fork path knows it; 0 is that
-%% process itself. All threads of it are moved. After an error it may be in the
+%% `Pid' is the pid of the process as the process at the fork path sees it; 0 is that
+%% process itself. All its threads are moved. After an error the process may be in the
 %% group in some of the hierarchies. `<<>>', the root, takes it out of its groups.
 -spec attach(alcove:drv(), alcove:fork_path(), name(), alcove:os_pid()) -> ok | {error, reason()}.
 attach(Drv, Pids, Name, Pid) ->
-    Process = {Drv, Pids},
-    try
+    alcove_cgroup_fs:run(attach, [Drv, Pids, Name, Pid], fun() ->
+        Process = {Drv, Pids},
         Group = group(Name),
         is_integer(Pid) andalso Pid >= 0 orelse badarg(pid, 4),
+        Groups = groups(Process, Group),
+        check_member(Process, Groups),
         lists:foreach(
             fun({_, Path}) ->
                 must_write(Process, Path, <<"cgroup.procs">>, integer_to_binary(Pid))
             end,
-            groups(Process, Group)
+            Groups
         )
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, attach, [Drv, Pids, Name, Pid])
-    end.
+    end).
 
-%% @doc The members of a group and of the groups in it, of all hierarchies.
+check_member(Process, Groups) ->
+    lists:foreach(
+        fun(Path) -> alcove_cgroup_v2:check_member(Process, Path) end,
+        [Path || {#{version := 2}, Path} <- Groups]
+    ).
+
+%% @doc The files to which the pid of a process has to be written to make it a member, one for
+%% each hierarchy.
 %%
-%% A 0 stands for members that the process at the fork path can't see, as they are not
+%% This is for callers that attach a process without this module. The process that opens the files
+%% must be the one at the fork path, or see the same mounts.
+-spec attach_files(alcove:drv(), alcove:fork_path(), name()) -> {ok, [binary()]} | {error, reason()}.
+attach_files(Drv, Pids, Name) ->
+    alcove_cgroup_fs:run(attach_files, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
+        Groups = groups(Process, group(Name)),
+        check_member(Process, Groups),
+        {ok, [alcove_cgroup_text:join(Path, [<<"cgroup.procs">>]) || {_, Path} <- Groups]}
+    end).
+
+%% @doc The file `cgroup.kill', to which `1' has to be written to kill all members at once.
+%% `{error, enodev}' if there is none: then {@link kill/3} takes more steps.
+-spec kill_file(alcove:drv(), alcove:fork_path(), name()) -> {ok, binary()} | {error, reason()}.
+kill_file(Drv, Pids, Name) ->
+    alcove_cgroup_fs:run(kill_file, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
+        Files = [
+            alcove_cgroup_text:join(Path, [<<"cgroup.kill">>])
+         || {#{version := 2}, Path} <- groups(Process, below_root(Name))
+        ],
+        case [File || File <- Files, alcove:access(Drv, Pids, File, f_ok) =:= ok] of
+            [File | _] -> {ok, File};
+            [] -> fail(enodev)
+        end
+    end).
+
+%% @doc The members of a group and of the groups in it, from all hierarchies.
+%%
+%% A 0 stands for members that the process at the fork path can't see, since they are not
 %% in its pid namespace.
 -spec procs(alcove:drv(), alcove:fork_path(), name()) ->
     {ok, [alcove:os_pid()]} | {error, reason()}.
 procs(Drv, Pids, Name) ->
-    Process = {Drv, Pids},
-    try
-        {ok, members(Process, [Path || {_, Path} <- groups(Process, group(Name))])}
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, procs, [Drv, Pids, Name])
-    end.
-
-members(Process, Paths) ->
-    Read = [
-        read_pids(Process, alcove_cgroup_text:join(Path, [<<"cgroup.procs">>]))
-     || Path <- trees(Process, Paths)
-    ],
-    lists:usort(lists:append(Read)).
-
-read_pids(Process, File) ->
-    case alcove_cgroup_fs:read(Process, File) of
-        {ok, Text} -> alcove_cgroup_text:pids(Text);
-        %% The group is gone, or one for threads, whose members are those of the one above.
-        {error, Reason} when Reason =:= enoent; Reason =:= enodev; Reason =:= eopnotsupp -> [];
-        {error, Reason} -> fail({File, Reason})
-    end.
-
-trees(Process, Paths) ->
-    lists:flatmap(
-        fun(Path) ->
-            case alcove_cgroup_fs:tree(Process, Path) of
-                {ok, Found} -> Found;
-                {error, Reason} -> fail(Reason)
-            end
-        end,
-        Paths
-    ).
+    alcove_cgroup_fs:run(procs, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
+        {ok, alcove_cgroup_members:pids(Process, groups(Process, group(Name)))}
+    end).
 
 %%--------------------------------------------------------------------
 %% Limits
@@ -410,66 +444,60 @@ trees(Process, Paths) ->
 %%
 %% <dl>
 %% <dt>`memory', in bytes</dt>
-%% <dd>Where no memory can be freed at the limit, the kernel kills a member:
+%% <dd>If the kernel can't free memory at the limit, it kills a member:
 %%     `{termsig, sigkill}'.</dd>
 %% <dt>`swap', in bytes</dt>
-%% <dd>How much may be swapped out besides. `{error, {Path, enoent}}' where the kernel
-%%     doesn't count it. Unlimited swap makes a memory limit a limit of memory
-%%     only. Version 1 can't limit swap alone: `{error, {swap, einval}}'.</dd>
+%% <dd>How much the kernel may swap out in addition. `{error, {Path, enoent}}' if the kernel
+%%     doesn't count it. With unlimited swap a memory limit only limits what is in
+%%     memory. Version 1 can't limit swap alone: `{error, {swap, einval}}'.</dd>
 %% <dt>`pids'</dt>
-%% <dd>How many processes and threads there may be; fork(2) says `eagain' then.</dd>
+%% <dd>How many processes and threads there may be. At the limit fork(2) fails with `eagain'.</dd>
 %% <dt>`cpus', `mems'</dt>
-%% <dd>The CPUs and the memory nodes that may be used, as cpuset(7) lists them:
+%% <dd>The CPUs and the memory nodes that members may use, as cpuset(7) lists them:
 %%     `"0-3,5"'.</dd>
 %% <dt>`cpu'</dt>
-%% <dd>How many CPUs' time may be used: 0.5 is 50 ms in each 100 ms, 2 all of two CPUs.
+%% <dd>How much CPU time members may use: 0.5 is 50 ms in each 100 ms, 2 is all of two CPUs.
 %%     The kernel refuses less than 0.01 with `einval'.</dd>
 %% </dl>
 %%
-%% `max' is no limit, for all but `cpus' and `mems'. The group must exist. Limits are set
+%% `max' means no limit, for all but `cpus' and `mems'. The group must exist. Limits are set
 %% one after the other, `mems', `cpus', `memory', `swap', `pids', `cpu', up to the first
-%% error. Groups above have limits of their own, which hold as well.
+%% error. The limits of groups above hold as well.
 -spec limit(alcove:drv(), alcove:fork_path(), name(), limits()) -> ok | {error, reason()}.
 limit(Drv, Pids, Name, Limits) ->
-    Process = {Drv, Pids},
-    try
+    alcove_cgroup_fs:run(limit, [Drv, Pids, Name, Limits], fun() ->
         Group = group(Name),
-        Checked =
-            case alcove_cgroup_limits:check(Limits) of
-                {ok, List} -> List;
-                error -> badarg(cgroup_limits, 4)
-            end,
-        Hierarchies = hierarchies(Process),
-        Places = [
-            {Key, Value, place(Process, Key, Hierarchies, Group)}
-         || {Key, Value} <- Checked
-        ],
-        enable_for(Process, Group, Places),
-        lists:foreach(
-            fun({File, Value}) ->
-                case alcove_cgroup_fs:write(Process, File, Value) of
-                    {ok, _} -> ok;
-                    {error, Reason} -> fail({File, Reason})
-                end
-            end,
-            limit_writes(Process, Places)
-        )
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, limit, [Drv, Pids, Name, Limits])
+        set_limits({Drv, Pids}, Group, limits(Limits, 4))
+    end).
+
+limits(Limits, Position) ->
+    case alcove_cgroup_limits:check(Limits) of
+        {ok, Checked} -> Checked;
+        error -> badarg(cgroup_limits, Position)
     end.
 
-%% Where a limit is set. What nothing here can limit is found before anything is set.
-place(Process, Key, Hierarchies, Group) ->
-    case with(alcove_cgroup_limits:controller(Key), Hierarchies) of
-        [#{path := Root} = Hierarchy | _] ->
-            Path = alcove_cgroup_text:join(Root, Group),
-            alcove_cgroup_fs:is_dir(Process, Path) orelse fail({Path, enoent}),
-            {Hierarchy, Path};
+set_limits(Process, Group, Limits) ->
+    Dirs = places_of(Process, Group),
+    Places = [{Key, Value, place(Process, Key, Dirs)} || {Key, Value} <- Limits],
+    enable_for(Process, Group, Places),
+    lists:foreach(
+        fun({Path, {File, Value}}) -> must_write(Process, Path, File, Value) end,
+        limit_writes(Process, Places)
+    ).
+
+%% The directory where a limit is set. A limit that no controller here can set is an error before
+%% any limit is set.
+place(Process, Key, Dirs) ->
+    Controller = alcove_cgroup_limits:controller(Key),
+    case [Dir || {#{options := Options}, _} = Dir <- Dirs, lists:member(Controller, Options)] of
+        [{_, Path} = Dir | _] ->
+            alcove_file:is_dir(Process, Path) orelse fail({Path, enoent}),
+            Dir;
         [] ->
             fail({Key, enodev})
     end.
 
-enable_for(Process, Group, Places) ->
+enable_for(Process, Group, Places) when is_list(Group) ->
     Controllers = [
         alcove_cgroup_limits:controller(Key)
      || {Key, _, {#{version := 2}, _}} <- Places
@@ -477,7 +505,10 @@ enable_for(Process, Group, Places) ->
     case [Hierarchy || {_, _, {#{version := 2} = Hierarchy, _}} <- Places] of
         [Hierarchy | _] -> enable_above(Process, Hierarchy, Group, lists:usort(Controllers));
         [] -> ok
-    end.
+    end;
+%% A group of make/3 has had its controllers enabled when it was made.
+enable_for(_Process, _Group, _Places) ->
+    ok.
 
 %% In version 1, memory and swap are set together.
 limit_writes(Process, [{memory, Memory, {#{version := 1}, Path}}, {swap, Swap, _} | Rest]) ->
@@ -487,71 +518,46 @@ limit_writes(Process, [{memory, Memory, {#{version := 1}, Path}} | Rest]) ->
 limit_writes(Process, [{swap, Swap, {#{version := 1}, Path}} | Rest]) ->
     memory_writes(Process, Path, keep, Swap) ++ limit_writes(Process, Rest);
 limit_writes(Process, [{Key, Value, {#{version := Version}, Path}} | Rest]) ->
-    [
-        {alcove_cgroup_text:join(Path, [File]), Bytes}
-     || {File, Bytes} <- alcove_cgroup_limits:writes(Version, Key, Value)
-    ] ++ limit_writes(Process, Rest);
+    [{Path, Write} || Write <- alcove_cgroup_limits:writes(Version, Key, Value)] ++
+        limit_writes(Process, Rest);
 limit_writes(_Process, []) ->
     [].
 
 memory_writes(Process, Path, Memory, Swap) ->
-    Now = must_read_value(Process, Path, <<"memory.limit_in_bytes">>),
-    Both = read_value(Process, Path, <<"memory.memsw.limit_in_bytes">>),
-    Swap =/= keep andalso Both =:= none andalso
-        fail({alcove_cgroup_text:join(Path, [<<"memory.memsw.limit_in_bytes">>]), enoent}),
-    case alcove_cgroup_limits:memory(Memory, Swap, {Now, Both}) of
-        {ok, Writes} ->
-            [{alcove_cgroup_text:join(Path, [File]), Bytes} || {File, Bytes} <- Writes];
-        error ->
-            fail({swap, einval})
-    end.
+    [{Path, Write} || Write <- alcove_cgroup_v1:memory_writes(Process, Path, Memory, Swap)].
 
 %% @doc Makes controllers of version 2 available to a group, by enabling them in
 %% `cgroup.subtree_control' of every group above.
 %%
 %% They stay enabled there. `{error, {Path, ebusy}}', with the path of a
-%% `cgroup.subtree_control': that group has members itself. `{error, {Controller,
-%% enodev}}': the hierarchy doesn't have it, or there is none. In version 1 there is
-%% nothing to enable.
+%% `cgroup.subtree_control': that group has members itself. The function refuses this for all
+%% controllers, though the kernel would enable those that it calls threaded (cpu, cpuset, pids):
+%% it would turn the group into one of threads, and no group in it could have members any more.
+%% `{error, {Controller, enodev}}': the hierarchy doesn't have the controller, or there is no
+%% hierarchy of version 2. In version 1 there is nothing to enable.
 -spec enable(alcove:drv(), alcove:fork_path(), name(), [controller()]) -> ok | {error, reason()}.
 enable(Drv, Pids, Name, Controllers) ->
-    Process = {Drv, Pids},
-    try
-        Group = group(Name),
+    alcove_cgroup_fs:run(enable, [Drv, Pids, Name, Controllers], fun() ->
+        Process = {Drv, Pids},
+        Group = components(Name, 3),
         is_list(Controllers) andalso length(Controllers) >= 0 orelse badarg(cgroup_controllers, 4),
         Named = [controller(Controller, 4) || Controller <- Controllers],
         lists:member(<<>>, Named) andalso badarg(cgroup_controllers, 4),
         lists:member(<<"cgroup2">>, Named) andalso badarg(cgroup_controllers, 4),
         Hierarchies = hierarchies(Process),
-        [fail({Controller, enodev}) || Controller <- Named, with(Controller, Hierarchies) =:= []],
+        [fail({Controller, enodev}) || Controller <- Named, alcove_cgroup_paths:with(Controller, Hierarchies) =:= []],
         lists:foreach(
             fun(#{options := Options} = Hierarchy) ->
                 Here = [Controller || Controller <- Named, lists:member(Controller, Options)],
                 enable_above(Process, Hierarchy, Group, Here)
             end,
-            with(<<"cgroup2">>, Hierarchies)
+            alcove_cgroup_paths:with(<<"cgroup2">>, Hierarchies)
         )
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, enable, [Drv, Pids, Name, Controllers])
-    end.
+    end).
 
 enable_above(Process, #{version := 2, path := Root}, Group, Controllers) ->
-    lists:foreach(
-        fun(Above) ->
-            Path = alcove_cgroup_text:join(Root, Above),
-            Enabled = alcove_cgroup_text:words(
-                must_read(Process, Path, <<"cgroup.subtree_control">>)
-            ),
-            case Controllers -- Enabled of
-                [] ->
-                    ok;
-                Missing ->
-                    Value = lists:join($\s, [[$+, Controller] || Controller <- Missing]),
-                    must_write(Process, Path, <<"cgroup.subtree_control">>, Value)
-            end
-        end,
-        above(Group)
-    ).
+    Above = [alcove_cgroup_text:join(Root, Names) || Names <- above(Group)],
+    alcove_cgroup_v2:enable(Process, Above, Controllers).
 
 above([]) -> [];
 above(Group) -> [[] | lists:droplast(prefixes(Group))].
@@ -564,164 +570,43 @@ above(Group) -> [[] | lists:droplast(prefixes(Group))].
 %%
 %% `ok' when they have stopped. `{error, {Path, etimedout}}' if that takes more than 5
 %% seconds; they still stop when they can, unless {@link thaw/3} is called. An event
-%% loop that is stopped answers nothing until then, so the one at the fork path should
+%% loop that is stopped answers no call until it goes on, so the one at the fork path should
 %% not be a member.
 %%
-%% The hierarchy of version 2 does it if it has members there, else the freezer of
-%% version 1. A member that the latter has stopped doesn't end when it is killed, but when
-%% it goes on.
+%% The function uses the hierarchy of version 2 if the group has members there, and otherwise the
+%% freezer of version 1. A member that the freezer of version 1 has stopped doesn't end when it is
+%% killed, but when it goes on.
 -spec freeze(alcove:drv(), alcove:fork_path(), name()) -> ok | {error, reason()}.
 freeze(Drv, Pids, Name) ->
-    Process = {Drv, Pids},
-    try
-        Groups = groups(Process, below_root(Name)),
-        case {freezers(2, Process, Groups), freezers(1, Process, Groups)} of
-            {[Path], []} ->
-                stop(2, Process, Path);
-            {[Path], [Path1]} ->
-                case populated(Process, Path) of
-                    true -> stop(2, Process, Path);
-                    false -> stop(1, Process, Path1)
-                end;
-            {[], [Path]} ->
-                stop(1, Process, Path);
-            {[], []} ->
-                fail(enodev)
-        end
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, freeze, [Drv, Pids, Name])
-    end.
-
-stop(2, Process, Path) ->
-    must_write(Process, Path, <<"cgroup.freeze">>, <<"1">>),
-    wait_frozen(Process, Path, <<"cgroup.events">>, fun(Text) ->
-        flag(<<"frozen">>, Text)
-    end);
-stop(1, Process, Path) ->
-    must_write(Process, Path, <<"freezer.state">>, <<"FROZEN">>),
-    wait_frozen(Process, Path, <<"freezer.state">>, fun(Text) ->
-        string:trim(Text) =:= <<"FROZEN">>
+    alcove_cgroup_fs:run(freeze, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
+        alcove_cgroup_members:freeze(Process, groups(Process, below_root(Name)))
     end).
 
-wait_frozen(Process, Path, File, IsFrozen) ->
-    Frozen = wait(fun() -> IsFrozen(must_read(Process, Path, File)) end, deadline(?FREEZE_WAIT)),
-    Frozen orelse fail({alcove_cgroup_text:join(Path, [File]), etimedout}),
-    ok.
-
-populated(Process, Path) ->
-    flag(<<"populated">>, must_read(Process, Path, <<"cgroup.events">>)).
-
-flag(Name, Text) ->
-    case alcove_cgroup_text:keyed(Text) of
-        {ok, #{Name := 1}} -> true;
-        _ -> false
-    end.
-
-%% The directory of the group that can be frozen, in a list, or none.
-freezers(1, _Process, Groups) ->
-    [
-        Path
-     || {#{version := 1, options := Options}, Path} <- Groups, lists:member(<<"freezer">>, Options)
-    ];
-freezers(2, Process, Groups) ->
-    [
-        Path
-     || {#{version := 2}, Path} <- Groups,
-        alcove_cgroup_fs:is_file(Process, alcove_cgroup_text:join(Path, [<<"cgroup.freeze">>]))
-    ].
-
-%% @doc Lets the members of a group go on that {@link freeze/3} has stopped.
+%% @doc Lets the members of a group that {@link freeze/3} has stopped go on.
 %%
-%% They stay stopped while a group above is.
+%% They stay stopped while a group above is stopped.
 -spec thaw(alcove:drv(), alcove:fork_path(), name()) -> ok | {error, reason()}.
 thaw(Drv, Pids, Name) ->
-    Process = {Drv, Pids},
-    try
-        Groups = groups(Process, below_root(Name)),
-        Writes =
-            [{Path, <<"cgroup.freeze">>, <<"0">>} || Path <- freezers(2, Process, Groups)] ++
-                [{Path, <<"freezer.state">>, <<"THAWED">>} || Path <- freezers(1, Process, Groups)],
-        Writes =/= [] orelse fail(enodev),
-        lists:foreach(
-            fun({Path, File, Value}) -> must_write(Process, Path, File, Value) end,
-            Writes
-        )
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, thaw, [Drv, Pids, Name])
-    end.
+    alcove_cgroup_fs:run(thaw, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
+        alcove_cgroup_members:thaw(Process, groups(Process, below_root(Name)))
+    end).
 
-%% @doc Kills all members of a group and of the groups in it, those that a member is just
-%% forking included.
+%% @doc Kills all members of a group and of the groups in it, including processes that a member is
+%% just forking.
 %%
-%% `ok' when none is left. By `cgroup.kill' where there is one (version 2, from Linux 5.14),
-%% else by kill(2) in as many rounds as it takes, with the members stopped by the freezer
-%% of version 1 if that is mounted; the group is thawed after that. `{error,
-%% etimedout}' if some still live after 5 seconds: they wait for a device, a group above is
+%% `ok' when none is left. The function uses `cgroup.kill' if there is one (version 2, from Linux
+%% 5.14). Otherwise it uses kill(2) in as many rounds as it takes, and before that stops the members
+%% with the freezer of version 1 if that is mounted; it thaws the group afterwards. `{error,
+%% etimedout}' if some members still live after 5 seconds: they wait for a device, a group above is
 %% frozen, or the process at the fork path can't see them, see {@link procs/3}.
 -spec kill(alcove:drv(), alcove:fork_path(), name()) -> ok | {error, reason()}.
 kill(Drv, Pids, Name) ->
-    Process = {Drv, Pids},
-    try
-        Groups = groups(Process, below_root(Name)),
-        Paths = [Path || {_, Path} <- Groups],
-        Deadline = deadline(?KILL_WAIT),
-        Killed = [cgroup_kill(Process, Path) || {#{version := 2}, Path} <- Groups],
-        Gone = lists:member(true, Killed) andalso gone(Process, Paths, Deadline),
-        Gone orelse kill_rounds(Process, Groups, Paths, Deadline),
-        ok
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, kill, [Drv, Pids, Name])
-    end.
-
-cgroup_kill(Process, Path) ->
-    File = alcove_cgroup_text:join(Path, [<<"cgroup.kill">>]),
-    case alcove_cgroup_fs:write(Process, File, <<"1">>) of
-        {ok, _} -> true;
-        %% An older kernel.
-        {error, enoent} -> false;
-        {error, Reason} -> fail({File, Reason})
-    end.
-
-kill_rounds(Process, Groups, Paths, Deadline) ->
-    Freezers = freezers(1, Process, Groups),
-    %% What is stopped doesn't fork while its group is read.
-    lists:foreach(
-        fun(Path) -> must_write(Process, Path, <<"freezer.state">>, <<"FROZEN">>) end,
-        Freezers
-    ),
-    try
-        signal(Process, members(Process, Paths))
-    after
-        lists:foreach(
-            fun(Path) ->
-                _ = alcove_cgroup_fs:write(
-                    Process,
-                    alcove_cgroup_text:join(Path, [<<"freezer.state">>]),
-                    <<"THAWED">>
-                )
-            end,
-            trees(Process, Freezers)
-        )
-    end,
-    case gone(Process, Paths, Deadline) of
-        true ->
-            true;
-        false ->
-            late(Deadline) andalso fail(etimedout),
-            kill_rounds(Process, Groups, Paths, Deadline)
-    end.
-
-signal({Drv, Pids} = Process, [Pid | Rest]) ->
-    case Pid =:= 0 orelse alcove:kill(Drv, Pids, Pid, sigkill) of
-        {error, Reason} when Reason =/= esrch -> fail(Reason);
-        _ -> signal(Process, Rest)
-    end;
-signal(_Process, []) ->
-    ok.
-
-%% Whether all members are gone soon: what is killed still has to end.
-gone(Process, Paths, Deadline) ->
-    wait(fun() -> members(Process, Paths) =:= [] end, min(Deadline, deadline(50))).
+    alcove_cgroup_fs:run(kill, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
+        alcove_cgroup_members:kill(Process, groups(Process, below_root(Name)))
+    end).
 
 %%--------------------------------------------------------------------
 %% What was used
@@ -737,117 +622,19 @@ gone(Process, Paths, Deadline) ->
 %% <dt>`pids'</dt>
 %% <dd>`current' and `limit'; `refused', how often fork(2) failed at the limit.</dd>
 %% <dt>`cpu'</dt>
-%% <dd>`usage', `user' and `system' in microseconds; `periods' of a limit that have been,
-%%     `throttled', in how many of them the members had to wait, and `throttled_time',
-%%     how long, in microseconds.</dd>
+%% <dd>`usage', `user' and `system' in microseconds; `periods', the number of periods of the limit
+%%     so far; `throttled', in how many of them the members had to wait; and `throttled_time',
+%%     how long they had to wait, in microseconds.</dd>
 %% </dl>
 %%
-%% Figures that the kernel doesn't have are left out, as those of controllers that are
-%% not enabled. `limit' is `max' where there is none.
+%% Figures that the kernel doesn't have are left out, such as those of controllers that are
+%% not enabled. `limit' is `max' if there is no limit.
 -spec stats(alcove:drv(), alcove:fork_path(), name()) -> {ok, stats()} | {error, reason()}.
 stats(Drv, Pids, Name) ->
-    Process = {Drv, Pids},
-    try
-        Groups = groups(Process, group(Name)),
-        Figures = [
-            {Kind, figures(Process, Path, Wanted)}
-         || {Kind, Version, Controller, Wanted} <- figures(),
-            {#{version := V, options := Options}, Path} <- Groups,
-            V =:= Version,
-            lists:member(Controller, Options)
-        ],
-        {ok,
-            lists:foldl(
-                fun
-                    ({_Kind, Map}, Stats) when map_size(Map) =:= 0 -> Stats;
-                    ({Kind, Map}, Stats) ->
-                        Stats#{Kind => maps:merge(maps:get(Kind, Stats, #{}), Map)}
-                end,
-                #{},
-                Figures
-            )}
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, stats, [Drv, Pids, Name])
-    end.
-
-%% Which figures are in which file, and under which key of it, in which unit. Where both
-%% versions have one, that of version 1 comes later and is taken: version 2 has the time
-%% of CPUs without the controller as well.
-figures() ->
-    [
-        {memory, 2, <<"memory">>, [
-            {usage, <<"memory.current">>, value, 1},
-            {peak, <<"memory.peak">>, value, 1},
-            {limit, <<"memory.max">>, value, 1},
-            {oom_kills, <<"memory.events">>, <<"oom_kill">>, 1},
-            {events, <<"memory.events">>, all, 1}
-        ]},
-        {memory, 1, <<"memory">>, [
-            {usage, <<"memory.usage_in_bytes">>, value, 1},
-            {peak, <<"memory.max_usage_in_bytes">>, value, 1},
-            {limit, <<"memory.limit_in_bytes">>, value, 1},
-            {oom_kills, <<"memory.oom_control">>, <<"oom_kill">>, 1},
-            {events, <<"memory.oom_control">>, all, 1}
-        ]},
-        {pids, 2, <<"pids">>, pids_figures()},
-        {pids, 1, <<"pids">>, pids_figures()},
-        {cpu, 2, <<"cgroup2">>, [
-            {usage, <<"cpu.stat">>, <<"usage_usec">>, 1},
-            {user, <<"cpu.stat">>, <<"user_usec">>, 1},
-            {system, <<"cpu.stat">>, <<"system_usec">>, 1},
-            {periods, <<"cpu.stat">>, <<"nr_periods">>, 1},
-            {throttled, <<"cpu.stat">>, <<"nr_throttled">>, 1},
-            {throttled_time, <<"cpu.stat">>, <<"throttled_usec">>, 1}
-        ]},
-        {cpu, 1, <<"cpuacct">>, [
-            {usage, <<"cpuacct.usage">>, value, 1000},
-            {user, <<"cpuacct.usage_user">>, value, 1000},
-            {system, <<"cpuacct.usage_sys">>, value, 1000}
-        ]},
-        {cpu, 1, <<"cpu">>, [
-            {periods, <<"cpu.stat">>, <<"nr_periods">>, 1},
-            {throttled, <<"cpu.stat">>, <<"nr_throttled">>, 1},
-            {throttled_time, <<"cpu.stat">>, <<"throttled_time">>, 1000}
-        ]}
-    ].
-
-pids_figures() ->
-    [
-        {current, <<"pids.current">>, value, 1},
-        {limit, <<"pids.max">>, value, 1},
-        {refused, <<"pids.events">>, <<"max">>, 1}
-    ].
-
-figures(Process, Path, Wanted) ->
-    Files = lists:usort([File || {_, File, _, _} <- Wanted]),
-    Texts = [{File, read_figures(Process, Path, File)} || File <- Files],
-    maps:from_list([
-        {Name, Value}
-     || {Name, File, Key, Unit} <- Wanted,
-        {ok, Value} <- [figure(proplists:get_value(File, Texts), Key, Unit)]
-    ]).
-
-read_figures(Process, Path, File) ->
-    case alcove_cgroup_fs:read(Process, alcove_cgroup_text:join(Path, [File])) of
-        {ok, Text} -> Text;
-        {error, enoent} -> none;
-        {error, Reason} -> fail({alcove_cgroup_text:join(Path, [File]), Reason})
-    end.
-
-figure(none, _Key, _Unit) ->
-    none;
-figure(Text, value, Unit) ->
-    in_unit(alcove_cgroup_text:value(string:trim(Text)), Unit);
-figure(Text, Key, Unit) ->
-    case {Key, alcove_cgroup_text:keyed(Text)} of
-        {all, {ok, Map}} -> {ok, Map};
-        {_, {ok, #{Key := Value}}} -> in_unit(Value, Unit);
-        _ -> none
-    end.
-
-in_unit(N, Unit) when is_integer(N) -> {ok, N div Unit};
-in_unit(max, _Unit) -> {ok, max};
-in_unit(_, _Unit) -> none.
+    alcove_cgroup_fs:run(stats, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
+        {ok, alcove_cgroup_stats:read(Process, groups(Process, group(Name)))}
+    end).
 
 %%--------------------------------------------------------------------
 %% Single files
@@ -855,27 +642,25 @@ in_unit(_, _Unit) -> none.
 
 %% @doc Reads a file of a group, as the kernel writes it: `{ok, <<"0-1\n">>}'.
 %%
-%% With `<<>>' for the controller it is the first hierarchy that has the file.
+%% With `<<>>' for the controller, it reads from the first hierarchy that has the file.
 -spec get(alcove:drv(), alcove:fork_path(), controller(), name(), file()) ->
     {ok, binary()} | {error, reason()}.
 get(Drv, Pids, Controller, Name, Key) ->
-    Process = {Drv, Pids},
-    try
+    alcove_cgroup_fs:run(get, [Drv, Pids, Controller, Name, Key], fun() ->
+        Process = {Drv, Pids},
         Places = places(Process, controller(Controller, 3), group(Name, 4), file(Key)),
         read_first(Process, Places)
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, get, [Drv, Pids, Controller, Name, Key])
-    end.
+    end).
 
 read_first(Process, [{_, File} | Places]) ->
-    case alcove_cgroup_fs:read(Process, File) of
+    case alcove_file:read(Process, File) of
         {error, enoent} when Places =/= [] -> read_first(Process, Places);
         Result -> Result
     end.
 
-%% @doc Writes to a file of a group. How many bytes were written is returned.
+%% @doc Writes to a file of a group, and returns how many bytes were written.
 %%
-%% With `<<>>' for the controller it is written in every hierarchy that has it, up to the
+%% With `<<>>' for the controller, it writes the file in every hierarchy that has it, up to the
 %% first error. In version 2, a controller that is named is enabled first, see {@link
 %% enable/4}.
 %%
@@ -887,25 +672,30 @@ read_first(Process, [{_, File} | Places]) ->
     alcove:drv(), alcove:fork_path(), controller(), name(), file(), iodata()
 ) -> {ok, non_neg_integer()} | {error, reason()}.
 set(Drv, Pids, Controller, Name, Key, Value) ->
-    Process = {Drv, Pids},
-    try
+    alcove_cgroup_fs:run(set, [Drv, Pids, Controller, Name, Key, Value], fun() ->
+        Process = {Drv, Pids},
         Named = controller(Controller, 3),
         Group = group(Name, 4),
         File = file(Key),
         is_iodata(Value) orelse badarg(iodata, 6),
         Places = places(Process, Named, Group, File),
+        lists:foreach(
+            fun(Path) -> alcove_cgroup_v2:check_member(Process, Path) end,
+            [
+                filename:dirname(Path)
+             || {#{version := 2}, Path} <- Places, filename:basename(Path) =:= <<"cgroup.procs">>
+            ]
+        ),
         [
             enable_above(Process, Hierarchy, Group, [Named])
          || {#{version := 2} = Hierarchy, _} <- Places, Named =/= <<>>, Named =/= <<"cgroup2">>
         ],
         write_all(Process, Places, Value, {error, enoent})
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, set, [Drv, Pids, Controller, Name, Key, Value])
-    end.
+    end).
 
 write_all(Process, [{_, File} | Places], Value, Written) ->
-    case alcove_cgroup_fs:write(Process, File, Value) of
-        {ok, _} = Ok -> write_all(Process, Places, Value, Ok);
+    case alcove_file:write(Process, File, Value) of
+        ok -> write_all(Process, Places, Value, {ok, iolist_size(Value)});
         {error, enoent} -> write_all(Process, Places, Value, Written);
         {error, _} = Error -> Error
     end;
@@ -915,7 +705,7 @@ write_all(_Process, [], _Value, Written) ->
 %% @doc Reads a file of lines `KEY VALUE' or `KEY SUBKEY=VALUE...', as `memory.events',
 %% `memory.stat', `pids.events', `cpu.stat', `cpu.pressure' and `io.stat' are.
 %%
-%% Values are numbers where they look like it, `max', or binaries. `{error, einval}' for
+%% Values are numbers if they look like numbers, `max', or binaries. `{error, einval}' for
 %% other files.
 %%
 %% ```
@@ -925,8 +715,8 @@ write_all(_Process, [], _Value, Written) ->
 -spec stat(alcove:drv(), alcove:fork_path(), controller(), name(), file()) ->
     {ok, #{binary() => term()}} | {error, reason()}.
 stat(Drv, Pids, Controller, Name, Key) ->
-    Process = {Drv, Pids},
-    try
+    alcove_cgroup_fs:run(stat, [Drv, Pids, Controller, Name, Key], fun() ->
+        Process = {Drv, Pids},
         Places = places(Process, controller(Controller, 3), group(Name, 4), file(Key)),
         case read_first(Process, Places) of
             {ok, Text} ->
@@ -937,18 +727,13 @@ stat(Drv, Pids, Controller, Name, Key) ->
             {error, _} = Error ->
                 Error
         end
-    catch
-        throw:{?MODULE, Thrown} -> thrown(Thrown, stat, [Drv, Pids, Controller, Name, Key])
-    end.
+    end).
 
 %% The file in each hierarchy that has the controller and the group; at least one.
 places(Process, Controller, Group, File) ->
-    Found =
-        case with(Controller, hierarchies(Process)) of
-            [] -> fail(enodev);
-            Hierarchies -> Hierarchies
-        end,
-    case existing(Process, Found, Group) of
+    Hierarchies = hierarchies(Process),
+    alcove_cgroup_paths:with(Controller, Hierarchies) =/= [] orelse fail(enodev),
+    case groups(Process, Controller, Group) of
         [] ->
             fail(enoent);
         Groups ->
@@ -973,11 +758,10 @@ counterpart(_, File) -> File.
 mounts(Drv) ->
     mounts(Drv, []).
 
-%% @doc What is mounted, as the process sees it: each mount as a tuple of the fields of
-%% fstab(5).
+%% @doc The mounts that the process sees, each as a tuple of the fields of fstab(5).
 -spec mounts(alcove:drv(), alcove:fork_path()) -> {ok, [mount()]} | {error, alcove:posix()}.
 mounts(Drv, Pids) ->
-    case alcove_cgroup_fs:mounts({Drv, Pids}) of
+    case alcove_cgroup_paths:mounts({Drv, Pids}) of
         {ok, Mounts} -> {ok, [fstab(Mount) || Mount <- Mounts]};
         {error, _} = Error -> Error
     end.
@@ -991,12 +775,12 @@ fstab(#{source := Source, path := Path, type := Type, options := Options, super 
 cgroup(Drv) ->
     cgroup(Drv, []).
 
-%% @doc The hierarchies that are mounted: where, and their options, the controllers among
-%% them. That of version 2 has `cgroup2' there as well.
+%% @doc The hierarchies that are mounted: the path of each, and its options, which include the
+%% controllers. The options of the hierarchy of version 2 also include `cgroup2'.
 -spec cgroup(alcove:drv(), alcove:fork_path()) ->
     [{binary(), [binary()]}] | {error, alcove:posix()}.
 cgroup(Drv, Pids) ->
-    case alcove_cgroup_fs:hierarchies({Drv, Pids}) of
+    case alcove_cgroup_paths:hierarchies({Drv, Pids}) of
         {ok, Hierarchies} ->
             [{Path, Options} || #{path := Path, options := Options} <- Hierarchies];
         {error, _} = Error ->
@@ -1015,20 +799,17 @@ fold(Drv, Controller, Name, Fun, Acc) ->
     alcove:drv(), alcove:fork_path(), controller(), name(), fun((binary(), Acc) -> Acc), Acc
 ) -> Acc | {error, reason()}.
 fold(Drv, Pids, Controller, Name, Fun, Acc) ->
-    Process = {Drv, Pids},
-    Paths =
-        try
-            is_function(Fun, 2) orelse badarg(function, 5),
-            Named = controller(Controller, 3),
-            Group = group(Name, 4),
-            [Path || {_, Path} <- existing(Process, with(Named, hierarchies(Process)), Group)]
-        catch
-            throw:{?MODULE, Thrown} -> thrown(Thrown, fold, [Drv, Pids, Controller, Name, Fun, Acc])
-        end,
-    case Paths of
-        {error, _} = Error -> Error;
-        _ -> lists:foldl(Fun, Acc, Paths)
-    end.
+    Paths = alcove_cgroup_fs:run(fold, [Drv, Pids, Controller, Name, Fun, Acc], fun() ->
+        is_function(Fun, 2) orelse badarg(function, 5),
+        Named = controller(Controller, 3),
+        Group = group(Name, 4),
+        [Path || {_, Path} <- groups({Drv, Pids}, Named, Group)]
+    end),
+    fold_all(Fun, Acc, Paths).
+
+%% An exception of the function goes to the caller.
+fold_all(_Fun, _Acc, {error, _} = Error) -> Error;
+fold_all(Fun, Acc, Found) -> lists:foldl(Fun, Acc, Found).
 
 %% @equiv fold_files(Drv, [], Controller, Name, RegExp, Fun, Acc)
 -spec fold_files(
@@ -1049,28 +830,20 @@ fold_files(Drv, Controller, Name, RegExp, Fun, Acc) ->
     Acc
 ) -> Acc | {error, reason()}.
 fold_files(Drv, Pids, Controller, Name, RegExp, Fun, Acc) ->
-    Names =
-        try
-            is_function(Fun, 2) orelse badarg(function, 6),
-            Pattern = pattern(RegExp),
-            Process = {Drv, Pids},
-            Named = controller(Controller, 3),
-            Group = group(Name, 4),
-            Groups = existing(Process, with(Named, hierarchies(Process)), Group),
-            [
-                File
-             || {_, Path} <- Groups,
-                File <- names(Process, Path),
-                re:run(File, Pattern, [{capture, none}]) =:= match
-            ]
-        catch
-            throw:{?MODULE, Thrown} ->
-                thrown(Thrown, fold_files, [Drv, Pids, Controller, Name, RegExp, Fun, Acc])
-        end,
-    case Names of
-        {error, _} = Error -> Error;
-        _ -> lists:foldl(Fun, Acc, Names)
-    end.
+    Names = alcove_cgroup_fs:run(fold_files, [Drv, Pids, Controller, Name, RegExp, Fun, Acc], fun() ->
+        is_function(Fun, 2) orelse badarg(function, 6),
+        Pattern = pattern(RegExp),
+        Process = {Drv, Pids},
+        Named = controller(Controller, 3),
+        Group = group(Name, 4),
+        [
+            File
+         || {_, Path} <- groups(Process, Named, Group),
+            File <- names(Process, Path),
+            re:run(File, Pattern, [{capture, none}]) =:= match
+        ]
+    end),
+    fold_all(Fun, Acc, Names).
 
 pattern(RegExp) ->
     try re:compile(RegExp) of
@@ -1089,62 +862,39 @@ names({Drv, Pids}, Path) ->
 %% @doc Whether there is a directory that the process may read.
 -spec is_dir(alcove:drv(), alcove:fork_path(), alcove:path()) -> boolean().
 is_dir(Drv, Pids, Path) ->
-    alcove_cgroup_fs:is_dir({Drv, Pids}, Path).
+    alcove_file:is_dir({Drv, Pids}, Path).
 
 %% @doc Whether there is a file that the process may read, and that is no directory.
 -spec is_file(alcove:drv(), alcove:fork_path(), alcove:path()) -> boolean().
 is_file(Drv, Pids, Path) ->
-    alcove_cgroup_fs:is_file({Drv, Pids}, Path).
+    alcove_file:is_file({Drv, Pids}, Path).
 
 %% @doc The path of a group in the hierarchy that is mounted at `Path'.
 -spec join(Path :: iodata(), name()) -> binary().
 join(Path, Name) ->
-    try
+    alcove_cgroup_fs:run(join, [Path, Name], fun() ->
         is_iodata(Path) orelse badarg(iodata, 1),
-        alcove_cgroup_text:join(iolist_to_binary(Path), group(Name, 2))
-    catch
-        throw:{?MODULE, {badarg, _, _} = Thrown} -> refused(Thrown, join, [Path, Name])
-    end.
+        alcove_cgroup_text:join(iolist_to_binary(Path), components(Name, 2))
+    end).
 
 %% @doc The components of a name.
 -spec relpath(name()) -> [binary()].
 relpath(Name) ->
-    try
-        group(Name, 1)
-    catch
-        throw:{?MODULE, {badarg, _, _} = Thrown} -> refused(Thrown, relpath, [Name])
-    end.
+    alcove_cgroup_fs:run(relpath, [Name], fun() ->
+        components(Name, 1)
+    end).
 
-%% @doc A group and those above it, from the uppermost: `[[<<"a">>], [<<"a">>, <<"b">>]]'
+%% @doc A group and the groups above it, the uppermost first: `[[<<"a">>], [<<"a">>, <<"b">>]]'
 %% for `<<"a/b">>'.
 -spec expand(name()) -> [[binary()]].
 expand(Name) ->
-    try
-        prefixes(group(Name, 1))
-    catch
-        throw:{?MODULE, {badarg, _, _} = Thrown} -> refused(Thrown, expand, [Name])
-    end.
+    alcove_cgroup_fs:run(expand, [Name], fun() ->
+        prefixes(components(Name, 1))
+    end).
 
 %%--------------------------------------------------------------------
 %% What these have in common
 %%--------------------------------------------------------------------
-
-%% A step that fails ends the function that it is part of, with an error; an argument of
-%% the wrong shape does, with an exception.
--spec thrown({fail, reason()} | {badarg, atom(), pos_integer()}, atom(), [term()]) ->
-    {error, reason()}.
-thrown({fail, Reason}, _Function, _Args) ->
-    {error, Reason};
-thrown(Badarg, Function, Args) ->
-    refused(Badarg, Function, Args).
-
--spec refused({badarg, atom(), pos_integer()}, atom(), [term()]) -> no_return().
-refused({badarg, What, Position}, Function, Args) ->
-    alcove_errors:raise(badarg, ?MODULE, Function, Args, {What, Position}).
-
--spec fail(reason()) -> no_return().
-fail(Reason) ->
-    throw({?MODULE, {fail, Reason}}).
 
 -spec badarg(atom(), pos_integer()) -> no_return().
 badarg(What, Position) ->
@@ -1154,12 +904,18 @@ group(Name) ->
     group(Name, 3).
 
 group(Name, Position) ->
+    case alcove_cgroup_own:is_group(Name) of
+        true -> Name;
+        false -> components(Name, Position)
+    end.
+
+components(Name, Position) ->
     case alcove_cgroup_text:group(Name) of
         {ok, Group} -> Group;
         error -> badarg(cgroup_name, Position)
     end.
 
-%% A group that is not the root, which is nobody's to create, to stop or to remove.
+%% A group that is not the root: the root can't be created, stopped or removed.
 below_root(Name) ->
     case group(Name) of
         [] -> badarg(cgroup_root, 3);
@@ -1191,99 +947,45 @@ prefixes(Group) ->
     [lists:sublist(Group, N) || N <- lists:seq(1, length(Group))].
 
 hierarchies(Process) ->
-    case alcove_cgroup_fs:hierarchies(Process) of
+    case alcove_cgroup_paths:hierarchies(Process) of
         {ok, Hierarchies} -> Hierarchies;
         {error, Reason} -> fail({<<"/proc/self/mountinfo">>, Reason})
     end.
 
-with(<<>>, Hierarchies) ->
-    Hierarchies;
-with(Controller, Hierarchies) ->
+%% The directory that a group has or would have, in each hierarchy.
+places_of(Process, Group) when is_list(Group) ->
     [
-        Hierarchy
-     || #{options := Options} = Hierarchy <- Hierarchies, lists:member(Controller, Options)
-    ].
+        {Hierarchy, alcove_cgroup_text:join(Root, Group)}
+     || #{path := Root} = Hierarchy <- hierarchies(Process)
+    ];
+places_of(_Process, Group) ->
+    alcove_cgroup_own:dirs(Group).
 
-%% The directories of a group.
-existing(Process, Hierarchies, Group) ->
-    [
-        {Hierarchy, Path}
-     || #{path := Root} = Hierarchy <- Hierarchies,
-        Path <- [alcove_cgroup_text:join(Root, Group)],
-        alcove_cgroup_fs:is_dir(Process, Path)
-    ].
+existing(Process, Dirs) ->
+    [Dir || {_, Path} = Dir <- Dirs, alcove_file:is_dir(Process, Path)].
 
 %% The directories of a group that exists.
 groups(Process, Group) ->
-    case hierarchies(Process) of
+    case places_of(Process, Group) of
         [] ->
             fail(enodev);
-        Hierarchies ->
-            case existing(Process, Hierarchies, Group) of
+        Dirs ->
+            case existing(Process, Dirs) of
                 [] -> fail(enoent);
                 Groups -> Groups
             end
     end.
 
-must_read(Process, Path, Name) ->
-    File = alcove_cgroup_text:join(Path, [Name]),
-    case alcove_cgroup_fs:read(Process, File) of
-        {ok, Text} -> Text;
-        {error, Reason} -> fail({File, Reason})
-    end.
-
-must_write(Process, Path, Name, Value) ->
-    File = alcove_cgroup_text:join(Path, [Name]),
-    case alcove_cgroup_fs:write(Process, File, Value) of
-        {ok, _} -> ok;
-        {error, Reason} -> fail({File, Reason})
-    end.
-
-must_read_value(Process, Path, Name) ->
-    alcove_cgroup_text:value(string:trim(must_read(Process, Path, Name))).
-
-read_value(Process, Path, Name) ->
-    case alcove_cgroup_fs:read(Process, alcove_cgroup_text:join(Path, [Name])) of
-        {ok, Text} -> alcove_cgroup_text:value(string:trim(Text));
-        {error, enoent} -> none;
-        {error, Reason} -> fail({alcove_cgroup_text:join(Path, [Name]), Reason})
-    end.
+%% The hierarchies that have a controller.
+groups(Process, Controller, Group) ->
+    existing(Process, [
+        Dir
+     || {Hierarchy, _} = Dir <- places_of(Process, Group),
+        alcove_cgroup_paths:with(Controller, [Hierarchy]) =/= []
+    ]).
 
 first_error(Results) ->
     case [Error || {error, _} = Error <- Results] of
         [Error | _] -> Error;
         [] -> ok
-    end.
-
-%%--------------------------------------------------------------------
-%% Time
-%%--------------------------------------------------------------------
-
-deadline(Ms) ->
-    erlang:monotonic_time(millisecond) + Ms.
-
-late(Deadline) ->
-    erlang:monotonic_time(millisecond) >= Deadline.
-
-%% Whether something comes true until then.
-wait(Fun, Deadline) ->
-    wait(Fun, Deadline, 1).
-
-wait(Fun, Deadline, Pause) ->
-    case Fun() of
-        true ->
-            true;
-        false ->
-            case late(Deadline) of
-                true ->
-                    false;
-                false ->
-                    pause(Pause),
-                    wait(Fun, Deadline, min(2 * Pause, 20))
-            end
-    end.
-
-pause(Ms) ->
-    receive
-    after Ms -> ok
     end.

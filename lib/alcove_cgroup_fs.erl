@@ -1,73 +1,79 @@
 %% @private
-%% @doc The files of control groups, through the Unix process at a fork path.
+%% @doc The directories and files of control groups, through the Unix process at a fork path.
 %%
-%% Its privileges, its root directory and its mounts are what counts, not those of
-%% the virtual machine.
+%% If a function whose name begins with `must' fails, it ends the function of {@link
+%% alcove_cgroup} that called it, with an error that says where.
 -module(alcove_cgroup_fs).
 
--export([read/2, write/3, mkdir/2, rmdir/2, is_dir/2, is_file/2, tree/2]).
--export([mounts/1, hierarchies/1]).
+-export([run/3, fail/1, must_read/3, must_write/4, read_value/3, must_read_value/3]).
+-export([mkdir/2, rmdir/2, subgroups/2, tree/2, remove/2]).
+-export([deadline/1, is_late/1, wait/2, pause/1]).
 
--export_type([process/0, hierarchy/0]).
+-type process() :: alcove_file:process().
+-type reason() :: alcove:posix() | {Where :: binary() | atom(), alcove:posix()}.
 
--type process() :: {alcove:drv(), alcove:fork_path()}.
--type hierarchy() :: #{version := 1 | 2, path := binary(), options := [binary()]}.
-%% Where a hierarchy is mounted, and its options: in version 1 controllers are among
-%% them, in version 2 `cgroup2' and the controllers that it offers are added.
+%% How long the removal of groups waits for the next that it can remove, in milliseconds.
+-define(REMOVE_WAIT, 1000).
 
--define(CHUNK, 65536).
+%% How many files are checked in one round trip.
+-define(MANY, 500).
 
-%% @doc The whole of a file.
--spec read(process(), binary()) -> {ok, binary()} | {error, alcove:posix()}.
-read(Process, Path) ->
-    case open(Process, Path, [o_rdonly]) of
-        {ok, FD} ->
-            try
-                read_on(Process, FD, [])
-            after
-                close(Process, FD)
-            end;
-        {error, _} = Error ->
-            Error
+%% @doc Runs the body of a public function of {@link alcove_cgroup}. A step that fails ends it with
+%% an error; an argument of the wrong shape ends it with an exception.
+-spec run(atom(), [term(), ...], fun(() -> Result)) -> Result | {error, reason()}.
+run(Function, Args, Fun) ->
+    try
+        Fun()
+    catch
+        throw:{alcove_cgroup, {fail, Reason}} ->
+            {error, Reason};
+        throw:{alcove_cgroup, {badarg, What, Position}} ->
+            alcove_errors:raise(badarg, alcove_cgroup, Function, Args, {What, Position})
     end.
 
-%% The kernel makes up these files as they are read: only the end says how long one is.
-read_on({Drv, Pids} = Process, FD, Read) ->
-    case alcove:read(Drv, Pids, FD, ?CHUNK) of
-        {ok, <<>>} -> {ok, iolist_to_binary(lists:reverse(Read))};
-        {ok, Bytes} -> read_on(Process, FD, [Bytes | Read]);
-        {error, _} = Error -> Error
+-spec fail(reason()) -> no_return().
+fail(Reason) ->
+    throw({alcove_cgroup, {fail, Reason}}).
+
+%%--------------------------------------------------------------------
+%% Files
+%%--------------------------------------------------------------------
+
+-spec must_read(process(), binary(), binary()) -> binary().
+must_read(Process, Path, Name) ->
+    File = join(Path, Name),
+    case alcove_file:read(Process, File) of
+        {ok, Text} -> Text;
+        {error, Reason} -> fail({File, Reason})
     end.
 
-%% @doc Writes to a file that exists, in one write(2): it is one command to the kernel.
--spec write(process(), binary(), iodata()) -> {ok, non_neg_integer()} | {error, alcove:posix()}.
-write({Drv, Pids} = Process, Path, Data) ->
-    case open(Process, Path, [o_wronly]) of
-        {ok, FD} ->
-            try
-                alcove:write(Drv, Pids, FD, Data)
-            after
-                close(Process, FD)
-            end;
-        {error, _} = Error ->
-            Error
+-spec must_write(process(), binary(), binary(), iodata()) -> ok.
+must_write(Process, Path, Name, Value) ->
+    File = join(Path, Name),
+    case alcove_file:write(Process, File, Value) of
+        ok -> ok;
+        {error, Reason} -> fail({File, Reason})
     end.
 
-open({Drv, Pids}, Path, Flags) ->
-    alcove:open(Drv, Pids, Path, [o_cloexec | Flags], 0).
+-spec must_read_value(process(), binary(), binary()) -> alcove_cgroup_text:value().
+must_read_value(Process, Path, Name) ->
+    alcove_cgroup_text:value(string:trim(must_read(Process, Path, Name))).
 
-close({Drv, Pids}, FD) ->
-    _ = alcove:close(Drv, Pids, FD),
-    ok.
-
-can_open(Process, Path, Flags) ->
-    case open(Process, Path, Flags) of
-        {ok, FD} ->
-            close(Process, FD),
-            true;
-        {error, _} ->
-            false
+%% @doc The value in a file, `none' if there is no such file.
+-spec read_value(process(), binary(), binary()) -> alcove_cgroup_text:value() | none.
+read_value(Process, Path, Name) ->
+    case alcove_file:read(Process, join(Path, Name)) of
+        {ok, Text} -> alcove_cgroup_text:value(string:trim(Text));
+        {error, enoent} -> none;
+        {error, Reason} -> fail({join(Path, Name), Reason})
     end.
+
+join(Path, Name) ->
+    alcove_cgroup_text:join(Path, [Name]).
+
+%%--------------------------------------------------------------------
+%% Directories
+%%--------------------------------------------------------------------
 
 -spec mkdir(process(), binary()) -> ok | {error, alcove:posix()}.
 mkdir({Drv, Pids}, Path) ->
@@ -77,112 +83,136 @@ mkdir({Drv, Pids}, Path) ->
 rmdir({Drv, Pids}, Path) ->
     alcove:rmdir(Drv, Pids, Path).
 
-%% @doc Whether there is a directory that the process may read.
--spec is_dir(process(), iodata()) -> boolean().
-is_dir(Process, Path) ->
-    can_open(Process, Path, [o_rdonly, o_directory]).
+%% @doc The directories of the groups that are directly in a group.
+-spec subgroups(process(), binary()) -> {ok, [binary()]} | {error, {binary(), alcove:posix()}}.
+subgroups({Drv, Pids} = Process, Path) ->
+    case alcove:stat(Drv, Pids, Path) of
+        {ok, #{type := directory, nlink := Links}} when Links =/= 2 ->
+            case alcove:readdir(Drv, Pids, Path) of
+                {ok, Names} -> {ok, directories(Process, [join(Path, Name) || Name <- Names])};
+                {error, enoent} -> {ok, []};
+                {error, Reason} -> {error, {Path, Reason}}
+            end;
+        %% The kernel counts the links of a directory as usual: two, and one for each directory in
+        %% it.
+        {ok, _} ->
+            {ok, []};
+        %% The directory is gone by now.
+        {error, enoent} ->
+            {ok, []};
+        {error, Reason} ->
+            {error, {Path, Reason}}
+    end.
 
-%% @doc Whether there is a file that the process may read.
--spec is_file(process(), iodata()) -> boolean().
-is_file(Process, Path) ->
-    %% A named pipe would wait for a writer.
-    can_open(Process, Path, [o_rdonly, o_nonblock]) andalso not is_dir(Process, Path).
+directories(_Process, []) ->
+    [];
+directories({Drv, Pids} = Process, Paths) ->
+    {Some, More} = lists:split(min(?MANY, length(Paths)), Paths),
+    case alcove:batch(Drv, Pids, [{stat, [Path]} || Path <- Some]) of
+        {ok, Stats} ->
+            [Path || {Path, {ok, #{type := directory}}} <- lists:zip(Some, Stats)] ++
+                directories(Process, More);
+        %% A file that is gone by now.
+        {error, {Index, stat, _}} ->
+            {Before, [_ | After]} = lists:split(Index - 1, Some),
+            directories(Process, Before ++ After ++ More)
+    end.
 
 %% @doc A group's directory and those of the groups in it, at any depth.
 -spec tree(process(), binary()) -> {ok, [binary()]} | {error, {binary(), alcove:posix()}}.
-tree({Drv, Pids} = Process, Path) ->
-    case alcove:readdir(Drv, Pids, Path) of
-        {ok, Names} -> trees(Process, [join(Path, Name) || Name <- Names], [Path]);
-        %% A file, or a group that is gone by now.
-        {error, Reason} when Reason =:= enotdir; Reason =:= enoent -> {ok, []};
-        {error, Reason} -> {error, {Path, Reason}}
-    end.
+tree(Process, Path) ->
+    trees(Process, [Path], []).
 
 trees(Process, [Path | Paths], Found) ->
-    case tree(Process, Path) of
-        {ok, More} -> trees(Process, Paths, Found ++ More);
+    case subgroups(Process, Path) of
+        {ok, Groups} -> trees(Process, Groups ++ Paths, [Path | Found]);
         Error -> Error
     end;
 trees(_Process, [], Found) ->
-    {ok, Found}.
+    {ok, lists:reverse(Found)}.
 
-join(Path, Name) ->
-    alcove_cgroup_text:join(Path, [Name]).
+%% @doc Removes a group and those in it.
+%%
+%% The function waits for a group that has members. The time for that starts anew with each group
+%% that it could remove, however many there are.
+-spec remove(process(), binary()) -> ok | {error, {binary(), alcove:posix()}}.
+remove(Process, Path) ->
+    remove(Process, Path, deadline(?REMOVE_WAIT), 0).
 
-%% @doc What is mounted, as the process sees it.
--spec mounts(process()) ->
-    {ok, [alcove_cgroup_text:mount()]} | {error, alcove:posix()}.
-mounts(Process) ->
-    case read(Process, <<"/proc/self/mountinfo">>) of
-        {ok, Text} -> {ok, alcove_cgroup_text:mountinfo(Text)};
-        {error, _} = Error -> Error
+remove(Process, Path, Deadline, Pause) ->
+    case rmdir(Process, Path) of
+        Gone when Gone =:= ok; Gone =:= {error, enoent} ->
+            ok;
+        {error, Busy} when Busy =:= ebusy; Busy =:= enotempty ->
+            case removed_below(Process, Path) of
+                {error, _} = Error ->
+                    Error;
+                {[_ | _], _} ->
+                    remove(Process, Path, deadline(?REMOVE_WAIT), 0);
+                {[], Left} ->
+                    case is_late(Deadline) of
+                        true ->
+                            {error, {hd(Left ++ [Path]), Busy}};
+                        false ->
+                            pause(Pause),
+                            remove(Process, Path, Deadline, min(2 * Pause + 1, 50))
+                    end
+            end;
+        {error, Reason} ->
+            {error, {Path, Reason}}
     end.
 
-%% @doc The hierarchies that are mounted, each once, in the order of their mounts.
--spec hierarchies(process()) -> {ok, [hierarchy()]} | {error, alcove:posix()}.
-hierarchies(Process) ->
-    case mounts(Process) of
-        {ok, Mounts} ->
-            Types = [<<"cgroup">>, <<"cgroup2">>],
-            Found = [
-                Mount
-             || #{type := Type} = Mount <- Mounts, lists:member(Type, Types), visible(Mount, Mounts)
-            ],
-            {ok, [hierarchy(Process, Mount) || Mount <- once(Found)]};
+%% The groups below a group that could be removed, and those that have members.
+removed_below(Process, Path) ->
+    case tree(Process, Path) of
+        {ok, [_ | Below]} ->
+            %% Deeper groups come later in the tree.
+            Results = [{Group, rmdir(Process, Group)} || Group <- lists:reverse(Below)],
+            Busy = [Group || {Group, {error, Why}} <- Results, is_busy(Why)],
+            case [{Group, Why} || {Group, {error, Why}} <- Results, Why =/= enoent, not is_busy(Why)] of
+                [Error | _] -> {error, Error};
+                [] -> {[Group || {Group, ok} <- Results], Busy}
+            end;
         {error, _} = Error ->
             Error
     end.
 
-%% Whether no mount covers this one: what is mounted at its directory or at one above
-%% lies below it.
-visible(#{path := Path} = Mount, Mounts) ->
-    Below = below(Mount, maps:from_list([{Id, Other} || #{id := Id} = Other <- Mounts])),
-    lists:all(
-        fun(#{id := Id, path := Other}) ->
-            lists:member(Id, Below) orelse not covers(Other, Path)
-        end,
-        Mounts
-    ).
+is_busy(Why) ->
+    Why =:= ebusy orelse Why =:= enotempty.
 
-%% The mounts that a mount lies on, itself included.
-below(#{id := Id, parent := Parent}, ById) ->
-    case ById of
-        #{Parent := Mount} when Parent =/= Id -> [Id | below(Mount, maps:remove(Id, ById))];
-        _ -> [Id]
+%%--------------------------------------------------------------------
+%% Time
+%%--------------------------------------------------------------------
+
+-spec deadline(non_neg_integer()) -> integer().
+deadline(Ms) when is_integer(Ms) ->
+    erlang:monotonic_time(millisecond) + Ms.
+
+-spec is_late(integer()) -> boolean().
+is_late(Deadline) ->
+    erlang:monotonic_time(millisecond) >= Deadline.
+
+%% @doc Whether something comes true before the deadline.
+-spec wait(fun(() -> boolean()), integer()) -> boolean().
+wait(Fun, Deadline) ->
+    wait(Fun, Deadline, 1).
+
+wait(Fun, Deadline, Pause) ->
+    case Fun() of
+        true ->
+            true;
+        false ->
+            case is_late(Deadline) of
+                true ->
+                    false;
+                false ->
+                    pause(Pause),
+                    wait(Fun, Deadline, min(2 * Pause, 20))
+            end
     end.
 
-covers(<<"/">>, _Path) ->
-    true;
-covers(Above, Path) ->
-    Size = byte_size(Above),
-    case Path of
-        Above -> true;
-        <<Above:Size/binary, "/", _/binary>> -> true;
-        _ -> false
+-spec pause(non_neg_integer()) -> ok.
+pause(Ms) ->
+    receive
+    after Ms -> ok
     end.
-
-%% A hierarchy is one file system however often it is mounted, whole or in part: the
-%% whole is preferred.
-once(Mounts) ->
-    [Mount || #{device := Device} = Mount <- Mounts, Mount =:= best(Device, Mounts)].
-
-best(Device, Mounts) ->
-    Same = [Mount || #{device := Other} = Mount <- Mounts, Other =:= Device],
-    case [Mount || #{root := <<"/">>} = Mount <- Same] of
-        [Whole | _] -> Whole;
-        [] -> hd(Same)
-    end.
-
-hierarchy(_Process, #{type := <<"cgroup">>, path := Path} = Mount) ->
-    #{version => 1, path => Path, options => options(Mount)};
-hierarchy(Process, #{type := <<"cgroup2">>, path := Path} = Mount) ->
-    Controllers =
-        case read(Process, join(Path, <<"cgroup.controllers">>)) of
-            {ok, Text} -> alcove_cgroup_text:words(Text);
-            %% Not to be reached: what it offers, it doesn't offer to this process.
-            {error, _} -> []
-        end,
-    #{version => 2, path => Path, options => options(Mount) ++ [<<"cgroup2">> | Controllers]}.
-
-options(#{options := Options, super := Super}) ->
-    Options ++ (Super -- Options).

@@ -48,7 +48,7 @@ controller(cpus) -> <<"cpuset">>;
 controller(mems) -> <<"cpuset">>;
 controller(cpu) -> <<"cpu">>.
 
-%% @doc What sets a limit.
+%% @doc The file and the value that set a limit.
 -spec writes(1 | 2, key(), term()) -> [write()].
 writes(_, cpus, List) -> [{<<"cpuset.cpus">>, iolist_to_binary(List)}];
 writes(_, mems, List) -> [{<<"cpuset.mems">>, iolist_to_binary(List)}];
@@ -67,12 +67,12 @@ quota(N) ->
 number(max) -> <<"max">>;
 number(N) -> integer_to_binary(N).
 
-%% @doc What sets memory and swap in version 1, which has a limit of memory and one of
-%% both together, never below the first.
+%% @doc The files and values that set memory and swap in version 1. It has a limit of memory and a
+%% limit of both together, which is never below the first.
 %%
-%% `Now' are both as they are; the second is `none' where swap isn't counted. A
-%% limit that isn't given stays: that of memory, or the amount of swap. `error': a
-%% limit of swap alone can't be told.
+%% `Now' has both as they are; the second is `none' if the kernel doesn't count swap. A
+%% limit that isn't given stays: that of memory, or the amount of swap. `error': version 1
+%% can't express a limit of swap alone.
 -spec memory(
     Memory :: pos_integer() | max | keep,
     Swap :: non_neg_integer() | max | keep,

@@ -1,11 +1,11 @@
 %% @private
-%% @doc What the kernel's files about control groups say, and names of groups.
+%% @doc Parses the kernel's files about control groups, and names of groups.
 %%
 %% The formats are those of proc_pid_mountinfo(5) and of the section
 %% "Interface Files" of the kernel's cgroup-v2.rst.
 -module(alcove_cgroup_text).
 
--export([mountinfo/1, words/1, pids/1, keyed/1, value/1, group/1, file/1, join/2]).
+-export([mountinfo/1, memberships/1, words/1, pids/1, keyed/1, value/1, group/1, file/1, join/2]).
 
 -export_type([mount/0, value/0, keyed/0]).
 
@@ -25,7 +25,7 @@
 -type value() :: integer() | float() | max | binary().
 -type keyed() :: #{binary() => value() | #{binary() => value()}}.
 
-%% @doc The mounts in a `mountinfo' file, in its order. Lines that are none are left out.
+%% @doc The mounts in a `mountinfo' file, in its order. Malformed lines are left out.
 -spec mountinfo(binary()) -> [mount()].
 mountinfo(Text) ->
     lists:flatmap(fun(Line) -> mount(binary:split(Line, <<" - ">>)) end, lines(Text)).
@@ -69,7 +69,18 @@ unescape(Path) ->
             Path
     end.
 
-%% @doc What stands between blanks, tabs and ends of lines.
+%% @doc The groups in /proc/PID/cgroup: which controllers, or options of a mount, and the path.
+%% That of version 2 has none.
+-spec memberships(binary()) -> [{[binary()], binary()}].
+memberships(Text) ->
+    [
+        {binary:split(Controllers, <<",">>, [global, trim_all]), Path}
+     || Line <- lines(Text),
+        [_Id, Rest] <- [binary:split(Line, <<":">>)],
+        [Controllers, Path] <- [binary:split(Rest, <<":">>)]
+    ].
+
+%% @doc The words between blanks, tabs and ends of lines.
 -spec words(binary()) -> [binary()].
 words(Text) ->
     binary:split(Text, [<<" ">>, <<"\t">>, <<"\n">>], [global, trim_all]).
@@ -98,7 +109,7 @@ keyed([], Map) ->
     {ok, Map}.
 
 entry([], [_ | _]) ->
-    %% A device that has no figures yet.
+    %% A line of a device that has no figures yet.
     {ok, #{}};
 entry([Word | Words], _) ->
     case {binary:split(Word, <<"=">>), Words} of
@@ -117,9 +128,9 @@ pairs([Word | Words], Map) ->
 pairs([], Map) ->
     {ok, Map}.
 
-%% @doc A number or `max'; what is neither stays as it is.
+%% @doc A number or `max'; other text stays as it is.
 %%
-%% The largest number of pages stands for no limit in files of version 1.
+%% In files of version 1, the largest number of pages stands for no limit.
 -spec value(binary()) -> value().
 value(<<"max">>) ->
     max;
@@ -136,8 +147,8 @@ float_value(Word) ->
         _ -> Word
     end.
 
-%% @doc The components of a name: of a binary, a string, or a list of these. `[]' is
-%% the root of a hierarchy. A name doesn't lead out of it.
+%% @doc The components of a name, which is a binary, a string, or a list of these. `[]' is
+%% the root of a hierarchy. A name can't lead out of it.
 -spec group(term()) -> {ok, [binary()]} | error.
 group(Name) when is_binary(Name) ->
     components([Name]);

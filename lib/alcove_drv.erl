@@ -1,18 +1,18 @@
 %% @doc Starts and stops trees of Unix processes.
 %%
-%% The pid of the process that this module runs is the Drv that every function
-%% of {@link alcove} takes. The process is on nobody's way: calls, replies and the
-%% bytes of streams pass it by. It starts the tree, watches the owners and ends
-%% the tree when it ends itself, for whatever reason.
+%% This module runs a process for each tree. Its pid is the Drv that every function
+%% of {@link alcove} takes. The process is no bottleneck: calls, replies and the
+%% bytes of streams don't go through it. It starts the tree, watches the owners, and
+%% ends the tree when it ends itself, for whatever reason.
 %%
 %% <h3>Owners</h3>
 %%
-%% What Unix processes write and what happens to them comes to an owner as
+%% An owner gets what Unix processes write, and what happens to them, as
 %% messages: `{alcove_stdout, Drv, Pids, Bytes}', `{alcove_stderr, Drv, Pids, Bytes}'
 %% and `{alcove_event, Drv, Pids, Event}'. The owner of a Drv is the process that
 %% started it, or the one that the option `owner' names. {@link
-%% controlling_process/3} gives a fork path to another process. When that one
-%% ends, its fork paths go back to Drv's owner; when Drv's owner ends, Drv stops
+%% controlling_process/3} gives a fork path to another process. When that process
+%% ends, its fork paths go back to Drv's owner. When Drv's owner ends, Drv stops
 %% with the reason `{shutdown, owner_died}'.
 %%
 %% Owners may live on other nodes.
@@ -38,8 +38,11 @@
     stop/1,
     child_spec/1,
     controlling_process/3,
+    default/0,
     info/1
 ]).
+%% For the other modules.
+-export([locate/1, inherited/1, answer/2, kind/1]).
 
 -export([
     init/1,
@@ -50,7 +53,10 @@
     format_status/1
 ]).
 
--export_type([option/0, options/0, owner/0]).
+-export_type([option/0, options/0, owner/0, ref/0]).
+
+%% A Drv, given by its pid or by the name that it is registered by, as for a gen_server.
+-type ref() :: pid() | atom() | {atom(), node()} | {global, term()} | {via, module(), term()}.
 
 -type owner() :: pid() | atom().
 -type options() :: [option()] | #{atom() => term()}.
@@ -63,7 +69,9 @@
     | {clearenv, boolean()}
     | {exec, string() | binary() | [string() | binary()]}
     | {progname, file:name_all()}
+    | exit_status
     | {exit_status, boolean() | 0 | 1}
+    | termsig
     | {termsig, boolean() | 0 | 1}
     | verbose
     | {verbose, non_neg_integer()}
@@ -76,61 +84,68 @@
     | {telemetry, boolean()}
     | {name, atom()}
     | {owner, owner()}.
-%% What {@link start/1} takes, in a list or a map. Of two options for the same in a list the
-%% first one counts.
+%% The options of {@link start/1}, in a list or a map. If a list has an option twice, the first
+%% one holds.
 %%
 %% <dl>
 %% <dt>`stderr_to_stdout'</dt>
-%% <dd>Root's stderr comes to the owner like that of all others. Without the
-%%     option it is the console's.</dd>
+%% <dd>The owner gets root's stderr as that of all other processes. Without the
+%%     option root's stderr is the virtual machine's.</dd>
 %% <dt>`{env, Variables}'</dt>
-%% <dd>Variables on top of the environment of the virtual machine; `false' for a
-%%     value leaves the variable out. What Erlang itself puts into its environment
+%% <dd>Variables that are added to the environment of the virtual machine; the value `false'
+%%     removes a variable. What Erlang itself puts into its environment
 %%     is never passed on: `BINDIR', `ROOTDIR', `EMU', `PROGNAME', `ESCRIPT_NAME',
 %%     `ERL_*', `ERTS_*', `RELEASE_*' (a release's cookie is one of these),
 %%     `RELX_*', and the two directories that `erl' puts in front of `PATH'.</dd>
 %% <dt>`clearenv'</dt>
 %% <dd>Start from an empty environment.</dd>
 %% <dt>`{exec, Command}'</dt>
-%% <dd>A command that runs alcove, such as `"sudo -n"'. A string is split at its
-%%     blanks; a list of strings is taken as it is.</dd>
+%% <dd>A command that runs alcove, such as `"sudo -n"'. A string is split at
+%%     blanks; a list of strings is used unchanged.</dd>
 %% <dt>`{progname, Path}'</dt>
 %% <dd>The executable; the default is `priv/alcove'.</dd>
 %% <dt>`{exit_status, Flag}', `{termsig, Flag}', `{verbose, N}', `{maxchild, N}',
 %%     `{maxforkdepth, N}', `{flowcontrol, N}', `{signaloneof, N}'</dt>
-%% <dd>What {@link alcove:getopt/3} says of these, for root; its children inherit
-%%     them. `verbose' is short for `{verbose, 1}'.</dd>
+%% <dd>Root's options, see {@link alcove:getopt/3}; its children inherit
+%%     them. `verbose' is short for `{verbose, 1}', `exit_status' and `termsig' for `true'.</dd>
 %% <dt>`{timeout, Milliseconds}'</dt>
 %% <dd>How long the start may take, 5000 by default: sudo may have to look up a
 %%     user elsewhere.</dd>
 %% <dt>`telemetry'</dt>
-%% <dd>An event for each Unix process that is forked, and for each that is gone: see {@link
+%% <dd>Emits an event for each Unix process that is forked, and for each that is gone, see {@link
 %%     alcove_telemetry}.</dd>
 %% <dt>`{name, Name}'</dt>
-%% <dd>The name to register Drv by on this node. {@link alcove_proc} takes it for Drv; for
-%%     other functions it is `whereis(Name)'.</dd>
+%% <dd>The name to register Drv by on this node. All functions that take a Drv take the name, or
+%%     what gen_server takes as one: `{Name, Node}', `{global, Name}', `{via, Module, Name}'.
+%%     Messages always have the pid.</dd>
 %% <dt>`{owner, Owner}'</dt>
-%% <dd>Whom Drv belongs to, a pid or a registered name: see above.</dd>
+%% <dd>The owner of Drv, a pid or a registered name, see above.</dd>
 %% </dl>
 %%
-%% In strings the characters are encoded as file names are; binaries are bytes.
+%% The characters of strings are encoded as file names are; binaries are bytes.
 
 -record(state, {
     os_pid :: non_neg_integer(),
+    %% The environment that programs start with, and the directory in which the tree was started,
+    %% as a term that the NIF library keeps.
+    note :: binary(),
     %% The local process that the NIF knows as Drv's owner.
     owner :: pid(),
     %% Monitors of the owners.
     owners :: #{pid() => reference()},
-    %% Owners on other nodes, and the processes that stand in for them.
+    %% Owners on other nodes, and the local processes that forward messages to them.
     forwards :: #{pid() => pid()},
-    %% What the router is to be told when an owner keeps up, by the monitor of who watches that.
+    %% The token that tells the router that an owner keeps up again, by the monitor of the process
+    %% that waits for that.
     watched = #{} :: #{reference() => Token :: term()},
-    stopped = false :: boolean()
+    stopped = false :: boolean(),
+    %% The caller of stop/1, if there is one.
+    asker :: reference() | undefined
 }).
 
-%% How long the tree may take to end: it is killed within less.
--define(STOP, 5000).
-%% The router keeps the time of the start; this is for a router that doesn't.
+%% How long the tree may take to end, in milliseconds. The guardian kills it within less.
+-define(STOP, 8000).
+%% The router watches the timeout of the start. This much more is for a router that fails to.
 -define(GRACE, 5000).
 
 %% @equiv start([])
@@ -140,15 +155,15 @@ start() ->
 
 %% @doc Starts alcove.
 %%
-%% A start that fails is a value and leaves nothing behind: `{error, Reason}' with
-%% a `posix()' such as `enoent' when there is no such executable, `{exit_status, N}'
-%% or `{termsig, Signal}' when it or `exec' ended, `exited' when that can't be
-%% known, `badproto' when something else answered, `{version, Theirs, Ours}' for
-%% the executable of another alcove, `timeout' when nobody answered in time,
-%% `{noproc, Name}' when no process has the owner's name, `{already_started, Pid}' when one
-%% has Drv's.
+%% A start that fails returns `{error, Reason}' and leaves nothing behind. `Reason' is
+%% a `posix()' such as `enoent' if there is no such executable, `{exit_status, N}'
+%% or `{termsig, Signal}' if the executable or `exec' ended, `exited' if its status can't be
+%% known, `badproto' if something other than alcove answered, `{version, Theirs, Ours}' for
+%% the executable of another version of alcove, `timeout' if the executable didn't answer in time,
+%% `{noproc, Name}' if no process has the owner's name, `{already_started, Pid}' if a process
+%% has Drv's name.
 %%
-%% A wrong option is the error `{badarg, Option}'.
+%% A wrong option raises the error `{badarg, Option}'.
 -spec start(options()) -> {ok, pid()} | {error, term()}.
 start(Options) ->
     start_owned(start, undefined, Options, start, [Options]).
@@ -175,30 +190,45 @@ start_link(Owner, Options) when
 start_link(Owner, Options) ->
     alcove_errors:raise(badarg, ?MODULE, start_link, [Owner, Options], {pid, 1}).
 
-%% @doc Stops a Drv and returns when all its processes are gone, also when there
-%% are none because it has stopped already.
+%% @doc Stops a Drv and returns when all its processes are gone. If Drv has stopped already,
+%% it returns at once. Raises the error `badarg' for a process that is no Drv.
 %%
-%% They get SIGTERM, or what `signaloneof' says, and SIGCONT, and after a short grace
-%% SIGKILL. When Drv lives on
-%% another node and that goes down, the caller exits with `{nodedown, Node}'.
--spec stop(pid()) -> ok.
-stop(Drv) when is_pid(Drv) ->
-    Ref = monitor(process, Drv),
-    gen_server:cast(Drv, stop),
+%% The processes get SIGTERM, or the signal that `signaloneof' sets, and SIGCONT, and after a
+%% short grace SIGKILL. If Drv is on another node and that node goes down, the caller exits with
+%% `{nodedown, Node}'.
+%%
+%% `{error, {leftovers, Pids}}': the processes were not gone after five seconds, since alcove
+%% isn't allowed to signal a program, or since the program is blocked in the kernel. `Pids' are the
+%% pids of alcove's own processes that wait for such a program, and end when it does.
+-spec stop(ref()) -> ok | {error, {leftovers, [alcove:os_pid()]}}.
+stop(Ref) ->
+    case locate(Ref) of
+        {ok, Drv} -> stop(Drv, kind(Drv), [Ref]);
+        error -> alcove_errors:raise(badarg, ?MODULE, stop, [Ref], {drv, 1})
+    end.
+
+stop(_Drv, other, Args) ->
+    alcove_errors:raise(badarg, ?MODULE, stop, Args, {no_drv, 1});
+stop(_Drv, gone, _Args) ->
+    ok;
+stop(Drv, drv, _Args) ->
+    Ref = monitor(process, Drv, [{alias, demonitor}]),
+    gen_server:cast(Drv, {stop, Ref}),
     receive
         {'DOWN', Ref, process, Drv, noconnection} -> exit({nodedown, node(Drv)});
-        {'DOWN', Ref, process, Drv, _} -> ok
-    end;
-stop(Drv) ->
-    alcove_errors:raise(badarg, ?MODULE, stop, [Drv], {drv, 1}).
+        {'DOWN', Ref, process, Drv, _} -> ok;
+        {Ref, {leftovers, Pids}} ->
+            demonitor(Ref, [flush]),
+            {error, {leftovers, Pids}}
+    end.
 
 %% @doc A child specification for a supervisor.
 %%
-%% Give the option `owner' with a registered name: without it the owner is the
-%% process that starts Drv, here the supervisor, which has no use for its messages.
+%% Give the option `owner' a registered name: without it the owner is the
+%% process that starts Drv, here the supervisor, which has no use for the messages.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
-    case alcove_options:parse(Options) of
+    case alcove_drv_options:parse(Options) of
         {ok, _} ->
             #{
                 id => ?MODULE,
@@ -210,63 +240,176 @@ child_spec(Options) ->
             bad_option(Option, child_spec, [Options])
     end.
 
-%% @doc Gives a fork path, and what is forked below it later, to a process: the
-%% messages about it go there.
+%% @doc Gives a fork path, and what is forked below it later, to a process, which from now
+%% on gets the messages about it.
 %%
-%% What the former owner has got already stays with it. The error `badpid' when
+%% Messages that the former owner has got stay in its queue. Raises the error `badpid' if
 %% there is no such fork path.
--spec controlling_process(pid(), alcove:fork_path(), pid()) -> ok.
+-spec controlling_process(ref(), alcove:fork_path(), pid()) -> ok.
 controlling_process(Drv, Pids, Owner) ->
     Args = [Drv, Pids, Owner],
-    is_pid(Drv) orelse alcove_errors:raise(badarg, ?MODULE, controlling_process, Args, {drv, 1}),
     alcove_call:is_fork_path(Pids) orelse
         alcove_errors:raise(badarg, ?MODULE, controlling_process, Args, {pids, 2}),
     is_pid(Owner) orelse alcove_errors:raise(badarg, ?MODULE, controlling_process, Args, {pid, 3}),
-    case ask(Drv, {controlling_process, Pids, Owner}) of
-        {ok, ok} -> ok;
-        {ok, badpid} -> alcove_errors:raise(badpid, ?MODULE, controlling_process, Args, {badpid, 2});
-        gone -> alcove_errors:raise(badpid, ?MODULE, controlling_process, Args, {gone, 1})
+    case asked(controlling_process, Args, {controlling_process, Pids, Owner}) of
+        ok -> ok;
+        badpid -> alcove_errors:raise(badpid, ?MODULE, controlling_process, Args, {badpid, 2})
     end.
 
-%% @doc What there is to know about a Drv.
+%% @doc Returns the application's Drv, for callers that don't need one of their own. The first
+%% call starts it.
+%%
+%% The application must be started, by `application:ensure_all_started(alcove)'; otherwise this
+%% returns `{error, {not_started, alcove}}'. The options of this Drv are the application's variable
+%% `drv', a list or a map as {@link start/1} takes:
+%%
+%% ```
+%% [{alcove, [{drv, [{exec, "sudo -n"}, {name, programs}]}]}].
+%% '''
+%%
+%% The errors are those of {@link start/1}, and `{badarg, Option}' for a wrong option. If a start
+%% failed, the next call tries again. If the Drv has ended, for whatever reason, the next call
+%% starts a new one; the programs of the old one have ended with it, as with any Drv. Its pid is
+%% no longer valid then, but a `name' is.
+%%
+%% Unless `owner' is among the options, the owner of this Drv is a process of the application that
+%% drops all messages. So give fork paths to a process of your own, with {@link
+%% controlling_process/3}; {@link alcove_proc} does that by itself. The Drv ends when the
+%% application is stopped.
+-spec default() -> {ok, pid()} | {error, term()}.
+default() ->
+    alcove_default:drv().
+
+%% @doc Returns what is known about a Drv.
 %%
 %% <dl>
 %% <dt>`os_pid', `owner', `owners'</dt>
 %% <dd>The pid of root; the owner; the processes that fork paths were given to.</dd>
 %% <dt>`calls', `inline', `forks'</dt>
-%% <dd>How many calls were made, a batch or spawn being one; how many of them were answered
-%%     without a message, which is fastest; how many processes were forked.</dd>
+%% <dd>The number of calls, where a batch or spawn counts as one; the number of calls that were
+%%     answered without a message, which is fastest; the number of processes that were forked.</dd>
 %% <dt>`stdin_bytes', `output_bytes'</dt>
-%% <dd>What stdin took, and what came from stdout and stderr to owners.</dd>
+%% <dd>The bytes that programs took on stdin, and those from stdout and stderr that owners got.</dd>
 %% <dt>`held'</dt>
-%% <dd>How often a stream was held because its owner had more than it could take.</dd>
+%% <dd>How often a stream was held back because its owner had too many messages.</dd>
 %% <dt>`processes'</dt>
-%% <dd>How many there are now, root among them.</dd>
+%% <dd>The number of processes now, root included.</dd>
 %% <dt>`pending', `stdin_queued', `streams_held', `waiting'</dt>
-%% <dd>What waits now: calls for their answers; bytes for programs that are slow to read
-%%     stdin; streams for their owners; and the owners that they wait for.</dd>
+%% <dd>What waits now: calls that wait for their answers; bytes that wait for programs that are slow
+%%     to read stdin; streams that wait for their owners; and those owners.</dd>
 %% <dt>`survivors'</dt>
-%% <dd>After what there may be survivors, here and now, as a list: `event_loop_killed', where
-%%     what its programs had started lives as long as the tree when only an event loop is
-%%     killed by SIGKILL; `both_killed', where that outlives the tree when root and its
-%%     guardian are killed at one moment; and `orphaned', where what lost its parent is never
-%%     found. What was cloned into a pid namespace is never among them.</dd>
+%% <dd>A list of the events that processes may survive here. `event_loop_killed': if only an event
+%%     loop is killed by SIGKILL, what its programs had started lives as long as the tree.
+%%     `both_killed': if root and its guardian are killed at the same moment, such processes outlive
+%%     the tree. `orphaned': a process that lost its parent is never found. Processes that were
+%%     cloned into a pid namespace never survive.</dd>
 %% </dl>
--spec info(pid()) -> map().
-info(Drv) when is_pid(Drv) ->
-    case ask(Drv, info) of
-        {ok, Info} -> Info;
-        gone -> alcove_errors:raise(badpid, ?MODULE, info, [Drv], {gone, 1})
-    end;
+-spec info(ref()) -> map().
 info(Drv) ->
-    alcove_errors:raise(badarg, ?MODULE, info, [Drv], {drv, 1}).
+    asked(info, [Drv], info).
 
-ask(Drv, Request) ->
+%% Sends a public function's request to the Drv that is the first of its arguments.
+asked(Function, [Ref | _] = Args, Request) ->
+    case locate(Ref) of
+        {ok, Drv} ->
+            case ask(Drv, Request) of
+                {ok, Answer} -> Answer;
+                gone -> alcove_errors:raise(badpid, ?MODULE, Function, Args, {gone, 1})
+            end;
+        error ->
+            alcove_errors:raise(badarg, ?MODULE, Function, Args, {drv, 1})
+    end.
+
+%% @private
+%% @doc The pid of a Drv; `error' if no process has the name, or the term is no name.
+-spec locate(term()) -> {ok, pid()} | error.
+locate(Drv) when is_pid(Drv) ->
+    {ok, Drv};
+locate(Name) when is_atom(Name), Name =/= undefined ->
+    found(whereis(Name));
+locate({global, Name}) ->
+    found(global:whereis_name(Name));
+locate({via, Module, Name}) when is_atom(Module) ->
     try
-        {ok, gen_server:call(Drv, Request, infinity)}
+        found(Module:whereis_name(Name))
     catch
-        exit:{{nodedown, Node}, _} -> exit({nodedown, Node});
-        exit:_ -> gone
+        error:undef -> error
+    end;
+locate({Name, Node}) when is_atom(Name), is_atom(Node) ->
+    try
+        found(erpc:call(Node, erlang, whereis, [Name]))
+    catch
+        error:{erpc, noconnection} -> exit({nodedown, Node})
+    end;
+locate(_) ->
+    error.
+
+found(Pid) when is_pid(Pid) -> {ok, Pid};
+found(_) -> error.
+
+%% @private
+%% @doc The environment that programs start with on Drv's node, now; `gone' if Drv is gone.
+-spec inherited(pid()) -> {ok, alcove_environ:inherited()} | gone.
+inherited(Drv) when node(Drv) =:= node() ->
+    case alcove_nif:note(Drv) of
+        '$badpid' ->
+            %% Drv starts, or stops, or the process is no Drv.
+            case answer(Drv, note) of
+                {ok, Note} -> {ok, inherited_by(Note)};
+                gone -> gone
+            end;
+        Note ->
+            {ok, inherited_by(Note)}
+    end;
+inherited(Drv) ->
+    there(Drv, inherited, [Drv]).
+
+inherited_by(Note) ->
+    {Given, Directory} = binary_to_term(Note),
+    alcove_environ:inherited(Given, Directory).
+
+ask(Drv, Request) when node(Drv) =:= node() -> answer(Drv, Request);
+ask(Drv, Request) -> there(Drv, answer, [Drv, Request]).
+
+%% @private
+%% @doc A Drv's answer to a request, on this node. A process that is no Drv isn't asked, since it
+%% might never answer.
+-spec answer(pid(), term()) -> {ok, term()} | gone.
+answer(Drv, Request) ->
+    %% The NIF library doesn't know a Drv that starts or stops.
+    case alcove_nif:flowcontrol(Drv, []) =/= '$badpid' orelse kind(Drv) =:= drv of
+        true ->
+            try
+                {ok, gen_server:call(Drv, Request, infinity)}
+            catch
+                exit:_ -> gone
+            end;
+        false ->
+            gone
+    end.
+
+%% @private
+%% @doc Whether a process is a Drv, also one that starts or stops.
+-spec kind(pid()) -> drv | other | gone.
+kind(Pid) when node(Pid) =:= node() ->
+    case process_info(Pid, dictionary) of
+        {dictionary, Dictionary} ->
+            case lists:keyfind('$initial_call', 1, Dictionary) of
+                {_, {?MODULE, init, 1}} -> drv;
+                _ -> other
+            end;
+        undefined ->
+            gone
+    end;
+kind(Pid) ->
+    there(Pid, kind, [Pid]).
+
+%% Calls a function of this module on the node of a process.
+there(Pid, Function, Args) ->
+    try
+        erpc:call(node(Pid), ?MODULE, Function, Args)
+    catch
+        error:{erpc, noconnection} -> exit({nodedown, node(Pid)})
     end.
 
 %%--------------------------------------------------------------------
@@ -274,7 +417,7 @@ ask(Drv, Request) ->
 %%--------------------------------------------------------------------
 
 start_owned(How, Explicit, Options, Function, Args) ->
-    case alcove_options:parse(Options) of
+    case alcove_drv_options:parse(Options) of
         {ok, #{owner := Named} = Parsed} ->
             case owner([Explicit, Named]) of
                 Owner when is_pid(Owner) -> alcove_start:run(How, ?MODULE, Parsed#{owner := Owner});
@@ -299,8 +442,8 @@ owner([Name | _]) ->
 owner([]) -> self().
 
 %% @private
--spec init({pid(), alcove_options:options()}) -> no_return().
-init({Parent, #{owner := Owner, timeout := Timeout} = Options}) ->
+-spec init({pid(), alcove_drv_options:options()}) -> no_return().
+init({Parent, #{owner := Owner, timeout := Timeout, given := Given} = Options}) ->
     process_flag(trap_exit, true),
     registered(Parent, Options),
     {Local, Forwards} = local(Owner, #{}),
@@ -310,13 +453,15 @@ init({Parent, #{owner := Owner, timeout := Timeout} = Options}) ->
             #{telemetry := true} -> alcove_reporter:start(self());
             #{telemetry := false} -> undefined
         end,
-    case alcove_nif:start(Options#{owner := Local, reporter => Reporter}) of
+    Note = term_to_binary({Given, alcove_environ:directory()}),
+    case alcove_nif:start(Options#{owner := Local, reporter => Reporter, note => Note}) of
         ok ->
             receive
                 {alcove_nif, started, OsPid} ->
                     proc_lib:init_ack(Parent, {ok, self()}),
                     gen_server:enter_loop(?MODULE, [], #state{
                         os_pid = OsPid,
+                        note = Note,
                         owner = Local,
                         owners = Owners,
                         forwards = Forwards
@@ -370,6 +515,8 @@ handle_call({controlling_process, Pids, Owner}, _From, State) ->
     {reply, Reply, State#state{forwards = Forwards, owners = Owners}};
 handle_call(info, _From, State) ->
     {reply, summary(State), State};
+handle_call(note, _From, #state{note = Note} = State) ->
+    {reply, Note, State};
 handle_call(_Request, _From, State) ->
     {reply, {error, badarg}, State}.
 
@@ -378,8 +525,8 @@ monitored(Owner, Owners) -> Owners#{Owner => monitor(process, Owner)}.
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
-handle_cast(stop, State) ->
-    {stop, normal, State};
+handle_cast({stop, Asker}, State) ->
+    {stop, normal, State#state{asker = Asker}};
 handle_cast(_Message, State) ->
     {noreply, State}.
 
@@ -421,13 +568,20 @@ forget(Owner, #state{owners = Owners, forwards = Forwards} = State) ->
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{stopped = true}) ->
     ok;
-terminate(_Reason, _State) ->
+terminate(_Reason, State) ->
     ok = alcove_nif:stop(self()),
     receive
+        {alcove_nif, stopped, {leftovers, _} = Left} -> told(State, Left);
         {alcove_nif, stopped, _} -> ok
     after ?STOP ->
-        ok
+        told(State, {leftovers, [State#state.os_pid]})
     end.
+
+told(#state{asker = undefined}, _Left) ->
+    ok;
+told(#state{asker = Asker}, Left) ->
+    Asker ! {Asker, Left},
+    ok.
 
 %% @private
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
@@ -452,6 +606,6 @@ summary(#state{owner = Owner, forwards = Forwards} = State) ->
         survivors => survivors(os:type())
     }.
 
-%% Without a subreaper, what loses its parent is out of reach.
+%% Where the system has no subreapers, a process that loses its parent is out of reach.
 survivors({unix, linux}) -> [event_loop_killed, both_killed];
 survivors(_) -> [event_loop_killed, both_killed, orphaned].

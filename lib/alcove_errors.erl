@@ -10,6 +10,8 @@
 %% the list of arguments at that position.
 -type cause() ::
     {drv, pos_integer()}
+    | {no_drv, pos_integer()}
+    | {no_drvs, pos_integer()}
     | {gone, pos_integer()}
     | {filtered, pos_integer()}
     | {badpid, pos_integer()}
@@ -21,13 +23,18 @@
     | {stream, pos_integer()}
     | {milliseconds, pos_integer()}
     | {dimension, pos_integer()}
+    | {escape, pos_integer()}
     | {signal, pos_integer()}
     | {number, pos_integer()}
     | {pid, pos_integer()}
+    | {server, pos_integer()}
+    | {bytes, pos_integer()}
+    | {kill, pos_integer()}
     | {iodata, pos_integer()}
     | {{argument, Call :: atom(), N :: pos_integer()}, pos_integer()}
     | {{in_argv, Call :: atom(), N :: pos_integer()}, pos_integer()}
     | {{in_calls, Index :: pos_integer(), N :: term()}, pos_integer()}
+    | {{in_call, Index :: pos_integer(), Call :: atom(), N :: pos_integer()}, pos_integer()}
     | {undef, pos_integer()}
     | {length, pos_integer()}
     | {calls, pos_integer()}
@@ -40,8 +47,8 @@
     | {regexp, pos_integer()}
     | {{option, term()}, pos_integer()}.
 
-%% @doc Raises an error as if the public function had, whose name and arguments
-%% are given: it called this one as its last act and isn't on the stack any more.
+%% @doc Raises an error as if the public function had raised it, whose name and arguments
+%% are given. That function called this one in tail position, and so isn't on the stack any more.
 -spec raise(term(), module(), atom(), [term()], cause()) -> no_return().
 raise(Reason, Module, Function, Args, Cause) ->
     {current_stacktrace, Stack} = process_info(self(), current_stacktrace),
@@ -49,22 +56,59 @@ raise(Reason, Module, Function, Args, Cause) ->
         fun({M, _, _, _}) -> M =:= ?MODULE orelse M =:= Module end,
         Stack
     ),
-    Info = [{error_info, #{module => ?MODULE, cause => Cause}}],
-    erlang:raise(error, Reason, [{Module, Function, Args, Info} | Callers]).
+    Info = [{error_info, #{module => ?MODULE, cause => named(Cause, Args)}}],
+    erlang:raise(error, Reason, [{Module, Function, told(Module, Function, Args), Info} | Callers]).
+
+%% The explanation needs no arguments: they may be left out of the trace.
+named({{in_calls, Index, N}, Position}, Args) when is_integer(N), N > 0 ->
+    {Call, _} = lists:nth(Index, lists:nth(Position, Args)),
+    {{in_call, Index, Call, N}, Position};
+named(Cause, _Args) ->
+    Cause.
+
+%% Arguments and environments of programs must not get into a log: for a function that takes them,
+%% the stack only has the arity.
+told(Module, Function, Args) ->
+    case secret(Module, Function, Args) of
+        true -> length(Args);
+        false -> Args
+    end.
+
+secret(alcove_proc, Function, _Args) ->
+    lists:member(Function, [run, start, start_link, child_spec, pipe]);
+secret(alcove_drv, Function, _Args) ->
+    lists:member(Function, [start, start_link, child_spec]);
+secret(alcove, call, Args) ->
+    lists:any(fun secret_call/1, Args);
+secret(alcove, Function, Args) when Function =:= batch; Function =:= spawn ->
+    try
+        lists:any(fun({Call, _}) -> secret_call(Call) end, lists:last(Args))
+    catch
+        %% The argument is no list of calls.
+        error:_ -> true
+    end;
+secret(alcove, Function, _Args) ->
+    secret_call(Function);
+secret(_Module, _Function, _Args) ->
+    false.
+
+secret_call(Call) ->
+    lists:member(Call, [execvp, execve, fexecve, execveat, setenv, spawn, batch]).
 
 %% @doc The explanation that the shell and the logger show.
 -spec format_error(term(), erlang:stacktrace()) -> #{pos_integer() | general => unicode:chardata()}.
-format_error(_Reason, [{_Module, _Function, Args, Info} | _]) ->
+format_error(_Reason, [{_Module, _Function, _Args, Info} | _]) ->
     case proplists:get_value(error_info, Info, #{}) of
-        #{cause := {{in_calls, Index, N}, Position}} when is_integer(N), N > 0 ->
-            {Call, _} = lists:nth(Index, lists:nth(Position, Args)),
-            #{Position => ["in call ", integer_to_list(Index), ", ", text({in_argv, Call, N})]};
         #{cause := {What, Position}} -> #{Position => text(What)};
         _ -> #{}
     end.
 
 text(drv) ->
-    "not a pid";
+    "not a Drv: the pid that alcove_drv:start returned, or a name that is registered";
+text(no_drvs) ->
+    "not a Drv, not a list of them, and not the name of a pool that has members";
+text(no_drv) ->
+    "a process that is no Drv";
 text(filtered) ->
     "this process refuses the call, see alcove:filter/3";
 text(gone) ->
@@ -85,12 +129,21 @@ text(stream) ->
     "not stdin, stdout or stderr";
 text(milliseconds) ->
     "not a number of milliseconds";
+text(escape) ->
+    "not #{escape => Character}, with a character of ASCII or none";
 text(dimension) ->
     "not a number of rows or columns, from 1 to 65535";
 text(signal) ->
     "not an integer";
 text(number) ->
     "not an integer";
+text(server) ->
+    "not a pid, and not the name of a process: Name, {Name, Node}, {global, Name} or "
+    "{via, Module, Name}";
+text(kill) ->
+    "not kill";
+text(bytes) ->
+    "not a number of bytes above 0, or infinity";
 text(pid) ->
     "not a pid";
 text(iodata) ->
@@ -99,6 +152,8 @@ text({argument, Call, N}) ->
     expected(kind(Call, N));
 text({in_argv, Call, N}) ->
     io_lib:format("argument ~b of ~ts is ~ts", [N, Call, expected(kind(Call, N))]);
+text({in_call, Index, Call, N}) ->
+    ["in call ", integer_to_list(Index), ", ", text({in_argv, Call, N})];
 text({in_calls, Index, 0}) ->
     io_lib:format("call ~b is not {Call, Arguments}", [Index]);
 text({in_calls, Index, undef}) ->
@@ -128,7 +183,7 @@ text(function) ->
 text(regexp) ->
     "not a regular expression";
 text({option, Option}) ->
-    io_lib:format("not an option, or one with a wrong value: ~0tp", [Option]).
+    alcove_explain:option(Option).
 
 kind(Call, N) ->
     %% The library may not be loaded where the exception is shown.
@@ -150,7 +205,7 @@ expected(Kind) ->
         "u64" -> "not a non-negative integer of 64 bits";
         "fd" -> "not a file descriptor";
         "pid" -> "not a process id";
-        "mode" -> "not a file mode: an integer from 0 to 8#7777";
+        "mode" -> "not a file mode: an integer from 0 to 8#177777";
         "id" -> "not a user or group id: an integer from 0 to 16#fffffffe";
         "idorkeep" -> "not a user or group id, or -1";
         "count" -> "not a number of bytes, or too large";

@@ -2,7 +2,9 @@
 %% @doc Why a system call may have failed.
 -module(alcove_explain).
 
--export([format_error/1]).
+-export([format_error/1, option/1, argv/1, programs/1, shown/1]).
+
+-include_lib("kernel/include/file.hrl").
 
 -define(IS_POSIX(Reason), (is_atom(Reason) orelse is_integer(Reason))).
 
@@ -13,19 +15,32 @@ format_error({error, Reason}) ->
 format_error({Index, Call, Reason}) when is_integer(Index), is_atom(Call), ?IS_POSIX(Reason) ->
     ["call ", integer_to_list(Index), ", ", format_error({Call, Reason})];
 format_error({badarg, Option}) ->
-    io_lib:format("not an option, or one with a wrong value: ~0tp", [Option]);
+    option(Option);
+format_error({program, N, Reason}) when is_integer(N) ->
+    [io_lib:format("program ~b of the pipeline: ", [N]), format_error(Reason)];
+format_error({not_started, Application}) ->
+    io_lib:format("application:ensure_all_started(~tp) comes first", [Application]);
+format_error({nif, Text}) ->
+    [
+        "alcove's library can't be loaded: ",
+        Text,
+        ". From an archive, as an escript is one, it can't: give the directory that has it, and the "
+        "executable, to the application as its variable priv_dir"
+    ];
 format_error({start, timeout}) ->
     "it took longer to start than it was given";
 format_error({in, badpid}) ->
     "no process is in its event loop at this fork path";
 format_error({parent, gone}) ->
-    "the process that started it was killed, and it with that";
+    "its keeper was killed, or stopped without end, and it with that";
 format_error({drv, noproc}) ->
     "there is no such Drv";
 format_error({drv, Reason}) ->
     io_lib:format("Drv has ended, or can't be started: ~0tp", [Reason]);
 format_error({process, Reason}) ->
     io_lib:format("the Erlang process that ran it has failed: ~0tp", [Reason]);
+format_error({name, Reason}) ->
+    io_lib:format("the module of the name failed: ~0tp", [Reason]);
 format_error({already_started, Pid}) ->
     io_lib:format("the name is taken, by ~0tp", [Pid]);
 format_error({noproc, Owner}) ->
@@ -47,13 +62,39 @@ format_error({{output_limit, Stream}, #{}}) ->
 format_error({timeout, #{}}) ->
     "it took longer than it was given, and was killed";
 format_error({user, {unknown, Name}}) ->
-    ["no such user in /etc/passwd, as Drv sees it: ", Name];
+    ["no such user in /etc/passwd, Drv's own unless the option names says in: ", Name];
+format_error({_, {root_elsewhere, _}}) ->
+    "/etc/passwd or /etc/group of another root directory says that it is root: give the number";
+format_error({user, {unreadable, Path, Reason}}) ->
+    io_lib:format("~s can't be read: ~p", [Path, Reason]);
 format_error({user, {no_group, User}}) ->
     io_lib:format("user ~p isn't in /etc/passwd: give its group as well", [User]);
 format_error({group, {unknown, Name}}) ->
-    ["no such group in /etc/group, as Drv sees it: ", Name];
+    ["no such group in /etc/group, Drv's own unless the option names says in: ", Name];
 format_error({What, {not_an_id, Text}}) ->
     [io_lib:format("~ts: /etc/passwd or /etc/group has what is no id: ", [What]), Text];
+format_error({Map, Text}) when (Map =:= uid_map orelse Map =:= gid_map), is_binary(Text) ->
+    io_lib:format("~ts: ~ts", [Map, Text]);
+format_error({sandbox, {listen, {{tcp, Address, Port}, Reason}}}) ->
+    ["nobody can connect to ", inet:ntoa(Address), io_lib:format(" port ~b: ~ts", [Port, port(Reason)])];
+format_error({sandbox, {listen, {{unix, Path}, eaddrinuse}}}) ->
+    [Path, " is there already, and a socket needs a path where nothing is"];
+format_error({sandbox, {listen, {{unix, Path}, Reason}}}) ->
+    ["no socket can be made at ", Path, ": ", listening(Reason)];
+format_error({sandbox, {root, no_mount}}) ->
+    "the root directory that Drv is in isn't a mount, as in a plain chroot, and so it can't have mounts of "
+    "its own: enter it by pivot_root, or bind the directory to itself (mount --bind) before the chroot and "
+    "do without a user namespace (best_effort)";
+format_error({sandbox, {ids, {Path, no_range}}}) ->
+    [Path, " has no range of ids for the user that Drv runs as, see subuid(5)"];
+format_error({sandbox, {ids, {Path, Reason}}}) when is_binary(Path) ->
+    io_lib:format("the user's ranges of ids can't be read from ~ts: ~0tp", [Path, Reason]);
+format_error({sandbox, {ids, root}}) ->
+    "ranges of ids are for a Drv that isn't root: say with as who the program is to the host";
+format_error({sandbox, {ids, {Who, Id}}}) ->
+    io_lib:format("ids must have the ~ts that Drv runs as, ~0tp", [Who, Id]);
+format_error({sandbox, {user, {unmapped, User}}}) ->
+    io_lib:format("ids doesn't have the user, ~0tp", [User]);
 format_error({capabilities, {unknown, Name}}) ->
     io_lib:format("no such capability: ~0tp", [Name]);
 format_error({leftovers, Pids}) ->
@@ -69,6 +110,260 @@ format_error(Reason) when is_atom(Reason) ->
     end;
 format_error(Reason) ->
     io_lib:format("~0tp", [Reason]).
+
+listening(eacces) -> "the user that Drv runs as may not do that";
+listening(Reason) -> said(Reason).
+
+port(eacces) -> "ports below 1024 are root's";
+port(eaddrinuse) -> "somebody else has it";
+port(eaddrnotavail) -> "the address isn't one of this machine's";
+port(Reason) -> said(Reason).
+
+%%--------------------------------------------------------------------
+%% Options
+%%--------------------------------------------------------------------
+
+%% @doc What may be told of a value that may be a secret: what it is, if it is a number or a
+%% name, else its kind.
+-spec shown(term()) -> term().
+shown(Value) when is_binary(Value), Value =/= <<>> -> '<<...>>';
+shown(Value) when is_list(Value), Value =/= [] -> '[...]';
+shown(Value) when is_map(Value), map_size(Value) > 0 -> '#{...}';
+shown(Value) when is_tuple(Value) ->
+    list_to_tuple([shown(Element) || Element <- tuple_to_list(Value)]);
+shown(Value) ->
+    Value.
+
+%% @doc What is wrong with a program and its arguments. It is part of the error, so that it is
+%% seen also where errors aren't explained.
+-spec argv(string | empty | no_list | {word, pos_integer()}) -> binary().
+argv(What) ->
+    iolist_to_binary([
+        case What of
+            string -> "a program and its arguments are a list, and not one string";
+            empty -> "a program and its arguments are a list, and this one is empty";
+            no_list -> "a program and its arguments are a list";
+            {word, 1} -> "the program isn't a string or a binary without NUL, or is empty";
+            {word, N} -> io_lib:format("word ~b isn't a string or a binary without NUL", [N])
+        end,
+        ": [\"ls\", \"-l\"]; for a shell, [\"sh\", \"-c\", \"ls -l | wc\"]"
+    ]).
+
+%% @doc What is wrong with a list of programs.
+-spec programs(empty | no_list) -> binary().
+programs(What) ->
+    iolist_to_binary([
+        case What of
+            empty -> "the programs of a pipeline are a list, and this one is empty";
+            no_list -> "the programs of a pipeline are a list"
+        end,
+        ": [[\"ls\", \"-l\"], [\"wc\", \"-l\"]]"
+    ]).
+
+%% @doc What is wrong with an option, what was expected and what to write.
+-spec option(term()) -> unicode:chardata().
+option({argv, Text}) ->
+    Text;
+option({programs, Text}) ->
+    Text;
+option({program, {N, Option}}) ->
+    [io_lib:format("program ~b of the pipeline: ", [N]), option(Option)];
+option({pty, {pipe, terminal}}) ->
+    "what is joined by pipes has no terminal";
+option({stdin, {pipe, stream}}) ->
+    "stdin is the pipe from the program before; of the first alone it is an option";
+option({stdout, {pipe, stream}}) ->
+    "stdout is the pipe to the next program; of the last alone it is an option";
+option({Name, {pipe, one}}) ->
+    io_lib:format("~ts is an option of one program, {Argv, Options}, and not of all", [Name]);
+option({Name, {pipe, all}}) ->
+    io_lib:format("~ts is an option of all programs together, and not of one", [Name]);
+option({drv, {start, Option}}) ->
+    ["{start, Options}: ", option(Option)];
+option({drv, Drv}) ->
+    io_lib:format("not a Drv, its registered name or {start, Options}: ~0tp", [shown(Drv)]);
+option({stdin, line}) ->
+    "a line has more than 4095 bytes, which a terminal cuts: pty has to be #{raw => true}";
+option({Option, {without, Namespace}}) ->
+    io_lib:format("~ts would be that of the host: namespaces has to have ~ts", [Option, Namespace]);
+option({setup, {N, Call, {without, Namespace}}}) ->
+    io_lib:format(
+        "call ~b of setup, ~ts, would change the host and stay: namespaces has to have ~ts", [
+            N, Call, Namespace
+        ]
+    );
+option({setup, {N, no_call}}) ->
+    io_lib:format("call ~b of setup is not {Call, Arguments}, as {mkdir, [\"/x\", 8#755]}", [N]);
+option({setup, {N, Call}}) ->
+    io_lib:format(
+        "call ~b of setup, ~tp, is none of alcove's, or has another number of arguments "
+        "(without Drv and the fork path)",
+        [N, Call]
+    );
+option({env, {element, N}}) ->
+    io_lib:format("element ~b of env is not {Name, Value}: ~ts", [N, expected(env)]);
+option({env, Name}) ->
+    io_lib:format("env has a wrong variable, ~0tp: ~ts", [Name, expected(env)]);
+option({seccomp, {unknown_syscall, Names}}) ->
+    [
+        "the policy of seccomp names system calls that this platform lacks: ",
+        lists:join(", ", [atom_to_list(Name) || Name <- Names]),
+        "; alcove_seccomp:available/1 takes such out of a list"
+    ];
+option({seccomp, too_large}) ->
+    "the policy of seccomp takes more than 4096 instructions";
+option({seccomp, unsupported}) ->
+    "there is no seccomp on this platform";
+option({seccomp, {part, Part}}) ->
+    io_lib:format("no policy of seccomp can have ~0tp there", [Part]);
+option({seccomp, program}) ->
+    "seccomp is a policy, #{default => Action, rules => Rules}, or a program: iodata of instructions "
+    "of 8 bytes";
+option({options, What}) ->
+    io_lib:format("options are a map or a list of pairs, and not ~0tp", [What]);
+option({Name, Value}) when is_atom(Name) ->
+    case expected(Name) of
+        unknown ->
+            io_lib:format("not an option: ~0tp~ts", [{Name, Value}, instead(Name)]);
+        Expected ->
+            io_lib:format("a wrong value of an option, ~0tp: ~ts", [{Name, Value}, Expected])
+    end;
+option(Option) ->
+    io_lib:format("not an option: ~0tp", [Option]).
+
+%% What an option of alcove_proc or alcove_drv takes.
+expected(stdin) ->
+    "none, stream, data (iodata or characters), {data, Data} or {file, Path}";
+expected(stdout) ->
+    ["stderr, unless there is a terminal or stderr is stdout, ", output()];
+expected(stderr) ->
+    ["stdout, ", output()];
+expected(tag) ->
+    "any term but 'EXIT'";
+expected(lines) ->
+    "true, false, infinity or the bytes of the longest line, a number above 0";
+expected(active) ->
+    "true, false, once or a number above 0";
+expected(pty) ->
+    "true, false, {Rows, Columns} or a map of rows and cols, each from 1 to 65535, and of echo and "
+    "raw, true or false";
+expected(timeout) ->
+    "a number of milliseconds, or for a program infinity";
+expected(grace) ->
+    "a number of milliseconds";
+expected(stop_signal) ->
+    "a signal: its name, as sigterm, or its number";
+expected(leftovers) ->
+    "kill or leave";
+expected(Path) when Path =:= cwd; Path =:= chroot ->
+    "a path: a string or a binary without NUL";
+expected(progname) ->
+    "the path of the executable: a string or a binary without NUL";
+expected(Text) when Text =:= arg0; Text =:= hostname ->
+    "a string or a binary without NUL";
+expected(env) ->
+    "#{Name => Value} or [{Name, Value}], strings or binaries without NUL and names without =; false "
+    "for a value leaves the variable out";
+expected(Flag) when
+    Flag =:= clearenv;
+    Flag =:= no_new_privs;
+    Flag =:= stderr_to_stdout;
+    Flag =:= telemetry
+->
+    "true or false";
+expected(Flag) when Flag =:= exit_status; Flag =:= termsig ->
+    "true, false, 0 or 1";
+expected(Id) when Id =:= user; Id =:= group ->
+    "a name, or a number from 0 to 16#fffffffe";
+expected(names) ->
+    "drv or in: whose /etc/passwd and /etc/group tell users and groups";
+expected(groups) ->
+    "a list of names and numbers of groups";
+expected(capabilities) ->
+    "a list of names, as [cap_net_bind_service], or all";
+expected(seccomp) ->
+    "a policy or a program, see alcove_seccomp";
+expected(rlimits) ->
+    "#{Resource => Limit}, where a resource is nofile, as, cpu, core, nproc or another of "
+    "alcove:rlimit_define/2, and a limit a number, infinity or {Soft, Hard}";
+expected(nice) ->
+    "an integer from -20 to 19";
+expected(cpus) ->
+    "a list of processors, integers from 0 to 65535";
+expected(cgroup) ->
+    "Limits or {Name, Limits}, where limits are a map with memory, swap, pids, cpu, cpus or mems";
+expected(namespaces) ->
+    "a list of newuser, newpid, newns, newnet, newuts, newipc, newcgroup and newtime";
+expected(Map) when Map =:= uid_map; Map =:= gid_map ->
+    "a list of {Inside, Outside, Count}, with one at least, or of an ordinary user {newuidmap, List} "
+    "and {newgidmap, List}";
+expected(setup) ->
+    "a list of {Call, Arguments}, as [{mkdir, [\"/x\", 8#755]}]";
+expected(in) ->
+    "a fork path: a list of pids, [] for root";
+expected(owner) ->
+    "a pid or a name that is registered, or for a program none";
+expected(meta) ->
+    "a map";
+expected(exec) ->
+    "a command, as \"sudo -n\", or a list of its words";
+expected(verbose) ->
+    "a number from 0 on";
+expected(Number) when Number =:= maxchild; Number =:= maxforkdepth ->
+    "a number from 0 to 16#ffffffff";
+expected(flowcontrol) ->
+    "-1, or a number of messages to 16#7fffffff";
+expected(signaloneof) ->
+    "the number of a signal, 0 to 64";
+expected(name) ->
+    "{local, Name}, {global, Name} or {via, Module, Name}; for a Drv an atom";
+expected(_) ->
+    unknown.
+
+output() ->
+    "collect, {collect, Max}, {collect, Max, kill | truncate}, message, discard, console, a function of one "
+    "argument, {Fun, Acc} with one of two, {log, Level}, {log, Level, #{prefix => Text, Key => Value}}, "
+    "{file, Path} or {file, Path, [append | truncate | {mode, Mode}]}".
+
+%% What others call it, or how it is written.
+instead(Name) ->
+    Others = #{
+        cd => cwd,
+        dir => cwd,
+        directory => cwd,
+        uid => user,
+        gid => group,
+        environ => env,
+        environment => env,
+        input => stdin,
+        stderr_to_stdout => {stderr, stdout},
+        into => stdout,
+        kill_timeout => grace,
+        delay_to_sigkill => grace,
+        memory => {cgroup, #{memory => 'Bytes'}},
+        limits => rlimits,
+        rlimit => rlimits,
+        kill => stop_signal
+    },
+    Near = [
+        Known
+     || Known <- lists:usort(alcove_proc_options:names() ++ alcove_drv_options:names()),
+        near(atom_to_list(Known), atom_to_list(Name))
+    ],
+    case {Others, Near} of
+        {#{Name := Option}, _} -> io_lib:format("; is ~0tp meant?", [Option]);
+        {_, [Option | _]} -> io_lib:format("; is ~0tp meant?", [Option]);
+        _ -> ""
+    end.
+
+%% One letter too few, too many or another, or two in the other order.
+near(Same, Same) -> true;
+near([C | Known], [C | Given]) -> near(Known, Given);
+near([A, B | Known], [B, A | Given]) when Known =:= Given -> true;
+near([_ | Known], Given) when Known =:= Given -> true;
+near(Known, [_ | Given]) when Known =:= Given -> true;
+near([_ | Known], [_ | Given]) -> Known =:= Given;
+near(_, _) -> false.
 
 name(Call) ->
     case lists:keyfind(Call, 1, calls()) of
@@ -131,6 +426,25 @@ generally(Reason) ->
         Text -> {Text, ""}
     end.
 
+%% Directories of this virtual machine's PATH that not everybody can search.
+closed() ->
+    Dirs = lists:uniq(string:lexemes(os:getenv("PATH", ""), ":")),
+    case lists:filter(fun is_closed/1, Dirs) of
+        [] -> ".";
+        Closed -> ", as may be so with " ++ lists:append(lists:join(", ", Closed)) ++ "."
+    end.
+
+is_closed(Dir) ->
+    case file:read_file_info(Dir) of
+        {ok, #file_info{type = directory, mode = Mode}} when Mode band 8#001 =/= 0 ->
+            Parent = filename:dirname(Dir),
+            Parent =/= Dir andalso is_closed(Parent);
+        {error, enoent} ->
+            false;
+        _ ->
+            true
+    end.
+
 %% What it mostly is about with this call.
 why(execvp, enoent) ->
     "There is no such program in the directories of PATH, as the process has it after setenv and "
@@ -138,7 +452,11 @@ why(execvp, enoent) ->
 why(execve, enoent) ->
     "There is no file at this path, which isn't searched for; or its interpreter (#!) or dynamic "
     "linker isn't in this root directory.";
-why(Exec, eacces) when Exec =:= execvp; Exec =:= execve ->
+why(execvp, eacces) ->
+    "The file has no x permission for this user, one of the directories above it can't be searched, "
+    "or its file system is mounted with noexec. Or there is no such program, and a directory of PATH "
+    "can't be searched by this user" ++ closed();
+why(execve, eacces) ->
     "The file has no x permission for this user, one of the directories above it can't be searched, "
     "or its file system is mounted with noexec.";
 why(Exec, enoexec) when Exec =:= execvp; Exec =:= execve ->
@@ -176,10 +494,8 @@ why(cap_drop_bound, eperm) ->
 why(cap_set_ambient, eperm) ->
     "Each has to be permitted and inheritable first, see capset/5.";
 why(Fork, eagain) when Fork =:= fork; Fork =:= clone; Fork =:= spawn ->
-    "A limit on processes: maxchild of alcove (getopt/3), rlimit_nproc of the user, or pids.max of "
-    "the control group.";
-why(Fork, einval) when Fork =:= fork; Fork =:= spawn ->
-    "The fork path would be longer than maxforkdepth.";
+    "A limit on processes: maxchild or maxforkdepth of alcove (getopt/3), rlimit_nproc of the user, or "
+    "pids.max of the control group.";
 why(Fork, enomem) when Fork =:= fork; Fork =:= clone; Fork =:= spawn ->
     "There is no memory; or the first process of the pid namespace has ended.";
 why(clone, eperm) ->
@@ -187,8 +503,7 @@ why(clone, eperm) ->
     "be refused by the system (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces, "
     "AppArmor), and always is in a chroot.";
 why(clone, einval) ->
-    "Flags that can't go together or that the kernel lacks, or the fork path would be longer than "
-    "maxforkdepth.";
+    "Flags that can't go together or that the kernel lacks.";
 why(clone, enospc) ->
     "There are as many namespaces as user.max_*_namespaces allows, or they are nested too deep.";
 why(unshare, eperm) ->
@@ -206,7 +521,8 @@ why(mount, enodev) ->
     "The kernel doesn't have this type of file system.";
 why(mount, einval) ->
     "The source isn't a file system of this type, its options are wrong, or the target isn't in this "
-    "mount namespace; to move or change a mount it must be one.";
+    "mount namespace; to move or change a mount it must be one. The root directory of a plain chroot is "
+    "none, and with newns it has to be one: bind it to itself before the chroot.";
 why(mount, ebusy) ->
     "It is mounted there already, or in use.";
 why(mount, enoent) ->
@@ -217,7 +533,8 @@ why(Umount, einval) when Umount =:= umount; Umount =:= umount2 ->
     "It is no mount, or one that came from a namespace with more privileges.";
 why(pivot_root, einval) ->
     "The new root has to be a mount (bind it to itself), put_old below it, and neither it nor the "
-    "mounts above may be shared: mount(none, /, ms_rec + ms_private) first.";
+    "mounts above may be shared: mount(none, /, ms_rec + ms_private) first. The root that there is "
+    "has to be a mount, too, and not the initramfs: in a process that is in a chroot it isn't.";
 why(pivot_root, ebusy) ->
     "The new root is the one that there is.";
 why(setrlimit, eperm) ->
@@ -289,6 +606,10 @@ why(cgroup, enodev) ->
     "No hierarchy of control groups is mounted that has what is needed.";
 why(capabilities, eperm) ->
     "To keep capabilities takes having them, and CAP_SETPCAP: start alcove as root.";
+why(uid_map, enoent) ->
+    "newuidmap(1) isn't installed; Debian has it in the package uidmap.";
+why(gid_map, enoent) ->
+    "newgidmap(1) isn't installed; Debian has it in the package uidmap.";
 why(uid_map, eperm) ->
     "Who has no CAP_SETUID maps only its own id, and that once.";
 why(gid_map, eperm) ->

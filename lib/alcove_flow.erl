@@ -1,30 +1,36 @@
 %% @private
-%% @doc Waits until an owner has read most of what a Drv sent it.
+%% @doc Waits until an owner has read most of what a Drv, or the process of a program, sent it.
 %%
-%% The router asks, each time it has sent an owner some megabytes, whether that
-%% keeps up, and holds the owner's streams while it gets no answer. A short message
-%% queue is one. A long one may be long with the messages of others, which an owner
-%% that reads only Drv's need not ever take: then those of Drv's that are in it are
-%% counted. This costs what the queue is long, so it is done no more often than takes
-%% a fiftieth of the time.
+%% Each time the router has sent an owner some megabytes, it asks whether the owner
+%% keeps up, and holds the owner's streams until it gets an answer. If the owner's message
+%% queue is short, it keeps up. A long queue may be full of messages of other processes, which an
+%% owner that only reads Drv's messages may never take. Then this process counts Drv's messages
+%% in the queue. That takes time in proportion to the length of the queue, so counting takes up
+%% no more than a fiftieth of the time.
 -module(alcove_flow).
 
 -export([watch/1, wait/2]).
 
-%% Messages that are few, however large.
+%% So many messages are few, however large they are.
 -define(SHORT, 16).
-%% Bytes that are few; and what a message takes besides its bytes.
+%% So many bytes are few; and the memory that a message takes besides its bytes.
 -define(FEW, 2 * 1024 * 1024).
 -define(MESSAGE, 256).
+%% The same for a piece of what a program writes: some hundred of these are many.
+-define(PIECE, 8192).
 
-%% Milliseconds between two looks at the queue's length.
+%% The most microseconds between two counts: a count may have taken long because the machine was
+%% busy.
+-define(SELDOM, 1000000).
+
+%% Milliseconds between two checks of the queue's length.
 -define(MAX_DELAY, 50).
 
-%% @doc Starts a process that ends when the owner, a process of this node, keeps up,
-%% or when the owner or the caller ends. The caller monitors it.
+%% @doc Starts a process, on the owner's node, that ends when the owner keeps up with what
+%% the caller sends, or when the owner or the caller ends. The caller monitors it.
 -spec watch(pid()) -> reference().
 watch(Owner) ->
-    {_, Ref} = spawn_monitor(?MODULE, wait, [Owner, self()]),
+    {_, Ref} = spawn_monitor(node(Owner), ?MODULE, wait, [Owner, self()]),
     Ref.
 
 %% @doc Returns when the owner keeps up, or when it or the Drv has ended.
@@ -52,7 +58,7 @@ wait(Owner, Drv, Ref, Delay, Due) ->
             ok
     end.
 
-%% `few', or when to count again.
+%% `few', or the time at which to count again.
 count(Owner, Drv, Due) ->
     Start = now_us(),
     case Start >= Due of
@@ -64,7 +70,7 @@ count(Owner, Drv, Due) ->
                     End = now_us(),
                     %% The messages were copied to this process.
                     erlang:garbage_collect(),
-                    End + 50 * (End - Start)
+                    End + min(50 * (End - Start), ?SELDOM)
             end;
         false ->
             Due
@@ -83,6 +89,11 @@ size_of({Tag, Drv, _, Bytes}, Drv) when
     is_binary(Bytes), Tag =:= alcove_stderr
 ->
     byte_size(Bytes) + ?MESSAGE;
+size_of({_Tag, Pid, {Stream, Bytes}}, Pid) when
+    is_binary(Bytes), Stream =:= stdout;
+    is_binary(Bytes), Stream =:= stderr
+->
+    byte_size(Bytes) + ?PIECE;
 size_of({alcove_event, Drv, _, _}, Drv) ->
     ?MESSAGE;
 size_of(_, _) ->

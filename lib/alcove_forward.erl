@@ -1,10 +1,10 @@
 %% @private
 %% @doc Stands in for an owner on another node.
 %%
-%% The router sends to processes of its own node only. This process passes what
-%% it gets on to the owner and every few megabytes waits until that keeps up: then
+%% The router only sends to processes of its own node. This process passes the messages
+%% on to the owner. Every few megabytes it waits until the owner keeps up; meanwhile
 %% its own message queue gets long, and the router holds the streams. It ends with
-%% the owner, and so gives its fork paths back, or with Drv.
+%% the owner, which gives its fork paths back to Drv's owner, or with Drv.
 -module(alcove_forward).
 
 -export([start/1]).
@@ -18,7 +18,7 @@
     sent = 0 :: non_neg_integer()
 }).
 
-%% What is sent between two looks, in bytes; each message counts for some more.
+%% How many bytes are sent between two checks; each message counts for some more.
 -define(PORTION, 2 * 1024 * 1024).
 -define(MESSAGE, 256).
 
@@ -38,7 +38,7 @@ init(Owner, Drv) ->
     }).
 
 loop(#state{sent = Sent, owner = Owner, drv = Drv} = State) when Sent >= ?PORTION ->
-    %% A node that can't be asked, because it is gone or has no alcove, isn't waited for.
+    %% This process doesn't wait for a node that can't be asked, because it is gone or lacks alcove.
     try
         erpc:call(node(Owner), alcove_flow, wait, [Owner, Drv])
     catch
@@ -52,7 +52,7 @@ loop(#state{owner_ref = OwnerRef, drv_ref = DrvRef, sent = Sent} = State) ->
         Message -> loop(State#state{sent = Sent + pass(Message, State)})
     end.
 
-%% Drv is gone: nothing more will come than what is here.
+%% Drv is gone: nothing will come after the messages that are in the queue.
 drain(#state{owner_ref = OwnerRef} = State) ->
     receive
         {'DOWN', OwnerRef, process, _, _} ->

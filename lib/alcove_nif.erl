@@ -2,18 +2,21 @@
 %% @doc The functions of the library priv/alcove_nif.so.
 %%
 %% They are called with a Drv of this node. docs/internals.md says what each
-%% takes and gives.
+%% takes and returns.
 -module(alcove_nif).
 
 -define(FUNCTIONS, [
-    start/1,
     stop/1,
-    call/4, call_dirty/4,
-    batch/3, batch_dirty/3,
-    spawn/4, spawn_dirty/4,
+    call/4,
+    batch/3,
+    spawn/4,
+    keep/4,
+    pipe/1,
+    close/1,
+    order/3,
     await/2,
     cancel/1,
-    stdin/3, stdin_dirty/3,
+    stdin/3,
     eof/3,
     owner/3,
     flowcontrol/2, flowcontrol/3,
@@ -27,14 +30,47 @@
     groups/0,
     calls/0,
     info/1,
+    note/1,
+    cwd/0,
     version/0,
     limits/0,
-    seccomp/1
+    seccomp/2,
+    seccomp_number/2,
+    seccomp_calls/1
 ]).
 
+-export([start/1]).
 -export(?FUNCTIONS).
 
--export_type([group/0, argv/0, refused/0, ticket/0]).
+-export_type([group/0, argv/0, refused/0, ticket/0, keep/0, stream/0, pipe_end/0]).
+
+%% The kind of a program's stream: /dev/null, a pipe, the same as stdout, a terminal, the keeper's
+%% own descriptor, or an end of a pipe to another program.
+-type stream() :: 0..4 | pipe_end().
+%% The end of a pipe has to be closed when the program runs. It is also closed once no term refers
+%% to it.
+-type pipe_end() :: reference().
+-type keep() :: {
+    CloneFlags :: non_neg_integer(),
+    Streams :: {stream(), stream(), stream()},
+    Terminal :: {Rows :: 0..65535, Columns :: 0..65535, Echo :: boolean(), Raw :: boolean()},
+    OwnerOfStreams :: {Uid :: non_neg_integer(), Gid :: non_neg_integer()} | undefined,
+    Timeout :: timeout(),
+    Grace :: non_neg_integer(),
+    Signal :: 0..127,
+    LeaveLeftovers :: boolean(),
+    Setgroups :: binary(),
+    UidMap :: {binary(), WrittenByNewuidmap :: boolean()},
+    GidMap :: {binary(), WrittenByNewgidmap :: boolean()},
+    GroupFiles :: [binary()],
+    KillFile :: [binary()],
+    Clearenv :: boolean(),
+    Env :: [binary()],
+    Cwd :: [binary()],
+    Program :: [binary()],
+    Argv :: [binary()],
+    Flowcontrol :: integer()
+}.
 
 -type group() ::
     clone
@@ -55,147 +91,209 @@
 %% Stands for an outcome that isn't there yet.
 -type ticket() :: reference().
 
+-nifs([start_tree/1]).
 -nifs(?FUNCTIONS).
 
 -on_load(load/0).
 
-load() ->
-    erlang:load_nif(filename:join(priv_dir(), "alcove_nif"), 0).
+%% The library that is loaded, or why none is. The module is loaded in either case, so that a caller
+%% that starts a Drv gets the reason as a value.
+-define(LIBRARY, {?MODULE, library}).
 
-%% The library lies beside the beam file where the directory isn't called alcove.
-priv_dir() ->
-    case code:priv_dir(alcove) of
-        {error, bad_name} ->
-            filename:join(filename:dirname(filename:dirname(code:which(?MODULE))), "priv");
-        Dir ->
-            Dir
+%% If a library in another place is the same as the loaded one, that one stays, and its Drvs go on.
+load() ->
+    Path = filename:join(priv_dir(), "alcove_nif"),
+    Sum = sum(Path),
+    case library() of
+        {loaded, Loaded, Sum} ->
+            again(erlang:load_nif(Loaded, 0), Loaded, Sum);
+        {loaded, _, _} ->
+            again(erlang:load_nif(Path, 0), Path, Sum);
+        {failed, _} ->
+            first(erlang:load_nif(Path, 0), Path, Sum)
     end.
 
+first(ok, Path, Sum) ->
+    persistent_term:put(?LIBRARY, {loaded, Path, Sum});
+first({error, {_, Text}}, _Path, _Sum) ->
+    persistent_term:put(?LIBRARY, {failed, Text}).
+
+%% If loading is refused, the former code and library stay in place.
+again(ok, Path, Sum) ->
+    persistent_term:put(?LIBRARY, {loaded, Path, Sum});
+again({error, {upgrade, _}}, _Path, _Sum) ->
+    {error, {nif, "another build of alcove's library has Drvs that run: it stays"}};
+again({error, {_, Text}}, _Path, _Sum) ->
+    {error, {nif, Text}}.
+
+library() ->
+    persistent_term:get(?LIBRARY, {failed, "not loaded yet"}).
+
+sum(Path) ->
+    case erl_prim_loader:get_file(Path ++ ".so") of
+        {ok, Bytes, _} -> erlang:md5(Bytes);
+        error -> none
+    end.
+
+priv_dir() ->
+    alcove_priv:dir().
+
+%% The reason of the error that a function raises while the library isn't loaded.
+why() ->
+    {failed, Text} = library(),
+    {nif, Text}.
+
 -spec start(map()) -> ok | {error, term()}.
-start(_Options) ->
-    erlang:nif_error(not_loaded).
+start(Options) ->
+    case library() of
+        {loaded, _, _} -> start_tree(Options);
+        {failed, Text} -> {error, {nif, Text}}
+    end.
+
+-spec start_tree(map()) -> ok | {error, term()}.
+start_tree(_Options) ->
+    erlang:nif_error(why()).
 
 -spec stop(pid()) -> ok.
 stop(_Drv) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec call(pid(), [non_neg_integer()], atom(), argv()) ->
-    term() | ticket() | '$dirty' | refused().
-call(_Drv, _Pids, _Call, _Argv) ->
-    erlang:nif_error(not_loaded).
-
--spec call_dirty(pid(), [non_neg_integer()], atom(), argv()) ->
     term() | ticket() | refused().
-call_dirty(_Drv, _Pids, _Call, _Argv) ->
-    erlang:nif_error(not_loaded).
+call(_Drv, _Pids, _Call, _Argv) ->
+    erlang:nif_error(why()).
 
 -spec batch(pid(), [non_neg_integer()], [{atom(), argv()}]) ->
-    term() | ticket() | '$dirty' | refused().
-batch(_Drv, _Pids, _Calls) ->
-    erlang:nif_error(not_loaded).
-
--spec batch_dirty(pid(), [non_neg_integer()], [{atom(), argv()}]) ->
     term() | ticket() | refused().
-batch_dirty(_Drv, _Pids, _Calls) ->
-    erlang:nif_error(not_loaded).
+batch(_Drv, _Pids, _Calls) ->
+    erlang:nif_error(why()).
 
 -spec spawn(pid(), [non_neg_integer()], non_neg_integer(), [{atom(), argv()}]) ->
-    term() | ticket() | '$dirty' | refused().
-spawn(_Drv, _Pids, _Flags, _Calls) ->
-    erlang:nif_error(not_loaded).
-
--spec spawn_dirty(pid(), [non_neg_integer()], non_neg_integer(), [{atom(), argv()}]) ->
     term() | ticket() | refused().
-spawn_dirty(_Drv, _Pids, _Flags, _Calls) ->
-    erlang:nif_error(not_loaded).
+spawn(_Drv, _Pids, _Flags, _Calls) ->
+    erlang:nif_error(why()).
+
+-spec keep(pid(), [non_neg_integer()], keep(), [{atom(), argv()}]) ->
+    ticket() | {error, atom()} | refused().
+keep(_Drv, _Pids, _Keep, _Calls) ->
+    erlang:nif_error(why()).
+
+-spec pipe(pid()) -> {ok, {Read :: pipe_end(), Write :: pipe_end()}} | {error, atom()} | '$badpid'.
+pipe(_Drv) ->
+    erlang:nif_error(why()).
+
+-spec close(pipe_end()) -> ok.
+close(_End) ->
+    erlang:nif_error(why()).
+
+-spec order(pid(), [non_neg_integer()], Order) -> ok | ticket() | refused() when
+    Order ::
+        {'end', Signal :: 0..127, Grace :: non_neg_integer()}
+        | {signal, 0..127}
+        | {size, 1..65535, 1..65535}.
+order(_Drv, _Pids, _Order) ->
+    erlang:nif_error(why()).
 
 -spec await(ticket(), reference()) -> ok.
 await(_Ticket, _Ref) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec cancel(ticket()) -> boolean().
 cancel(_Ticket) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec stdin(pid(), [non_neg_integer()], iodata()) ->
-    true | ticket() | '$dirty' | {error, atom()} | refused().
-stdin(_Drv, _Pids, _Data) ->
-    erlang:nif_error(not_loaded).
-
--spec stdin_dirty(pid(), [non_neg_integer()], iodata()) ->
     true | ticket() | {error, atom()} | refused().
-stdin_dirty(_Drv, _Pids, _Data) ->
-    erlang:nif_error(not_loaded).
+stdin(_Drv, _Pids, _Data) ->
+    erlang:nif_error(why()).
 
 -spec eof(pid(), [non_neg_integer()], stdin | stdout | stderr) ->
     ok | {error, atom()} | refused().
 eof(_Drv, _Pids, _Stream) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec owner(pid(), [non_neg_integer()], pid() | default) -> ok | refused().
 owner(_Drv, _Pids, _Owner) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec flowcontrol(pid(), [non_neg_integer()]) -> integer() | refused().
 flowcontrol(_Drv, _Pids) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec flowcontrol(pid(), [non_neg_integer()], integer()) -> true | refused().
 flowcontrol(_Drv, _Pids, _Messages) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec children(pid(), [non_neg_integer()]) ->
-    [{non_neg_integer(), event_loop | exec | exited, integer()}] | refused().
+    [{non_neg_integer(), event_loop | keeper | exec | exited, integer()}] | refused().
 children(_Drv, _Pids) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec reset_owner(pid(), pid()) -> ok.
 reset_owner(_Drv, _Owner) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec resume(pid(), term()) -> ok.
 resume(_Drv, _Token) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec define(group(), atom()) -> integer() | unknown.
 define(_Group, _Name) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec constants(group()) -> [{atom(), integer()}].
 constants(_Group) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec signal_name(integer()) -> atom().
 signal_name(_Number) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec errno_name(integer()) -> atom().
 errno_name(_Number) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec groups() -> [group()].
 groups() ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec calls() -> [{atom(), non_neg_integer(), [{atom(), atom()}], binary(), atom(), binary()}].
 calls() ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec info(pid()) -> map() | '$badpid'.
 info(_Drv) ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
+
+%% The note that a Drv which has started was started with.
+-spec note(pid()) -> binary() | '$badpid'.
+note(_Drv) ->
+    erlang:nif_error(why()).
+
+%% The working directory of the virtual machine. file:get_cwd/0 goes to another thread for it.
+-spec cwd() -> {ok, binary()} | {error, atom()}.
+cwd() ->
+    erlang:nif_error(why()).
 
 -spec version() -> binary().
 version() ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
 -spec limits() -> map().
 limits() ->
-    erlang:nif_error(not_loaded).
+    erlang:nif_error(why()).
 
--spec seccomp(term()) ->
+-spec seccomp(term(), native | atom()) ->
     {ok, binary()}
     | {error, {unknown_syscall, [atom()]} | too_large | unsupported}
     | {'$badarg', term()}.
-seccomp(_Policy) ->
-    erlang:nif_error(not_loaded).
+seccomp(_Policy, _Architecture) ->
+    erlang:nif_error(why()).
+
+-spec seccomp_number(term(), native | atom()) -> non_neg_integer() | elsewhere | unknown.
+seccomp_number(_Name, _Architecture) ->
+    erlang:nif_error(why()).
+
+-spec seccomp_calls(native | atom()) -> [{atom(), non_neg_integer()}].
+seccomp_calls(_Architecture) ->
+    erlang:nif_error(why()).

@@ -3,12 +3,14 @@
 %% {@link run/3} runs one and returns when it has ended, with what it wrote:
 %%
 %% ```
-%% {ok, #{status := 0, stdout := <<"hi\n">>}} = alcove_proc:run(Drv, ["echo", "hi"])
+%% {ok, #{status := 0, stdout := <<"hi\n">>}} = alcove_proc:run(["echo", "hi"])
 %% '''
 %%
-%% {@link start_link/3} runs one for as long as it takes, with an Erlang process of its own
-%% to link to, to monitor and to put under a supervisor. Everything else is the same: the
-%% options, and what is returned at the end.
+%% {@link pipe/3} runs several that are joined by pipes.
+%%
+%% {@link start_link/3} starts a program that may run for any length of time. It gives the program
+%% an Erlang process of its own, which you can link to, monitor and put under a supervisor.
+%% Everything else is the same: the options, and what is returned at the end.
 %%
 %% ```
 %% {ok, Pid} = alcove_proc:start_link(Drv, ["cat"]),
@@ -18,16 +20,19 @@
 %% {ok, #{status := 0}} = alcove_proc:await(Pid)
 %% '''
 %%
-%% The program and its arguments are a list of strings or binaries; there is no shell that
-%% takes them apart. A string's characters are encoded as file names are, a binary is taken
-%% as it is. `Drv' is what {@link alcove_drv:start/1} returns, or its registered name, or
-%% `{start, Options}' for a Drv of this program alone, which ends with it.
+%% The program and its arguments are a list of strings or binaries. No shell interprets them. The
+%% characters of a string are encoded as file names are; a binary is passed on unchanged.
+%%
+%% `Drv' is what {@link alcove_drv:start/1} returns, or its registered name, or `{start, Options}'
+%% for a Drv that serves this program alone and ends with it. Functions that take no Drv, such as
+%% `run(Argv)' and `run(Argv, Options)' and the same forms of `start' and `start_link', use the
+%% application's, see {@link alcove_drv:default/0}.
 %%
 %% <h3>What is left of a program</h3>
 %%
-%% Nothing. When it has ended, or its process has been killed, all that it started is killed
-%% as well, in sessions of its own or not, and {@link run/3} returns when it is gone; unless
-%% `leftovers' says else.
+%% Nothing. When the program has ended, or its Erlang process has been killed, alcove kills
+%% everything that the program started, whether or not it is in a session of its own, and {@link
+%% run/3} returns when all of it is gone. The option `leftovers' changes that.
 %%
 %% <h3>Options</h3>
 %%
@@ -36,71 +41,126 @@
 %% <dl>
 %% <dt>`stdin': `none', `stream', `{data, Data}', Data or `{file, Path}'</dt>
 %% <dd>What the program reads: nothing; what {@link write/2} gives it, until {@link eof/1};
-%%     data of any size. The default of {@link start/3} is `stream', else `none'.</dd>
-%% <dt>`stdout', `stderr': what becomes of what it writes</dt>
+%%     the given data, of any size; or a file. The default is `stream' for {@link start/3}, and
+%%     `none' otherwise.</dd>
+%% <dt>`stdout', `stderr': where the program's output goes</dt>
 %% <dd><ul>
-%%     <li>`collect', `{collect, Max}', `{collect, Max, truncate}': it is in the result, and
-%%         the default of {@link run/3}. When there are more than `Max' bytes (16 MiB) the
-%%         program is killed; with `truncate' the rest is dropped;</li>
-%%     <li>`message': it comes as a message, as `active' says, or is there for {@link read/2}.
-%%         The default of {@link start/3};</li>
-%%     <li>a function, which is called with each piece in the program's process;</li>
+%%     <li>`collect', `{collect, Max}', `{collect, Max, truncate}': into the result. This is the
+%%         default of {@link run/3}. If there are more than `Max' bytes (16 MiB by default), the
+%%         program is killed; with `truncate' it goes on, and the rest is dropped;</li>
+%%     <li>`message': to the owner, as messages, as `active' says, or else to {@link read/2}.
+%%         This is the default of {@link start/3};</li>
+%%     <li>a function: a process of its own calls it with each piece;</li>
+%%     <li>`{Fun, Acc}', a fold: `Fun(Bytes, Acc)' is called for each piece, and `Fun(eof, Acc)'
+%%         when the program has ended. The result has what the last call returns, in the place of
+%%         collected output;</li>
+%%     <li>`{log, Level}', `{log, Level, Options}': each line is logged, by `logger' on the
+%%         caller's node. `Options' is a map: `prefix' is the text before each line, the program's
+%%         name and a colon by default; all other entries are metadata of the event, together with
+%%         `pid', the process of the program, and `stream'. Lines are logged without their
+%%         newlines. What isn't UTF-8 is read as Latin-1. A line of more than 8 KiB is logged
+%%         in pieces, unless `lines' sets another length;</li>
 %%     <li>`{file, Path}', `{file, Path, [append | truncate | {mode, Mode}]}': to a file,
-%%         which is opened before there is a change of user or root directory;</li>
-%%     <li>`discard';</li>
-%%     <li>`stdout', for `stderr': to where stdout goes.</li>
+%%         which is opened before the process changes its user or its root directory;</li>
+%%     <li>`console': to the virtual machine's own standard output or standard error, the devices
+%%         `user' and `standard_error' of the node where Drv is. A device that takes characters
+%%         gets the text as it is, and bytes that aren't UTF-8 as Latin-1;</li>
+%%     <li>`discard': nowhere;</li>
+%%     <li>`stdout', for `stderr', or `stderr', for `stdout': where the other stream goes.</li>
 %%     </ul></dd>
+%% <dt>`lines': `true', the bytes of the longest line, `infinity' or `false'</dt>
+%% <dd>Whether messages, {@link read/2} and functions get output line by line. A line comes as the
+%%     program wrote it, with its newline. A line without a newline is either the last one, or a
+%%     piece of a line that is longer than allowed: 64 KiB with `true', the newline not counted.
+%%     Each line counts as one message for `active'. A program is held back once its owner has
+%%     some hundred lines that it hasn't taken. Each stream is split into lines by itself.</dd>
 %% <dt>`active': `true', `false', `once' or a number</dt>
-%% <dd>How many messages the owner gets, as `gen_tcp' has it; see {@link active/2}.</dd>
-%% <dt>`pty': `true', `{Rows, Columns}' or `#{rows => Rows, cols => Columns}'</dt>
-%% <dd>The program gets a terminal for all three streams, and it is its controlling
-%%     terminal. What it writes is stdout; {@link eof/1} is control-D.</dd>
+%% <dd>How many messages the owner gets, as for a socket of `gen_tcp'; see {@link active/2}.</dd>
+%% <dt>`pty': `true', `{Rows, Columns}' or a map of `rows', `cols', `echo' and `raw'</dt>
+%% <dd>The program gets a terminal for all three streams. It is the program's controlling
+%%     terminal, by default of 24 rows and 80 columns. All output comes as stdout. {@link eof/1}
+%%     types control-D, and control-C sends a signal. The terminal takes lines of up to 4095 bytes:
+%%     writing a longer one returns `{error, emsgsize}'. With `#{echo => false}' the terminal
+%%     doesn't send back what is typed. With `#{raw => true}' every byte goes through unchanged,
+%%     there are no lines, and input ends only with the program: {@link eof/1} returns `{error,
+%%     einval}'. The program can change all of these modes, see termios(3).</dd>
 %% <dt>`timeout': milliseconds or `infinity'</dt>
-%% <dd>How long it may take. Then the program and its process group get `stop_signal'
-%%     (`sigterm'), and after `grace' (5000 milliseconds) all of it is killed.</dd>
+%% <dd>How long the program may run. After that alcove sends `stop_signal' (`sigterm' by default)
+%%     to the program and its process group, and after `grace' (5000 milliseconds by default) it
+%%     kills everything.</dd>
 %% <dt>`leftovers': `kill' or `leave'</dt>
-%% <dd>What becomes of processes that the program leaves behind.</dd>
+%% <dd>What alcove does with processes that the program leaves behind.</dd>
 %% <dt>`cwd': Path</dt>
-%% <dd>The working directory: in `chroot', if there is one, and with the rights of
-%%     `user'.</dd>
+%% <dd>The working directory. The path is inside `chroot', if that is given, and is entered with the
+%%     rights of `user'.</dd>
 %% <dt>`env': `#{Name => Value}' or `[{Name, Value}]'; `clearenv': boolean</dt>
-%% <dd>Variables on top of Drv's environment, or of none; `false' takes one out.</dd>
+%% <dd>Variables that are added to Drv's environment, or with `clearenv' to an empty one; the value
+%%     `false' removes a variable.</dd>
 %% <dt>`user', `group': a name or a number; `groups': a list of them</dt>
-%% <dd>A user comes with its own group and, by name, its supplementary groups. Names are
-%%     looked up in /etc/passwd and /etc/group, as Drv sees them.</dd>
-%% <dt>`capabilities': a list of names</dt>
-%% <dd>Those that the program keeps, as `[cap_net_bind_service]', also as another user; it
-%%     can't get others.</dd>
+%% <dd>A user brings its own group and, if it is given by name, its supplementary groups. Names are
+%%     looked up in /etc/passwd and /etc/group of Drv's own root directory.</dd>
+%% <dt>`names': `drv' or `in'</dt>
+%% <dd>Where names of users and groups are looked up: in Drv's own /etc, or, with `in', in that of
+%%     the process that the option `in' names, which may have another root directory. Such files
+%%     aren't trusted: only regular files of up to 4 MiB are read, and a name that they map to root
+%%     is an error.</dd>
+%% <dt>`capabilities': a list of names, or `all'</dt>
+%% <dd>The capabilities that the program keeps, as `[cap_net_bind_service]', also when it runs as
+%%     another user. It can't get any others. Without this option, a program with a `user' other
+%%     than 0, and one with both `chroot' and `namespaces', has none; every other program has what
+%%     Drv has, or, in a user namespace, all that count there. `all' leaves them as the kernel sets
+%%     them.</dd>
 %% <dt>`no_new_privs': boolean</dt>
-%% <dd>Nothing that it runs gains privileges, see prctl(2).</dd>
+%% <dd>With `true', the program can't gain privileges by executing another one, see prctl(2).</dd>
 %% <dt>`seccomp': a policy</dt>
 %% <dd>See {@link alcove_seccomp}.</dd>
 %% <dt>`rlimits': `#{Resource => Limit | {Soft, Hard}}'</dt>
-%% <dd>`#{nofile => 64, core => 0}', see {@link alcove:setrlimit/4}.</dd>
+%% <dd>Resource limits, as `#{nofile => 64, core => 0}', see {@link alcove:setrlimit/4}. `#{cpu =>
+%%     N}' means `{N, N + 1}': the kernel sends SIGXCPU after `N' seconds of processor time, and
+%%     SIGKILL a second later.</dd>
 %% <dt>`nice': -20 to 19; `cpus': a list of processors</dt>
 %% <dd>See {@link alcove:setpriority/5} and {@link alcove:sched_setaffinity/4}.</dd>
 %% <dt>`cgroup': `Limits' or `{Name, Limits}'</dt>
-%% <dd>A control group with limits as of {@link alcove_cgroup:limit/4}. Without a name it is
-%%     made for the program and removed after it. The result has `cgroup', what
-%%     {@link alcove_cgroup:stats/3} says at the end.</dd>
+%% <dd>A control group with limits, see {@link alcove_cgroup:limit/4}. Without a name, alcove makes
+%%     a group for the program, where {@link alcove_cgroup:make/3} says, and removes it afterwards.
+%%     The result has an entry `cgroup', what {@link alcove_cgroup:stats/3} says at the end.</dd>
 %% <dt>`chroot': Path</dt>
-%% <dd>Another root directory.</dd>
+%% <dd>Another root directory. With `newns' in `namespaces', the program can't leave it: the process
+%%     enters it by pivot_root(2) and unmounts the old one. Otherwise it enters it by chroot(2),
+%%     which doesn't confine root: give a `user', too.</dd>
 %% <dt>`namespaces': a list of names</dt>
 %% <dd>`[newpid, newns, newnet, newipc, newuts, newuser]', see {@link
-%%     alcove:clone_define/3}. `uid_map' and `gid_map', of newuser, are lists of `{Inside,
-%%     Outside, Count}'; by default the user that Drv runs as is 0 inside, and there is no
-%%     other. `hostname' goes with newuts. Mounts of newns aren't seen outside.</dd>
+%%     alcove:clone_define/3}. `uid_map' and `gid_map', for newuser, are lists of `{Inside,
+%%     Outside, Count}'; by default the user that Drv runs as is 0 inside, and no other id is
+%%     mapped. Without a `user' the program runs as Drv's user, if the map has that one, and
+%%     otherwise as 0, or as the first id of the map if that has no 0. The kernel lets an ordinary
+%%     user map only itself. With `{newuidmap, Ranges}' and `{newgidmap, Ranges}', the programs of
+%%     these names write the maps; they also map the ids that /etc/subuid and /etc/subgid give the
+%%     user. `hostname' needs newuts. Mounts made in newns aren't seen outside.</dd>
 %% <dt>`setup': a list of calls</dt>
-%% <dd>Calls of {@link alcove} that are made in the process before all of `chroot', `user'
-%%     and what restricts it, as `[{mount, ["tmpfs", "/mnt", "tmpfs", 0, ""]}]'.</dd>
+%% <dd>Calls of {@link alcove}, as `[{mount, ["tmpfs", "/mnt", "tmpfs", 0, ""]}]'. The process makes
+%%     them before `chroot', `user' and everything that restricts it. A call that would change the
+%%     host for good is an error: mounting and unmounting needs newns, and sethostname needs
+%%     newuts, unless an `unshare' or `setns' comes before, or `in' names a process other than
+%%     root.</dd>
 %% <dt>`arg0': string</dt>
-%% <dd>What the program is to see as its own name.</dd>
+%% <dd>The name that the program sees as its own.</dd>
 %% <dt>`in': a fork path</dt>
 %% <dd>The process that starts the program, Drv's root by default.</dd>
 %% <dt>`owner': a pid, a registered name or `none'</dt>
-%% <dd>Who gets the messages, the caller by default. When it ends, so does the program.</dd>
+%% <dd>The process that gets the messages, the caller by default. When it ends, alcove ends the
+%%     program.</dd>
+%% <dt>`name': `{local, Name}', `{global, Name}' or `{via, Module, Name}'</dt>
+%% <dd>A name for the program's process, as a gen_server has one. The functions of this module take
+%%     it as `Name', for another node `{Name, Node}', as `{global, Name}' or `{via, Module, Name}'.
+%%     A local name is registered on Drv's node, where the process is. If the name is taken, the
+%%     start returns `{error, {already_started, Pid}}' and nothing runs.</dd>
+%% <dt>`tag': any term but `` 'EXIT' ''</dt>
+%% <dd>Messages have it instead of `alcove_proc': `{Tag, Pid, What}'. {@link info/1} returns
+%%     it.</dd>
 %% <dt>`meta': map</dt>
-%% <dd>What events of {@link alcove_telemetry} are to have besides.</dd>
+%% <dd>Anything that you want to know about the program later. It is in its result, in the events of
+%%     {@link alcove_telemetry}, and in {@link info/1}.</dd>
 %% </dl>
 %%
 %% <h3>Results</h3>
@@ -111,68 +171,164 @@
 %% <dl>
 %% <dt>`status'</dt><dd>0 to 255, or `{termsig, Signal}'</dd>
 %% <dt>`stdout', `stderr'</dt><dd>what was collected</dd>
-%% <dt>`truncated'</dt><dd>the streams of which some was dropped</dd>
-%% <dt>`wall_time', `user_time', `system_time'</dt><dd>microseconds: how long it ran, and what
-%%     it and the children that it waited for have used</dd>
+%% <dt>`truncated'</dt><dd>the streams of which some output was dropped</dd>
+%% <dt>`limit'</dt><dd>the limit that ended the program, if the way it ended tells: `cpu' or `fsize'
+%%     of `rlimits', `memory' of its control group</dd>
+%% <dt>`wall_time', `user_time', `system_time'</dt><dd>microseconds: how long the program ran, and
+%%     the processor time of the program and of the children that it waited for</dd>
 %% <dt>`peak_memory'</dt><dd>bytes: of the control group, or of the largest process</dd>
-%% <dt>`os_pid'</dt><dd>what its pid was</dd>
-%% <dt>`cgroup'</dt><dd>with that option</dd>
+%% <dt>`os_pid'</dt><dd>the pid that the program had</dd>
+%% <dt>`cgroup', `meta'</dt><dd>present with those options</dd>
 %% </dl>
 %%
-%% `{error, {timeout, Result}}', `{error, {{output_limit, Stream}, Result}}': it was killed,
-%% and is gone. `{error, {leftovers, Pids}}': some of it couldn't be killed.
+%% `{error, {timeout, Result}}', `{error, {{output_limit, Stream}, Result}}': alcove killed the
+%% program, and all of it is gone. `{error, {{leftovers, Pids}, Result}}': alcove couldn't kill some
+%% of its processes, and goes on trying as long as Drv lives.
 %%
-%% `{error, {Call, Reason}}': it has not run. `{execvp, enoent}': there is no such program;
+%% `{error, {Call, Reason}}': the program has not run. `{execvp, enoent}': there is no such program;
 %% `{chdir, eacces}', `{setresuid, eperm}' and so on: the system call of an option failed;
-%% {@link alcove:format_error/1} explains them. `{user, {unknown, Name}}', `{user, {no_group,
-%% User}}': the user must be in /etc/passwd, or `group' be given. `{start, timeout}': it took
-%% too long. `{in, badpid}': no process is in its event loop at that fork path. `{parent,
-%% gone}', `{drv, Reason}': alcove itself was ended.
+%% {@link alcove:format_error/1} explains them. `{uid_map, Text}', `{gid_map, Text}': the error text
+%% of newuidmap or newgidmap. `{user, {unknown, Name}}', `{user, {no_group, User}}': the user must
+%% be in /etc/passwd, or `group' must be given. `{start, timeout}': the start took too long. `{in,
+%% badpid}': no process is in its event loop at that fork path. `{parent, gone}', `{drv, Reason}':
+%% alcove itself was ended.
 %%
-%% A wrong option is the error `{badarg, Option}' of the caller.
+%% `{error, {{shutdown, owner_died}, Result}}': the owner ended, so alcove ended the program.
+%% `{error, {shutdown, Result}}', or another reason: the supervisor, or the linked process that
+%% started the program, ended its Erlang process. `{error, {process, Reason}}': a function that
+%% takes output failed, or another process that is linked to the program's, so the program was
+%% ended; or the program's own Erlang process was killed. `{process, noproc}', from {@link await/2}:
+%% there is no such process, and the result of the program was not kept.
+%%
+%% A wrong option raises the error `{badarg, Option}' in the caller.
 -module(alcove_proc).
 
--behaviour(gen_server).
-
 -export([
-    run/2, run/3,
-    start/2, start/3,
-    start_link/2, start_link/3,
+    run/1, run/2, run/3,
+    start/1, start/2, start/3,
+    start_link/1, start_link/2, start_link/3,
     child_spec/1
 ]).
+-export([pipe/1, pipe/2, pipe/3]).
 -export([
-    write/2,
+    write/2, write/3,
     eof/1,
-    read/1, read/2,
+    close/2,
+    read/1, read/2, read/3,
     fold/3,
     active/2,
-    await/1, await/2,
+    await/1, await/2, await/3,
     signal/2,
     stop/1, stop/2,
     winsize/3,
     info/1,
-    controlling_process/2
+    controlling_process/2,
+    attach/1, attach/2
 ]).
 %% For supervisors.
 -export([start_child/3]).
--export([
-    init/1,
-    handle_call/3,
-    handle_cast/2,
-    handle_info/2,
-    terminate/2,
-    format_status/1
-]).
-
--export_type([drv/0, argv/0, options/0, status/0, result/0, outcome/0]).
+-export_type([drv/0, argv/0, options/0, sink/0, server/0, status/0, result/0, outcome/0]).
+-export_type([programs/0, pipe_result/0, pipe_outcome/0]).
+-export_type([attach_options/0, attach_result/0]).
 
 -type drv() :: alcove:drv() | atom() | {start, alcove_drv:options()}.
 -type argv() :: [unicode:chardata(), ...].
--type options() :: #{atom() => term()} | [{atom(), term()} | atom()].
+-type options() ::
+    #{
+        stdin => none | stream | data() | {data, data()} | {file, path()},
+        stdout => sink() | stderr,
+        stderr => sink() | stdout,
+        lines => boolean() | pos_integer() | infinity,
+        active => active(),
+        pty => boolean() | {pos_integer(), pos_integer()}
+            | #{rows => pos_integer(), cols => pos_integer(), echo => boolean(), raw => boolean()},
+        timeout => timeout(),
+        grace => non_neg_integer(),
+        stop_signal => atom() | integer(),
+        leftovers => kill | leave,
+        cwd => path() | undefined,
+        env => #{name() => value()} | [{name(), value()}],
+        clearenv => boolean(),
+        user => path() | alcove:id() | undefined,
+        group => path() | alcove:id() | undefined,
+        groups => [path() | alcove:id()] | undefined,
+        names => drv | in,
+        capabilities => [atom()] | all,
+        no_new_privs => boolean(),
+        seccomp => alcove_seccomp:policy() | iodata(),
+        rlimits => #{rlimit() => limit()} | [{rlimit(), limit()}],
+        nice => -20..19,
+        cpus => [non_neg_integer()],
+        cgroup => map() | {alcove_cgroup:name() | string(), map()},
+        chroot => path() | undefined,
+        namespaces => [atom()],
+        uid_map => [id_range()] | {newuidmap, [id_range()]},
+        gid_map => [id_range()] | {newgidmap, [id_range()]},
+        hostname => path() | undefined,
+        setup => alcove:calls(),
+        arg0 => path(),
+        in => alcove:fork_path(),
+        owner => pid() | atom(),
+        name => {local, atom()} | {global, term()} | {via, module(), term()},
+        tag => term(),
+        meta => map()
+    }
+    | [{atom(), term()} | atom()].
+-type data() :: iodata() | unicode:chardata().
+%% A string of any kind, without NUL.
+-type path() :: unicode:chardata() | iodata().
+-type name() :: path() | atom().
+-type value() :: path() | false | nil.
+-type rlimit() :: atom() | non_neg_integer().
+-type limit() ::
+    non_neg_integer()
+    | infinity
+    | {Soft :: non_neg_integer() | infinity, Hard :: non_neg_integer() | infinity}
+    | alcove:rlimit().
+-type id_range() :: {Inside :: alcove:id(), Outside :: alcove:id(), Count :: pos_integer()}.
+-type active() :: boolean() | once | pos_integer().
+-type sink() ::
+    collect
+    | {collect, Max :: non_neg_integer() | infinity}
+    | {collect, Max :: non_neg_integer() | infinity, kill | truncate}
+    | message
+    | discard
+    | console
+    | fun((binary()) -> term())
+    | {fun((binary() | eof, Acc :: term()) -> term()), Acc :: term()}
+    | {log, logger:level()}
+    | {log, logger:level(), #{prefix => unicode:chardata(), atom() => term()}}
+    | {file, path()}
+    | {file, path(), [append | truncate | {mode, alcove:mode()}]}.
+%% The process of a program, or its name: see the option `name'.
+-type server() ::
+    pid()
+    | atom()
+    | {Name :: atom(), node()}
+    | {global, Name :: term()}
+    | {via, module(), Name :: term()}.
 -type status() :: 0..255 | {termsig, atom()}.
 -type result() :: #{
     status := status(),
-    stdout => binary(),
+    %% Collected bytes, or what a fold has made of them.
+    stdout => binary() | term(),
+    stderr => binary() | term(),
+    truncated := [stdout | stderr],
+    wall_time := non_neg_integer(),
+    user_time => non_neg_integer(),
+    system_time => non_neg_integer(),
+    peak_memory => non_neg_integer(),
+    os_pid := alcove:os_pid(),
+    limit => cpu | fsize | memory,
+    cgroup => alcove_cgroup:stats(),
+    meta => map()
+}.
+-type outcome() :: {ok, result()} | {error, term()}.
+-type programs() :: [argv() | {argv(), options()}, ...].
+-type pipe_result() :: #{
+    status := status(),
+    statuses := [status(), ...],
+    stdout => binary() | term(),
     stderr => binary(),
     truncated := [stdout | stderr],
     wall_time := non_neg_integer(),
@@ -180,103 +336,131 @@
     system_time => non_neg_integer(),
     peak_memory => non_neg_integer(),
     os_pid := alcove:os_pid(),
-    cgroup => alcove_cgroup:stats()
+    programs := [result(), ...]
 }.
--type outcome() :: {ok, result()} | {error, term()}.
+-type pipe_outcome() :: {ok, pipe_result()} | {error, term()}.
+-type attach_options() :: #{escape => byte() | none}.
+-type attach_result() :: detached | {exit, outcome()} | {error, closed | enotty | terminated}.
 
-%% What a program may send before it is asked for, in messages.
--define(WINDOW, 16).
-%% An owner with more messages than this has to read first.
--define(BEHIND, 256).
-%% Milliseconds until the next look at an owner that is behind.
--define(LOOK, 10).
-%% Input that a new pipe takes at once.
--define(SMALL, 32768).
-%% How long it may take a killed process to be gone, a terminal to be empty.
--define(KILLED, 5000).
--define(DRAINED, 2000).
-%% How often to see whether the parent is there. It tells of the program's end, but nobody
-%% tells of its own.
--define(TICK, 5000).
-
--record(sink, {
-    to :: message | discard | collect | {function, fun((binary()) -> term())},
-    max = infinity :: non_neg_integer() | infinity,
-    full = kill :: kill | truncate,
-    size = 0 :: non_neg_integer(),
-    truncated = false :: boolean(),
-    %% Newest first.
-    data = [] :: [binary()]
-}).
-
--record(state, {
-    options :: map(),
-    drv :: pid(),
-    drv_ref :: reference(),
-    own_drv :: boolean(),
-    %% The parent of the program, and what watches over it.
-    parent :: alcove:os_pid(),
-    guard :: pid(),
-    program :: alcove_proc_setup:program(),
-    owner :: pid() | none,
-    owner_ref :: reference() | undefined,
-    %% Who is to get the outcome besides the owner.
-    alias :: reference() | undefined,
-    stdout :: #sink{},
-    stderr :: #sink{},
-    %% Output that nobody has asked for yet.
-    queue = queue:new() :: queue:queue({stdout | stderr, binary()}),
-    active :: boolean() | pos_integer() | once,
-    reader :: {gen_server:from(), reference() | undefined} | undefined,
-    %% Messages that may still come; -1 where there is no limit.
-    credit :: integer(),
-    looking = false :: boolean(),
-    terminal :: #{reader := pid(), open := boolean()} | undefined,
-    writer :: pid() | undefined,
-    started :: integer(),
-    phase = running :: running | stopping | killed | draining | ended,
-    %% What is done to it, and why.
-    why :: undefined | stopped | timeout | {output_limit, stdout | stderr} | term(),
-    timer :: reference() | undefined,
-    stoppers = [] :: [gen_server:from()],
-    status :: status() | undefined,
-    wall :: non_neg_integer() | undefined,
-    rusage :: map() | undefined,
-    stats :: map() | undefined,
-    left = [] :: [alcove:os_pid()]
-}).
+%% How long a killed program may take to be gone, in milliseconds, before the supervisor kills the
+%% process of the program.
+-define(KILLED, 15000).
 
 %%--------------------------------------------------------------------
 %% To run and to start
 %%--------------------------------------------------------------------
 
-%% @equiv run(Drv, Argv, #{})
--spec run(drv(), argv()) -> outcome().
+%% @equiv run(Argv, #{})
+-spec run(argv()) -> outcome().
+run(Argv) ->
+    run(Argv, #{}).
+
+%% @doc `run(Drv, Argv, #{})'. When the first argument is a list, it is the program, the second its
+%% options, and the application's Drv runs it.
+-spec run(drv(), argv()) -> outcome();
+         (argv(), options()) -> outcome().
+run(Argv, Options) when is_list(Argv) ->
+    by_default(run, Argv, Options);
 run(Drv, Argv) ->
     run(Drv, Argv, #{}).
 
-%% @doc Runs a program and returns when it has ended, and all that it started.
+%% @doc Runs a program and returns when it and everything that it started have ended.
 %%
-%% It ends as well when the caller does.
+%% When the caller ends, so does the program.
 -spec run(drv(), argv(), options()) -> outcome().
 run(Drv, Argv, Options) ->
-    Parsed = parse(run, Drv, Argv, Options, run),
-    Pid = proc_lib:spawn(?MODULE, init, [{run, Parsed}]),
-    Ref = erlang:monitor(process, Pid, [{alias, reply_demonitor}]),
-    Pid ! {run, Ref},
-    receive
-        {Ref, Outcome} -> Outcome;
-        {'DOWN', Ref, process, Pid, Reason} -> {error, {process, Reason}}
-    end.
+    begun(run, Drv, Argv, Options, [Drv, Argv, Options]).
 
-%% @equiv start(Drv, Argv, #{})
--spec start(drv(), argv()) -> {ok, pid()} | {error, term()}.
+%% @equiv pipe(Programs, #{})
+-spec pipe(programs()) -> pipe_outcome().
+pipe(Programs) ->
+    pipe(Programs, #{}).
+
+%% @doc As {@link run/2} is to {@link run/3}.
+-spec pipe(drv(), programs()) -> pipe_outcome();
+          (programs(), options()) -> pipe_outcome().
+pipe(Programs, Options) when is_list(Programs) ->
+    by_default(pipe, Programs, Options);
+pipe(Drv, Programs) ->
+    pipe(Drv, Programs, #{}).
+
+%% @doc Runs programs that are joined by pipes, as a shell does for `a | b | c', and returns when
+%% all of them and everything that they started have ended.
+%%
+%% ```
+%% {ok, #{stdout := <<"OLLEH\n">>, statuses := [0, 0, 0]}} =
+%%     alcove_proc:pipe([["echo", "hello"], ["rev"], ["tr", "a-z", "A-Z"]])
+%% '''
+%%
+%% Each program reads from stdin what the one before it writes to stdout. The pipes are the
+%% kernel's: no byte that goes through them passes the virtual machine, and no process but the two
+%% programs has the ends of a pipe. So a program reads the end of its input when the one before it
+%% has ended, with everything that that one started (unless `leftovers' is `leave'), and it gets
+%% SIGPIPE when it writes to a program that has ended.
+%%
+%% <h4>Options</h4>
+%%
+%% The options are those of {@link run/3} and hold for each program. A program in the form `{Argv,
+%% Options}' has options of its own, which take precedence.
+%%
+%% <dl>
+%% <dt>`stdin'</dt><dd>is for the first program.</dd>
+%% <dt>`stdout'</dt><dd>is for the last program. For the others, `stderr => stdout' sends stderr
+%%     into the pipe.</dd>
+%% <dt>`stderr'</dt><dd>is separate for each program: each is collected, passed to a function or
+%%     sent as messages by itself. A file that is the same for several programs gets what all of
+%%     them write.</dd>
+%% <dt>`timeout', `owner'</dt><dd>are for all programs together, and can't be given for one.</dd>
+%% <dt>`name'</dt><dd>can only be given for one program.</dd>
+%% <dt>`cgroup'</dt><dd>without a name makes a group for each program; a group with a name holds all
+%%     of them.</dd>
+%% <dt>`pty'</dt><dd>isn't possible.</dd>
+%% </dl>
+%%
+%% <h4>Results</h4>
+%%
+%% `{ok, Result}' when all of them have run. `Result' has
+%%
+%% <dl>
+%% <dt>`programs'</dt><dd>the result of each, as {@link run/3} returns it, in the same order</dd>
+%% <dt>`statuses'</dt><dd>the status of each</dd>
+%% <dt>`status', `stdout', `os_pid'</dt><dd>those of the last one</dd>
+%% <dt>`stderr'</dt><dd>what was collected from all of them, one after the other</dd>
+%% <dt>`truncated'</dt><dd>the streams of which some output of at least one program was dropped</dd>
+%% <dt>`wall_time'</dt><dd>microseconds: from the start of the first to the end of the last</dd>
+%% <dt>`user_time', `system_time', `peak_memory'</dt><dd>the sum over all programs; the peaks may
+%%     have been at different times</dd>
+%% </dl>
+%%
+%% The programs are stopped together. When the time is over, when one writes more than may be
+%% collected, when the owner ends, and so on, alcove ends all of them. The error is that of {@link
+%% run/3}, such as `{error, {timeout, Result}}', with a result as above.
+%%
+%% `{error, {program, N, Reason}}': program `N', counted from 1, has not run, for a `Reason' as of
+%% {@link run/3}, or was lost (`{parent, gone}'). Programs that were already started are ended.
+%% Programs are started from the last to the first. If the one before a program can't be started,
+%% that program is ended before it can read the end of its input, so that it never takes partial
+%% input for all of it.
+-spec pipe(drv(), programs(), options()) -> pipe_outcome().
+pipe(Drv, Programs, Options) ->
+    begun(pipe, Drv, Programs, Options, [Drv, Programs, Options]).
+
+%% @equiv start(Argv, #{})
+-spec start(argv()) -> {ok, pid()} | {error, term()}.
+start(Argv) ->
+    start(Argv, #{}).
+
+%% @doc As {@link run/2} is to {@link run/3}.
+-spec start(drv(), argv()) -> {ok, pid()} | {error, term()};
+           (argv(), options()) -> {ok, pid()} | {error, term()}.
+start(Argv, Options) when is_list(Argv) ->
+    by_default(start, Argv, Options);
 start(Drv, Argv) ->
     start(Drv, Argv, #{}).
 
 %% @doc Starts a program. `{ok, Pid}' when it runs, else an error as of {@link run/3}.
 %%
-%% The owner, the caller unless `owner' says else, gets
+%% The owner, which is the caller unless `owner' names another process, gets
 %%
 %% ```
 %% {alcove_proc, Pid, {stdout | stderr, Bytes}}
@@ -284,36 +468,46 @@ start(Drv, Argv) ->
 %% {alcove_proc, Pid, {exit, Outcome}}
 %% '''
 %%
-%% the last of which is what {@link run/3} would have returned; {@link await/2} waits for it,
-%% and finds it also when the program has ended before anybody could monitor `Pid'.
-%% `Pid' ends with the reason `normal' when the exit status was 0 or {@link stop/1} was
-%% called, `{exit_status, N}' or `{termsig, Signal}' otherwise, and with `timeout' or
-%% `{output_limit, Stream}' when that was why the program was killed.
+%% with its `tag' in place of `alcove_proc' if it has one. `Outcome' in the last message is what
+%% {@link run/3} would have returned. {@link await/2} waits for that message, and finds it also when
+%% the program ended before a process could monitor `Pid'.
 %%
-%% When the owner ends, the program is ended.
+%% `Pid' ends with the reason `normal' if the exit status was 0 or {@link stop/1} was called, with
+%% `timeout' or `{output_limit, Stream}' if the program was killed for that, and otherwise with
+%% `{exit_status, N}' or `{termsig, Signal}'.
+%%
+%% When the owner ends, alcove ends the program.
 -spec start(drv(), argv(), options()) -> {ok, pid()} | {error, term()}.
 start(Drv, Argv, Options) ->
-    alcove_start:run(start, ?MODULE, parse(start, Drv, Argv, Options, start)).
+    begun(start, Drv, Argv, Options, [Drv, Argv, Options]).
 
-%% @equiv start_link(Drv, Argv, #{})
--spec start_link(drv(), argv()) -> {ok, pid()} | {error, term()}.
+%% @equiv start_link(Argv, #{})
+-spec start_link(argv()) -> {ok, pid()} | {error, term()}.
+start_link(Argv) ->
+    start_link(Argv, #{}).
+
+%% @doc As {@link run/2} is to {@link run/3}.
+-spec start_link(drv(), argv()) -> {ok, pid()} | {error, term()};
+                (argv(), options()) -> {ok, pid()} | {error, term()}.
+start_link(Argv, Options) when is_list(Argv) ->
+    by_default(start_link, Argv, Options);
 start_link(Drv, Argv) ->
     start_link(Drv, Argv, #{}).
 
 %% @doc As {@link start/3}, linked to the caller.
 -spec start_link(drv(), argv(), options()) -> {ok, pid()} | {error, term()}.
 start_link(Drv, Argv, Options) ->
-    alcove_start:run(start_link, ?MODULE, parse(start, Drv, Argv, Options, start_link)).
+    begun(start_link, Drv, Argv, Options, [Drv, Argv, Options]).
 
-%% @doc A child specification for a supervisor: `{Drv, Argv}', `{Drv, Argv, Options}' or a
-%% map with `drv', `argv', `options', and what else a child specification may have, as `id'
-%% and `restart'.
+%% @doc A child specification for a supervisor. The argument is `{Drv, Argv}', `{Drv, Argv,
+%% Options}' or a map with `drv', `argv', `options' and any other key of a child specification, such
+%% as `id' and `restart'.
 %%
-%% A supervisor has no use for messages: unless the options have an `owner', who may be a
-%% registered name, what the program writes is discarded, and it has no input.
+%% A supervisor has no use for messages. So without an `owner' among the options, which may be a
+%% registered name, the program's output is discarded, and it has no input.
 %%
-%% A program that ends with a status that isn't 0 has ended abnormally: the child is
-%% `transient' and so restarted then, and only then.
+%% A program that ends with a status other than 0 has ended abnormally. The child is `transient', so
+%% the supervisor restarts it then, and only then.
 -spec child_spec(
     {drv(), argv()}
     | {drv(), argv(), options()}
@@ -335,7 +529,7 @@ child_spec(#{drv := Drv, argv := Argv} = Spec) ->
             id => ?MODULE,
             start => {?MODULE, start_child, [Drv, Argv, Options]},
             restart => transient,
-            shutdown => Grace + 3 * ?KILLED,
+            shutdown => Grace + ?KILLED,
             modules => [?MODULE]
         },
         maps:without([drv, argv, options], Spec)
@@ -346,25 +540,41 @@ child_spec(Spec) ->
 %% @private
 -spec start_child(drv(), argv(), options()) -> {ok, pid()} | {error, term()}.
 start_child(Drv, Argv, Options) ->
-    %% A name that nobody has yet is for the supervisor to try again.
+    %% A name that isn't registered yet is an error value, so that the supervisor tries again.
     case alcove_proc_options:parse(child, Drv, Argv, Options) of
-        {ok, Parsed} -> alcove_start:run(start_link, ?MODULE, Parsed);
+        {ok, Parsed} -> alcove_proc_server:start(start_link, Parsed);
         {error, Option} -> {error, {badarg, Option}}
     end.
 
-parse(How, Drv, Argv, Options, Function) ->
-    case alcove_proc_options:parse(How, Drv, Argv, Options) of
-        {ok, Parsed} ->
-            Parsed;
-        {error, Option} ->
-            Position =
-                case Option of
-                    {drv, _} -> 1;
-                    {argv, _} -> 2;
-                    _ -> 3
-                end,
-            bad_option(Option, Function, [Drv, Argv, Options], Position)
+%% Runs it by the application's Drv, if that runs or can be started.
+by_default(Function, Argv, Options) ->
+    case alcove_drv:default() of
+        {ok, Drv} -> begun(Function, Drv, Argv, Options, [Argv, Options]);
+        {error, Reason} -> {error, {drv, Reason}}
     end.
+
+%% `Args' are the arguments with which the public function was called, for its errors.
+begun(run, Drv, Argv, Options, Args) ->
+    alcove_proc_server:run(parse(run, run, Drv, Argv, Options, Args));
+begun(pipe, Drv, Programs, Options, Args) ->
+    alcove_proc_pipe:run(checked(alcove_proc_options:pipe(Drv, Programs, Options), pipe, Args));
+begun(Start, Drv, Argv, Options, Args) ->
+    alcove_proc_server:start(Start, parse(start, Start, Drv, Argv, Options, Args)).
+
+parse(How, Function, Drv, Argv, Options, Args) ->
+    checked(alcove_proc_options:parse(How, Drv, Argv, Options), Function, Args).
+
+checked({ok, Parsed}, _Function, _Args) ->
+    Parsed;
+checked({error, Option}, Function, Args) ->
+    Last = length(Args),
+    Position =
+        case Option of
+            {drv, _} -> 1;
+            {What, _} when What =:= argv; What =:= program; What =:= programs -> Last - 1;
+            _ -> Last
+        end,
+    bad_option(Option, Function, Args, Position).
 
 -spec bad_option(term(), atom(), [term(), ...], pos_integer()) -> no_return().
 bad_option(Option, Function, Args, Position) ->
@@ -374,901 +584,292 @@ bad_option(Option, Function, Args, Position) ->
 %% A program that runs
 %%--------------------------------------------------------------------
 
-%% @doc Writes to a program's stdin, and returns when that was taken. Characters that aren't
-%% bytes go as UTF-8.
-%%
-%% `{error, epipe}' when the program has closed it, `{error, closed}' when it has ended or
-%% {@link eof/1} was called.
--spec write(pid(), iodata() | unicode:chardata()) -> ok | {error, alcove:posix() | closed}.
-write(Pid, Data) ->
+%% @equiv write(Server, Data, infinity)
+-spec write(server(), iodata() | unicode:chardata()) -> ok | {error, alcove:posix() | closed}.
+write(Server, Data) ->
     case alcove_proc_options:data(Data) of
-        error -> wrong(write, [Pid, Data], {iodata, 2});
-        Bytes -> ask(write, [Pid, Data], {write, Bytes})
+        error -> wrong(write, [Server, Data], {iodata, 2});
+        Bytes -> ask(write, [Server, Data], {write, Bytes})
     end.
 
-%% @doc Ends a program's stdin, after all that was written. On a terminal it is control-D.
--spec eof(pid()) -> ok | {error, alcove:posix() | closed}.
-eof(Pid) ->
-    ask(eof, [Pid], eof).
-
-%% @equiv read(Pid, infinity)
--spec read(pid()) -> {ok, {stdout | stderr, binary()}} | eof | {error, active | busy | timeout}.
-read(Pid) ->
-    read(Pid, infinity).
-
-%% @doc The next piece of what a program writes, while it isn't active; `eof' when it has
-%% ended and all was read.
+%% @doc Writes to a program's stdin, and returns when the data was accepted. Characters that aren't
+%% bytes are encoded as UTF-8.
 %%
-%% A program is held back while nobody reads: a little is kept for the next read, and the
-%% rest waits in its pipe.
--spec read(pid(), timeout()) ->
+%% `{error, epipe}': the program has closed its stdin. `{error, closed}': the program has ended,
+%% {@link eof/1} was called, or `stdin' is anything but `stream', as given data has its own end.
+%%
+%% `{error, timeout}': the data wasn't accepted in time, because the program doesn't read and more
+%% than a MiB waits for it. The data is not taken back: it stays in the queue and goes to the
+%% program when that reads on, before anything that is written later. So don't write it again. There
+%% is no way to tell how much of it the program has read. With a `Timeout' of 0 the function never
+%% waits.
+-spec write(server(), iodata() | unicode:chardata(), timeout()) ->
+    ok | {error, alcove:posix() | closed | timeout}.
+write(Server, Data, Timeout) ->
+    Args = [Server, Data, Timeout],
+    alcove_call:is_timeout(Timeout) orelse wrong(write, Args, {timeout, 3}),
+    case alcove_proc_options:data(Data) of
+        error -> wrong(write, Args, {iodata, 2});
+        Bytes -> ask(write, Args, {write, Bytes}, Timeout)
+    end.
+
+%% @doc Ends a program's stdin, after everything that was written. To a terminal it sends control-D.
+-spec eof(server()) -> ok | {error, alcove:posix() | closed}.
+eof(Server) ->
+    ask(eof, [Server], eof).
+
+%% @doc Closes alcove's end of a stream. A program that goes on writing to `stdout' or `stderr' gets
+%% SIGPIPE, or the error EPIPE if it ignores that signal, as a program whose output goes to `head'
+%% does. Output of the stream that waits is dropped, and no more comes. For `stdin' this is {@link
+%% eof/1}.
+%%
+%% `{error, closed}': the stream is closed already, the program has ended, or the stream goes
+%% elsewhere: to a file, or to the other stream. `{error, einval}': the program has a terminal,
+%% which is one for both directions.
+-spec close(server(), stdin | stdout | stderr) -> ok | {error, alcove:posix() | closed}.
+close(Server, stdin) ->
+    ask(close, [Server, stdin], eof);
+close(Server, Stream) when Stream =:= stdout; Stream =:= stderr ->
+    ask(close, [Server, Stream], {close, Stream});
+close(Server, Stream) ->
+    wrong(close, [Server, Stream], {stream, 2}).
+
+%% @equiv read(Server, infinity)
+-spec read(server()) -> {ok, {stdout | stderr, binary()}} | eof | {error, active | busy | timeout}.
+read(Server) ->
+    read(Server, infinity).
+
+%% @doc Reads the next piece of a program's output, or with `lines' the next line, while the program
+%% isn't active; `eof' when the program has ended and everything was read.
+%%
+%% A program is held back while no process reads: alcove keeps a little output for the next read,
+%% and the rest waits in the pipe.
+-spec read(server(), timeout()) ->
     {ok, {stdout | stderr, binary()}} | eof | {error, active | busy | timeout}.
-read(Pid, Timeout) ->
-    alcove_call:is_timeout(Timeout) orelse wrong(read, [Pid, Timeout], {timeout, 2}),
-    case ask(read, [Pid, Timeout], {read, Timeout}) of
+read(Server, Timeout) ->
+    read([Server, Timeout], Timeout, infinity, 2).
+
+%% @doc As {@link read/2}, but returns `Max' bytes at most. The next read returns the rest of the
+%% piece or the line.
+-spec read(server(), timeout(), pos_integer() | infinity) ->
+    {ok, {stdout | stderr, binary()}} | eof | {error, active | busy | timeout}.
+read(Server, Timeout, Max) ->
+    Args = [Server, Timeout, Max],
+    Max =:= infinity orelse (is_integer(Max) andalso Max > 0) orelse wrong(read, Args, {bytes, 3}),
+    read(Args, Timeout, Max, 2).
+
+read(Args, Timeout, Max, Position) ->
+    alcove_call:is_timeout(Timeout) orelse wrong(read, Args, {timeout, Position}),
+    case ask(read, Args, {read, Timeout, Max}) of
         {error, closed} -> eof;
         Read -> Read
     end.
 
-%% @doc Reads all that a program writes: `Fun({stdout | stderr, Bytes}, Acc)' for each piece.
--spec fold(pid(), fun(({stdout | stderr, binary()}, Acc) -> Acc), Acc) ->
+%% @doc Reads all output of a program, with a call of `Fun({stdout | stderr, Bytes}, Acc)' for each
+%% piece.
+-spec fold(server(), fun(({stdout | stderr, binary()}, Acc) -> Acc), Acc) ->
     {ok, Acc} | {error, term()}.
-fold(Pid, Fun, Acc) when not is_function(Fun, 2) ->
-    wrong(fold, [Pid, Fun, Acc], {function, 2});
-fold(Pid, Fun, Acc) ->
+fold(Server, Fun, Acc) when not is_function(Fun, 2) ->
+    wrong(fold, [Server, Fun, Acc], {function, 2});
+fold(Server, Fun, Acc) ->
+    %% The name is looked up once: another program may have it later, and must not be read from.
+    case pid(fold, [Server, Fun, Acc]) of
+        undefined -> {ok, Acc};
+        Pid -> folded(Pid, Fun, Acc)
+    end.
+
+folded(Pid, Fun, Acc) ->
     case read(Pid) of
-        {ok, Piece} -> fold(Pid, Fun, Fun(Piece, Acc));
+        {ok, Piece} -> folded(Pid, Fun, Fun(Piece, Acc));
         eof -> {ok, Acc};
         {error, Reason} -> {error, Reason}
     end.
 
-%% @doc How many pieces of output the owner gets as messages.
+%% @doc Sets how many pieces of output the owner gets as messages.
 %%
-%% `true': all of them; but a program is held back while its owner, on this node, has more
-%% than some hundred messages to take. `once': one. `N': so many more, and then `{alcove_proc,
-%% Pid, passive}'. `false': none, they are for {@link read/2}. `{error, no_owner}' when there is
-%% nobody to get them.
--spec active(pid(), boolean() | once | pos_integer()) -> ok | {error, closed | no_owner}.
-active(Pid, Active) when
+%% `true': all of them, but the program is held back while its owner, on this node, has more
+%% than some hundred messages in its queue. `once': one. `N': so many more, and then `{alcove_proc,
+%% Pid, passive}'. `false': none, they are for {@link read/2}. `{error, no_owner}': the program has
+%% no owner that could get messages.
+-spec active(server(), boolean() | once | pos_integer()) -> ok | {error, closed | no_owner}.
+active(Server, Active) when
     is_boolean(Active);
     Active =:= once;
     is_integer(Active), Active > 0
 ->
-    ask(active, [Pid, Active], {active, Active});
-active(Pid, Active) ->
-    wrong(active, [Pid, Active], {{option, {active, Active}}, 2}).
+    ask(active, [Server, Active], {active, Active});
+active(Server, Active) ->
+    wrong(active, [Server, Active], {{option, {active, Active}}, 2}).
 
-%% @equiv await(Pid, infinity)
--spec await(pid()) -> outcome().
-await(Pid) ->
-    await(Pid, infinity).
+%% @equiv await(Server, infinity)
+-spec await(server()) -> outcome().
+await(Server) ->
+    await(Server, infinity).
 
-%% @doc Waits for the last message of a program, which its owner gets, and returns what it
-%% says. `{error, timeout}' when there is none in time: the program goes on.
--spec await(pid(), timeout()) -> outcome().
-await(Pid, Timeout) ->
-    is_pid(Pid) orelse wrong(await, [Pid, Timeout], {pid, 1}),
-    alcove_call:is_timeout(Timeout) orelse wrong(await, [Pid, Timeout], {timeout, 2}),
-    Ref = monitor(process, Pid),
-    Outcome =
-        receive
-            {alcove_proc, Pid, {exit, Exit}} -> Exit;
-            {'DOWN', Ref, process, Pid, Reason} -> {error, {process, Reason}}
-        after Timeout ->
-            {error, timeout}
-        end,
-    demonitor(Ref, [flush]),
-    Outcome.
+%% @doc Waits for the end of a program, and returns the outcome that the last message to its owner
+%% has. `{error, timeout}' when the program hasn't ended in time; it goes on running.
+%%
+%% It doesn't wait for output to be read: when the program has ended, and its output still waits to
+%% be read, it returns the outcome. You can read the rest then; the last message comes after it.
+%%
+%% A name belongs to a program only while it runs: after that, awaiting it by its name returns
+%% `{error, {process, noproc}}'.
+-spec await(server(), timeout()) -> outcome().
+await(Server, Timeout) ->
+    Pid = pid(await, [Server, Timeout]),
+    alcove_call:is_timeout(Timeout) orelse wrong(await, [Server, Timeout], {timeout, 2}),
+    case awaited(Pid, Timeout) of
+        late -> {error, timeout};
+        Outcome -> Outcome
+    end.
+
+%% @doc As {@link await/2}, but if the program hasn't ended in time, kills it and everything that it
+%% started. Returns when that is done: `{error, {timeout, Result}}', as when the option `timeout'
+%% runs out, or the program's own outcome if it had just ended. Output that wasn't read until then
+%% is dropped.
+-spec await(server(), timeout(), kill) -> outcome().
+await(Server, Timeout, How) ->
+    Args = [Server, Timeout, How],
+    Pid = pid(await, Args),
+    alcove_call:is_timeout(Timeout) orelse wrong(await, Args, {timeout, 2}),
+    How =:= kill orelse wrong(await, Args, {kill, 3}),
+    case awaited(Pid, Timeout) of
+        late ->
+            gen_server:cast(Pid, expired),
+            awaited(Pid, infinity);
+        Outcome ->
+            Outcome
+    end.
+
+%% A gen_server tags its reply to an alias with an improper list.
+-dialyzer({no_improper_lists, awaited/2}).
+
+awaited(undefined, _Timeout) ->
+    {error, {process, noproc}};
+awaited(Pid, Timeout) ->
+    Ref = erlang:monitor(process, Pid, [{alias, reply_demonitor}]),
+    Pid ! {'$gen_call', {self(), [alias | Ref]}, await},
+    receive
+        {Tag, Pid, {exit, Exit}} when Tag =/= 'EXIT' ->
+            demonitor(Ref, [flush]),
+            unasked(Ref),
+            Exit;
+        {[alias | Ref], Outcome} ->
+            message_or(Pid, Outcome);
+        {'DOWN', Ref, process, Pid, Reason} ->
+            message_or(Pid, {error, {process, Reason}})
+    after Timeout ->
+        demonitor(Ref, [flush]),
+        unasked(Ref),
+        late
+    end.
+
+%% The owner also gets a message with the outcome: it is taken from the queue if it is there.
+message_or(Pid, Outcome) ->
+    receive
+        {Tag, Pid, {exit, Exit}} when Tag =/= 'EXIT' -> Exit
+    after 0 -> Outcome
+    end.
+
+unasked(Ref) ->
+    receive
+        {[alias | Ref], _} -> ok
+    after 0 -> ok
+    end.
 
 %% @doc Sends a signal to a program and its process group.
--spec signal(pid(), atom() | integer()) -> ok | {error, alcove:posix() | closed}.
-signal(Pid, Signal) ->
+-spec signal(server(), atom() | integer()) -> ok | {error, alcove:posix() | closed}.
+signal(Server, Signal) ->
     alcove_proc_options:is_signal(Signal) orelse
-        wrong(signal, [Pid, Signal], {{argument, kill, 2}, 2}),
-    ask(signal, [Pid, Signal], {signal, Signal}).
+        wrong(signal, [Server, Signal], {{argument, kill, 2}, 2}),
+    ask(signal, [Server, Signal], {signal, Signal}).
 
-%% @doc Stops a program: `stop_signal', and SIGKILL after its grace. Returns when nothing of
-%% it is left.
--spec stop(pid()) -> outcome().
-stop(Pid) ->
-    ask(stop, [Pid], {stop, undefined}).
+%% @doc Stops a program: sends `stop_signal', and SIGKILL after its grace. Returns when no process
+%% of it is left.
+-spec stop(server()) -> outcome().
+stop(Server) ->
+    ask(stop, [Server], {stop, undefined}).
 
-%% @doc As {@link stop/1}, with a grace in milliseconds. With 0 it is killed at once.
--spec stop(pid(), non_neg_integer()) -> outcome().
-stop(Pid, Grace) ->
+%% @doc As {@link stop/1}, with a grace in milliseconds. With 0 the program is killed at once.
+-spec stop(server(), non_neg_integer()) -> outcome().
+stop(Server, Grace) ->
     (is_integer(Grace) andalso alcove_call:is_timeout(Grace)) orelse
-        wrong(stop, [Pid, Grace], {milliseconds, 2}),
-    ask(stop, [Pid, Grace], {stop, Grace}).
+        wrong(stop, [Server, Grace], {milliseconds, 2}),
+    ask(stop, [Server, Grace], {stop, Grace}).
 
-%% @doc Changes the size of a program's terminal, which gets SIGWINCH.
--spec winsize(pid(), pos_integer(), pos_integer()) -> ok | {error, alcove:posix() | closed}.
-winsize(Pid, Rows, Columns) ->
-    Args = [Pid, Rows, Columns],
+%% @doc Changes the size of a program's terminal. The kernel sends the program SIGWINCH.
+-spec winsize(server(), pos_integer(), pos_integer()) -> ok | {error, alcove:posix() | closed}.
+winsize(Server, Rows, Columns) ->
+    Args = [Server, Rows, Columns],
     alcove_proc_options:is_dimension(Rows) orelse wrong(winsize, Args, {dimension, 2}),
     alcove_proc_options:is_dimension(Columns) orelse wrong(winsize, Args, {dimension, 3}),
     ask(winsize, Args, {winsize, {Rows, Columns}}).
 
-%% @doc What there is to know about a program: `drv', `fork_path', `os_pid', `argv', `state'
-%% (`running', `stopping', `ended'), `owner', `active', `queued' (pieces of output that wait),
-%% `wall_time'.
--spec info(pid()) -> map() | {error, closed}.
-info(Pid) ->
-    ask(info, [Pid], info).
+%% @doc Returns what is known about a program: `drv', `fork_path', `os_pid', `argv', `state'
+%% (`running', `stopping', `ended'), `owner', `active', `pty' (whether it has a terminal), `queued'
+%% (how many pieces of output wait, counted as they came), `wall_time'; and its options `name' (or
+%% `undefined'), `tag' and `meta'.
+-spec info(server()) -> map() | {error, closed}.
+info(Server) ->
+    ask(info, [Server], info).
 
-%% @doc Makes another process the owner. Messages that the caller got already stay there.
--spec controlling_process(pid(), pid()) -> ok | {error, closed}.
-controlling_process(Pid, Owner) ->
-    is_pid(Owner) orelse wrong(controlling_process, [Pid, Owner], {pid, 2}),
-    ask(controlling_process, [Pid, Owner], {owner, Owner}).
+%% @doc Makes another process the owner. Messages that the caller has got stay in its queue.
+-spec controlling_process(server(), pid()) -> ok | {error, closed}.
+controlling_process(Server, Owner) ->
+    is_pid(Owner) orelse wrong(controlling_process, [Server, Owner], {pid, 2}),
+    ask(controlling_process, [Server, Owner], {owner, Owner}).
+
+%% @equiv attach(Server, #{})
+-spec attach(server()) -> attach_result().
+attach(Server) ->
+    attach(Server, #{}).
+
+%% @doc Connects the caller's terminal, its group leader, with a running program that has a terminal
+%% of its own (`pty').
+%%
+%% The caller's terminal shows what the program writes, if its output goes to `message' (the default
+%% of {@link start/3}). What is typed goes to the program, whose terminal gets the size of the
+%% caller's. Typing `~.' at the beginning of a line detaches: the program goes on, its former owner
+%% has it again, and the function returns `detached'. `~~' there sends a tilde. The option `escape'
+%% sets another character instead of the tilde, or `none'. Control-D ends the program's input. A
+%% second one in a row ends the caller's input, and so detaches.
+%%
+%% `{exit, Outcome}' when the program has ended; `{error, enotty}' for one without a terminal. A
+%% caller that ends is detached, too. Before OTP 28 the shell passes on what is typed only line by
+%% line, and keeps control characters.
+-spec attach(server(), attach_options()) -> attach_result().
+attach(Server, Options) ->
+    is_attach(Options) orelse wrong(attach, [Server, Options], {escape, 2}),
+    case pid(attach, [Server, Options]) of
+        undefined -> {error, closed};
+        Pid -> alcove_proc_attach:attach(Pid, Options)
+    end.
+
+is_attach(#{escape := Escape} = Options) ->
+    map_size(Options) =:= 1 andalso
+        (Escape =:= none orelse (is_integer(Escape) andalso Escape >= 0 andalso Escape < 128));
+is_attach(Options) ->
+    Options =:= #{}.
 
 -spec wrong(atom(), [term(), ...], alcove_errors:cause()) -> no_return().
 wrong(Function, Args, Cause) ->
     alcove_errors:raise(badarg, ?MODULE, Function, Args, Cause).
 
-%% What a function asks of the process of a program, the first of its arguments.
-ask(Function, [Pid | _] = Args, Request) ->
-    is_pid(Pid) orelse wrong(Function, Args, {pid, 1}),
+%% Sends a request to the process of a program, which is the first of the function's arguments.
+ask(Function, Args, Request) ->
+    ask(Function, Args, Request, infinity).
+
+ask(Function, [Server | _] = Args, Request, Timeout) ->
+    alcove_proc_registry:is_server(Server) orelse wrong(Function, Args, {server, 1}),
     try
-        gen_server:call(Pid, Request, infinity)
+        gen_server:call(Server, Request, Timeout)
     catch
         exit:{{nodedown, Node}, _} -> exit({nodedown, Node});
+        exit:{timeout, _} -> {error, timeout};
         exit:_ -> {error, closed}
     end.
 
-%%--------------------------------------------------------------------
-%% The start
-%%--------------------------------------------------------------------
-
-%% @private
--spec init({run, map()} | {pid(), map()}) -> no_return().
-init({run, Options}) ->
-    receive
-        {run, Alias} ->
-            process_flag(trap_exit, true),
-            case begin_(Options, Alias) of
-                {ok, State} -> enter(State);
-                {error, Reason} -> answer(Alias, {error, Reason})
-            end,
-            exit(normal)
-    end;
-init({Starter, Options}) ->
-    process_flag(trap_exit, true),
-    case begin_(Options, undefined) of
-        {ok, State} ->
-            proc_lib:init_ack(Starter, {ok, self()}),
-            enter(State);
-        {error, Reason} ->
-            alcove_start:failed(Starter, Reason)
-    end.
-
-answer(Alias, Outcome) ->
-    Alias ! {Alias, Outcome},
-    ok.
-
--spec enter(#state{}) -> no_return().
-enter(State) ->
-    gen_server:enter_loop(?MODULE, [], State).
-
-begin_(#{drv := {start, DrvOptions}} = Options, Alias) ->
-    case alcove_drv:start_link(self(), DrvOptions) of
-        {ok, Drv} ->
-            case begin_(Options#{drv := Drv}, Alias) of
-                {ok, State} ->
-                    {ok, State#state{own_drv = true}};
-                {error, Reason} ->
-                    unlink(Drv),
-                    ok = alcove_drv:stop(Drv),
-                    {error, Reason}
-            end;
-        {error, Reason} ->
-            {error, {drv, Reason}}
-    end;
-begin_(#{drv := Drv} = Given, Alias) ->
-    Options = Given#{window => window(Given)},
-    Deadline = deadline(Options),
-    Start = erlang:monotonic_time(),
-    case alcove_proc_guard:start(Options) of
-        {ok, Guard, Parent} ->
-            Path = path(Options, Parent),
-            try
-                ok = alcove_drv:controlling_process(Drv, Path, self()),
-                alcove_proc_setup:program(Options, Path, Deadline)
-            of
-                {ok, Program} ->
-                    {ok, running(Options, Alias, Guard, Parent, Program, Start)};
-                {error, Reason} ->
-                    abandon(Options, Guard, Parent),
-                    {error, Reason}
-            catch
-                error:badpid -> {error, {parent, gone}}
-            end;
-        {error, Reason} ->
-            {error, Reason}
-    end.
-
-path(#{in := In}, Parent) ->
-    In ++ [Parent].
-
-%% Only where output waits for somebody has it to be held.
-window(#{stdout := Stdout, stderr := Stderr}) ->
-    case Stdout =:= message orelse Stderr =:= message of
-        true -> ?WINDOW;
-        false -> -1
-    end.
-
-deadline(#{timeout := infinity}) -> infinity;
-deadline(#{timeout := Timeout}) -> erlang:monotonic_time(millisecond) + Timeout.
-
-abandon(#{drv := Drv, in := In} = Options, Guard, Parent) ->
-    Path = path(Options, Parent),
-    try
-        _ = alcove_proc_reap:leftovers({Drv, Path}, []),
-        ok = alcove_proc_setup:ungroup(Options, Path),
-        ok = alcove_proc_reap:release(Drv, In, Parent)
-    catch
-        error:badpid -> ok
-    end,
-    alcove_proc_guard:done(Guard).
-
-running(Options, Alias, Guard, Parent, Program, Start) ->
-    #{drv := Drv, owner := Owner, stdout := Stdout, stderr := Stderr, active := Active} = Options,
-    State = #state{
-        options = Options,
-        drv = Drv,
-        drv_ref = monitor(process, Drv),
-        own_drv = false,
-        parent = Parent,
-        guard = Guard,
-        program = Program,
-        owner = Owner,
-        owner_ref = watched(Owner),
-        alias = Alias,
-        stdout = sink(Stdout),
-        stderr = sink(Stderr),
-        active = Owner =/= none andalso Active,
-        credit = maps:get(window, Options),
-        started = Start
-    },
-    Now = erlang:monotonic_time(),
-    event(spawn, #{duration => Now - Start, system_time => erlang:system_time()}, #{}, State),
-    _ = erlang:send_after(?TICK, self(), tick),
-    opened(input(timed(State))).
-
-watched(none) -> undefined;
-watched(Owner) -> monitor(process, Owner).
-
-sink({collect, Max, Full}) -> #sink{to = collect, max = Max, full = Full};
-sink(message) -> #sink{to = message};
-sink({function, Fun}) -> #sink{to = {function, Fun}};
-sink(_) -> #sink{to = discard}.
-
-timed(#state{options = #{timeout := infinity}} = State) ->
-    State;
-timed(#state{options = #{timeout := Timeout}} = State) ->
-    timer(max(0, Timeout - wall(State) div 1000), deadline, State).
-
-timer(Ms, What, State) ->
-    (untimed(State))#state{timer = erlang:start_timer(Ms, self(), What)}.
-
-untimed(#state{timer = undefined} = State) ->
-    State;
-untimed(#state{timer = Ref} = State) ->
-    _ = erlang:cancel_timer(Ref),
-    State#state{timer = undefined}.
-
-%% A terminal has readers of its own.
-opened(#state{program = #{terminal := undefined}} = State) ->
-    State;
-opened(#state{drv = Drv, program = #{terminal := Terminal}} = State) ->
-    #{reader := Path, master := Master} = Terminal,
-    Reader = alcove_proc_io:reader(Drv, {tty, Path, Master}, self()),
-    ok = alcove_proc_io:credit(Reader, State#state.credit),
-    State#state{terminal = #{reader => Reader, open => true}}.
-
-input(#state{options = #{stdin := Stdin}, program = #{terminal := Terminal}} = State) ->
-    case Stdin of
-        none when Terminal =:= undefined -> closed(State);
-        {data, Data} when Terminal =:= undefined, byte_size(Data) =< ?SMALL -> small(Data, State);
-        none -> written([], State);
-        {data, Data} -> written(Data, State);
-        _ -> State
-    end.
-
-%% What a new pipe takes at once needs nobody who waits.
-small(Data, #state{drv = Drv, program = #{path := Path}} = State) ->
-    _ = reached(fun() -> alcove:stdin(Drv, Path, Data) end),
-    closed(State).
-
-closed(#state{drv = Drv, program = #{path := Path}} = State) ->
-    _ = reached(fun() -> alcove:eof(Drv, Path) end),
-    State.
-
-written(Data, State) ->
-    #state{writer = Writer} = State1 = writer(State),
-    ok = alcove_proc_io:write(Writer, none, Data),
-    ok = alcove_proc_io:eof(Writer, none),
-    State1.
-
-writer(#state{writer = undefined, drv = Drv, program = Program} = State) ->
-    Target =
-        case Program of
-            #{terminal := undefined, path := Path} -> {stdin, Path};
-            #{terminal := #{writer := Path, master := Master}} -> {tty, Path, Master}
-        end,
-    State#state{writer = alcove_proc_io:writer(Drv, Target)};
-writer(State) ->
-    State.
-
-%% A program may have ended by now: then its end is about to be heard of.
-reached(Fun) ->
-    try
-        Fun()
-    catch
-        error:badpid -> gone
-    end.
-
-%%--------------------------------------------------------------------
-%% The process
-%%--------------------------------------------------------------------
-
-%% @private
--spec handle_call(term(), gen_server:from(), #state{}) ->
-    {reply, term(), #state{}} | {noreply, #state{}} | {stop, normal, #state{}}.
-handle_call({write, Data}, From, #state{phase = running} = State) ->
-    #state{writer = Writer} = State1 = writer(State),
-    ok = alcove_proc_io:write(Writer, From, Data),
-    {noreply, State1};
-handle_call(eof, From, #state{phase = running} = State) ->
-    #state{writer = Writer} = State1 = writer(State),
-    ok = alcove_proc_io:eof(Writer, From),
-    {noreply, State1};
-handle_call({read, _}, _From, #state{active = Active} = State) when Active =/= false ->
-    {reply, {error, active}, State};
-handle_call({read, _}, _From, #state{reader = Reader} = State) when Reader =/= undefined ->
-    {reply, {error, busy}, State};
-handle_call({read, Timeout}, From, State) ->
-    Ref =
-        case Timeout of
-            infinity -> undefined;
-            _ -> erlang:start_timer(Timeout, self(), read)
-        end,
-    next(State#state{reader = {From, Ref}});
-handle_call({active, _}, _From, #state{owner = none} = State) ->
-    {reply, {error, no_owner}, State};
-handle_call({active, N}, From, #state{active = Active} = State) when
-    is_integer(N), is_integer(Active)
-->
-    gen_server:reply(From, ok),
-    next(State#state{active = Active + N});
-handle_call({active, Active}, From, State) ->
-    gen_server:reply(From, ok),
-    next(State#state{active = Active});
-handle_call({signal, Signal}, _From, #state{status = undefined} = State) ->
-    {reply, reached(fun() -> send_signal(Signal, State) end), State};
-handle_call({stop, Grace}, From, #state{status = undefined} = State) ->
-    Stopping = State#state{stoppers = [From | State#state.stoppers]},
-    next(stopping(stopped, grace(Grace, State), Stopping));
-handle_call({stop, _}, From, State) ->
-    %% It has ended; output that waits is nobody's any more.
-    next(State#state{stoppers = [From | State#state.stoppers], queue = queue:new()});
-handle_call({winsize, _}, _From, #state{program = #{terminal := undefined}} = State) ->
-    {reply, {error, enotty}, State};
-handle_call({winsize, Size}, _From, #state{status = undefined} = State) ->
-    #state{drv = Drv, program = #{terminal := #{master := Master}}} = State,
-    Set = fun() -> alcove_proc_setup:terminal_size({Drv, parent(State)}, Master, Size) end,
-    {reply, reached(Set), State};
-handle_call(info, _From, State) ->
-    {reply, summary(State), State};
-handle_call({owner, Owner}, _From, State) ->
-    State#state.owner_ref =:= undefined orelse demonitor(State#state.owner_ref, [flush]),
-    {reply, ok, State#state{owner = Owner, owner_ref = monitor(process, Owner)}};
-handle_call(_Request, _From, State) ->
-    {reply, {error, closed}, State}.
-
-%% @private
--spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast(_Message, State) ->
-    {noreply, State}.
-
-%% @private
--spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
-handle_info({alcove_stdout, Drv, Path, Bytes}, #state{drv = Drv} = State) ->
-    next(heard(stdout, Path, Bytes, State));
-handle_info({alcove_stderr, Drv, Path, Bytes}, #state{drv = Drv} = State) ->
-    next(heard(stderr, Path, Bytes, State));
-handle_info({alcove_event, Drv, Path, Event}, #state{drv = Drv} = State) ->
-    case State#state.program of
-        #{path := Path} -> next(happened(Event, State));
-        _ -> {noreply, State}
-    end;
-handle_info({alcove_proc_io, Reader, What}, #state{terminal = #{reader := Reader}} = State) ->
-    case What of
-        eof -> next(emptied(State));
-        Bytes -> next(output(stdout, Bytes, State))
-    end;
-handle_info({timeout, Ref, What}, #state{timer = Ref} = State) ->
-    next(due(What, State#state{timer = undefined}));
-handle_info({timeout, Ref, read}, #state{reader = {From, Ref}} = State) ->
-    gen_server:reply(From, {error, timeout}),
-    {noreply, State#state{reader = undefined}};
-handle_info(look, State) ->
-    next(State#state{looking = false});
-handle_info(tick, State) ->
-    _ = erlang:send_after(?TICK, self(), tick),
-    next(looked_after(State));
-handle_info({'DOWN', Ref, process, _, Reason}, #state{drv_ref = Ref} = State) ->
-    next(lost({drv, Reason}, State));
-handle_info({'DOWN', Ref, process, _, _}, #state{owner_ref = Ref} = State) ->
-    next(orphaned(State));
-handle_info({'EXIT', Pid, Reason}, State) ->
-    exited(Pid, Reason, State);
-handle_info(_Message, State) ->
-    {noreply, State}.
-
-exited(Pid, Reason, #state{drv = Pid} = State) ->
-    next(lost({drv, Reason}, State));
-exited(_Pid, normal, State) ->
-    {noreply, State};
-exited(_Pid, Reason, State) ->
-    %% As any process that is linked to one that fails.
-    next(stopping(Reason, grace(undefined, State), State)).
-
-%% @private
--spec terminate(term(), #state{}) -> ok.
-terminate(Reason, #state{phase = Phase} = State) when Phase =/= ended ->
-    last(stopping(Reason, grace(undefined, State), State));
-terminate(_Reason, _State) ->
-    ok.
-
-%% A supervisor waits for this.
-last(#state{status = undefined, phase = Phase} = State) when Phase =/= ended ->
-    receive
-        Message ->
-            case handle_info(Message, State) of
-                {noreply, State1} -> last(State1);
-                {stop, normal, _} -> ok
-            end
-    end;
-last(State) ->
-    case next(State#state{queue = queue:new()}) of
-        {noreply, #state{phase = draining} = State1} -> last(State1#state{phase = killed});
-        _ -> ok
-    end.
-
-%% @private
--spec format_status(gen_server:format_status()) -> gen_server:format_status().
-format_status(#{state := #state{} = State} = Status) ->
-    Status#{state := summary(State)};
-format_status(Status) ->
-    Status.
-
-summary(#state{options = #{argv := Argv}, program = #{path := Path}} = State) ->
-    #{
-        drv => State#state.drv,
-        fork_path => Path,
-        os_pid => lists:last(Path),
-        argv => Argv,
-        state =>
-            case State#state.phase of
-                running -> running;
-                Phase when Phase =:= stopping; Phase =:= killed -> stopping;
-                _ -> ended
-            end,
-        owner => State#state.owner,
-        active => State#state.active,
-        queued => queue:len(State#state.queue),
-        wall_time => wall(State)
-    }.
-
-wall(#state{wall = undefined, started = Start}) ->
-    erlang:convert_time_unit(erlang:monotonic_time() - Start, native, microsecond);
-wall(#state{wall = Wall}) ->
-    Wall.
-
-%%--------------------------------------------------------------------
-%% Output
-%%--------------------------------------------------------------------
-
-heard(Stream, Path, Bytes, #state{program = #{path := Path}, terminal = undefined} = State) ->
-    output(Stream, Bytes, State);
-heard(_Stream, _Path, _Bytes, State) ->
-    State.
-
-output(Stream, Bytes, #state{credit = -1} = State) ->
-    taken(Stream, Bytes, State);
-output(Stream, Bytes, #state{credit = Credit} = State) ->
-    %% What was under way when more was asked for comes on top.
-    taken(Stream, Bytes, State#state{credit = max(0, Credit - 1)}).
-
-taken(Stream, Bytes, State) ->
-    #sink{to = To} = Sink = stream(Stream, State),
-    case To of
-        collect ->
-            collected(Stream, Bytes, Sink, State);
-        message ->
-            case dropped(State) of
-                true -> State;
-                false -> State#state{queue = queue:in({Stream, Bytes}, State#state.queue)}
-            end;
-        {function, Fun} ->
-            _ = Fun(Bytes),
-            State;
-        discard ->
-            State
-    end.
-
-%% A program that is being ended isn't held any more. It may yet write without end, and what
-%% nobody takes is not kept.
-dropped(#state{phase = running}) -> false;
-dropped(#state{queue = Queue} = State) -> queue:len(Queue) > ?BEHIND orelse behind(State).
-
-stream(stdout, State) -> State#state.stdout;
-stream(stderr, State) -> State#state.stderr.
-
-stream(stdout, Sink, State) -> State#state{stdout = Sink};
-stream(stderr, Sink, State) -> State#state{stderr = Sink}.
-
-collected(Stream, Bytes, #sink{size = Size, max = Max, data = Data} = Sink, State) ->
-    case Size + byte_size(Bytes) of
-        More when More =< Max ->
-            stream(Stream, Sink#sink{size = More, data = [Bytes | Data]}, State);
-        _ ->
-            Room = binary:copy(binary:part(Bytes, 0, Max - Size)),
-            Full = stream(
-                Stream, Sink#sink{size = Max, data = [Room | Data], truncated = true}, State
-            ),
-            case Sink of
-                #sink{full = kill} -> stopping({output_limit, Stream}, 0, Full);
-                #sink{full = truncate} -> Full
-            end
-    end.
-
-%% Whatever happened: what waits goes to who waits for it, more is asked for when there is
-%% room, and when all is done the process ends.
-next(State) ->
-    case delivered(State) of
-        #state{phase = ended, queue = Queue} = Delivered ->
-            case queue:is_empty(Queue) of
-                true -> conclude(Delivered);
-                false -> {noreply, Delivered}
-            end;
-        #state{} = Delivered ->
-            {noreply, metered(Delivered)}
-    end.
-
-delivered(#state{active = false, reader = undefined} = State) ->
-    State;
-delivered(#state{queue = Queue} = State) ->
-    case queue:out(Queue) of
-        {{value, Piece}, Rest} -> delivered(Piece, State#state{queue = Rest});
-        {empty, _} -> State
-    end.
-
-delivered(Piece, #state{reader = {From, Ref}} = State) ->
-    Ref =:= undefined orelse erlang:cancel_timer(Ref),
-    gen_server:reply(From, {ok, Piece}),
-    State#state{reader = undefined};
-delivered(Piece, #state{owner = Owner, active = Active} = State) ->
-    Owner ! {alcove_proc, self(), Piece},
-    case Active of
-        true ->
-            delivered(State);
-        once ->
-            State#state{active = false};
-        1 ->
-            Owner ! {alcove_proc, self(), passive},
-            State#state{active = false};
-        N ->
-            delivered(State#state{active = N - 1})
-    end.
-
-%% Half of the window is asked for again when it was used and little waits.
-metered(#state{credit = Credit} = State) when Credit < 0; Credit > ?WINDOW div 2 ->
-    State;
-metered(#state{queue = Queue, looking = Looking} = State) ->
-    case queue:len(Queue) < ?WINDOW of
-        true when Looking ->
-            State;
-        true ->
-            case behind(State) of
-                true ->
-                    _ = erlang:send_after(?LOOK, self(), look),
-                    State#state{looking = true};
-                false ->
-                    asked(State)
-            end;
-        false ->
-            State
-    end.
-
-%% Who asks for a number of pieces has made room for them.
-behind(#state{active = true, owner = Owner}) when node(Owner) =:= node() ->
-    case process_info(Owner, message_queue_len) of
-        {message_queue_len, Length} -> Length > ?BEHIND;
-        undefined -> false
-    end;
-behind(_State) ->
-    false.
-
-asked(#state{terminal = #{reader := Reader}} = State) ->
-    ok = alcove_proc_io:credit(Reader, ?WINDOW),
-    State#state{credit = ?WINDOW};
-asked(#state{drv = Drv, program = #{path := Path}} = State) ->
-    Pid = lists:last(Path),
-    _ = reached(fun() -> alcove:setcpid(Drv, parent(State), Pid, flowcontrol, ?WINDOW) end),
-    State#state{credit = ?WINDOW}.
-
-parent(#state{options = Options, parent = Parent}) ->
-    path(Options, Parent).
-
-%%--------------------------------------------------------------------
-%% The end
-%%--------------------------------------------------------------------
-
-grace(undefined, #state{options = #{grace := Grace}}) -> Grace;
-grace(Grace, _State) -> Grace.
-
-%% Ends the program; what asks for it first is why.
-stopping(_Why, 0, #state{status = undefined, phase = stopping} = State) ->
-    killed(State);
-stopping(Why, Grace, #state{status = undefined, phase = running} = State) ->
-    Signal =
-        case Grace of
-            0 -> sigkill;
-            _ -> maps:get(stop_signal, State#state.options)
-        end,
-    event(
-        kill,
-        #{duration => erlang:monotonic_time() - State#state.started},
-        #{signal => Signal, reason => Why},
-        State
-    ),
-    Stopping = State#state{phase = stopping, why = Why},
-    case Grace of
-        0 ->
-            killed(Stopping);
-        _ ->
-            _ = reached(fun() ->
-                _ = send_signal(Signal, Stopping),
-                send_signal(sigcont, Stopping)
-            end),
-            %% It may have to write before it can end.
-            timer(Grace, kill, unheld(Stopping))
-    end;
-stopping(_Why, _Grace, State) ->
-    State.
-
-send_signal(Signal, #state{drv = Drv, program = #{path := Path}} = State) ->
-    alcove_proc_reap:signal({Drv, parent(State)}, lists:last(Path), Signal).
-
-killed(#state{status = undefined} = State) ->
-    case reached(fun() -> send_signal(sigkill, State) end) of
-        gone -> lost({parent, gone}, State);
-        _ -> timer(?KILLED, give_up, unheld(State#state{phase = killed}))
-    end.
-
-%% Its end is told after all that it wrote: that isn't to wait for somebody who reads.
-unheld(#state{credit = -1} = State) ->
-    State;
-unheld(#state{drv = Drv, terminal = Terminal, program = #{path := Path}} = State) ->
-    ok =
-        case Terminal of
-            undefined ->
-                Pid = lists:last(Path),
-                Set = fun() -> alcove:setcpid(Drv, parent(State), Pid, flowcontrol, -1) end,
-                _ = reached(Set),
-                ok;
-            #{reader := Reader} ->
-                alcove_proc_io:credit(Reader, -1)
-        end,
-    State#state{credit = -1}.
-
-due(deadline, State) -> stopping(timeout, grace(undefined, State), State);
-due(kill, State) -> killed(State);
-due(drained, State) -> emptied(State);
-due(give_up, State) -> cleared(State).
-
-orphaned(#state{status = undefined} = State) ->
-    stopping({shutdown, owner_died}, grace(undefined, State), State#state{active = true});
-orphaned(State) ->
-    State#state{queue = queue:new(), why = {shutdown, owner_died}}.
-
-%% The parent is alcove's own, and nobody but the kernel when it runs out of memory ends it.
-looked_after(#state{drv = Drv, status = undefined} = State) ->
-    case reached(fun() -> alcove:getpid(Drv, parent(State)) end) of
-        gone -> lost({parent, gone}, State);
-        _ -> State
-    end;
-looked_after(State) ->
-    State.
-
-%% All of it is gone, in a way that nobody can tell the status of.
-lost(_Why, #state{phase = ended} = State) ->
-    State;
-lost(Why, State) ->
-    alcove_proc_guard:done(State#state.guard),
-    (untimed(State))#state{phase = ended, why = Why, wall = wall(State)}.
-
-happened({rusage, Usage}, State) ->
-    State#state{rusage = Usage};
-happened({exit_status, Status}, State) ->
-    over(Status, State);
-happened({termsig, Signal}, State) ->
-    over({termsig, Signal}, State);
-happened(_Event, State) ->
-    State.
-
-over(Status, State) ->
-    Over = (untimed(State))#state{status = Status, wall = wall(State)},
-    case Over of
-        #state{terminal = #{open := true}} -> draining(Over);
-        _ -> cleared(Over)
-    end.
-
-%% What is left is killed; then nobody has the terminal, and the last of it can be read.
-draining(#state{drv = Drv, program = #{terminal := Terminal}} = State) ->
-    #{reader := Reader, writer := Writer} = Terminal,
-    Own = [lists:last(Reader), lists:last(Writer)],
-    _ = leftovers(Own, Drv, State),
-    timer(?DRAINED, drained, (unheld(State))#state{phase = draining}).
-
-emptied(#state{phase = draining} = State) ->
-    cleared(untimed(alone(State)));
-emptied(#state{terminal = #{} = Terminal} = State) ->
-    State#state{terminal = Terminal#{open := false}};
-emptied(State) ->
-    State.
-
-%% The ends of the terminal's processes, which are next, are nobody's business.
-alone(#state{drv = Drv} = State) ->
-    _ = reached(fun() -> alcove_proc_reap:silence({Drv, parent(State)}) end),
-    State.
-
-%% Sees to it that nothing of the program is left.
-cleared(#state{drv = Drv, options = #{in := In}} = State) ->
-    try
-        Left =
-            case leftovers([], Drv, State) of
-                ok -> [];
-                {error, Pids} -> Pids
-            end,
-        Stats = ungrouped(State),
-        ok = alcove_proc_reap:release(Drv, In, State#state.parent),
-        alcove_proc_guard:done(State#state.guard),
-        State#state{phase = ended, left = Left, stats = Stats}
-    catch
-        error:badpid when State#state.status =/= undefined -> State#state{phase = ended};
-        error:badpid -> lost({parent, gone}, State)
-    end.
-
-leftovers(_Except, _Drv, #state{options = #{leftovers := leave, pty := false}, phase = running}) ->
-    ok;
-leftovers(Except, Drv, State) ->
-    alcove_proc_reap:leftovers({Drv, parent(State)}, Except).
-
-ungrouped(#state{program = #{cgroup := undefined}}) ->
-    undefined;
-ungrouped(#state{drv = Drv, options = Options, program = #{cgroup := Name}} = State) ->
-    Parent = parent(State),
-    Stats =
-        case alcove_cgroup:stats(Drv, Parent, Name) of
-            {ok, Figures} -> Figures;
-            {error, _} -> undefined
-        end,
-    ok = alcove_proc_setup:ungroup(Options, Parent),
-    Stats.
-
--spec conclude(#state{}) -> {stop, normal, #state{}}.
-conclude(State) ->
-    Outcome = outcome(State),
-    told(Outcome, State),
-    event(exit, measured(State), #{status => State#state.status}, State),
-    case State#state.stats of
-        #{memory := #{oom_kills := Kills}} when Kills > 0 ->
-            event(oom, #{kills => Kills}, #{}, State);
-        _ ->
-            ok
-    end,
-    case State of
-        #state{own_drv = true, drv = Drv} ->
-            unlink(Drv),
-            alcove_drv:stop(Drv);
-        _ ->
-            ok
-    end,
-    _ = [
-        begin
-            unlink(Pid),
-            exit(Pid, kill)
-        end
-     || Pid <- [State#state.writer, reader(State)], is_pid(Pid)
-    ],
-    quit(reason(State)),
-    {stop, normal, State}.
-
-reader(#state{terminal = #{reader := Reader}}) -> Reader;
-reader(_State) -> undefined.
-
-told(Outcome, #state{reader = Reader, alias = Alias, owner = Owner} = State) ->
-    case Reader of
-        {From, _} -> gen_server:reply(From, eof);
-        undefined -> ok
-    end,
-    _ = [gen_server:reply(From, Outcome) || From <- State#state.stoppers],
-    if
-        is_reference(Alias) ->
-            answer(Alias, Outcome);
-        is_pid(Owner) ->
-            Owner ! {alcove_proc, self(), {exit, Outcome}},
-            ok;
-        true ->
-            ok
-    end.
-
-outcome(#state{status = undefined, why = {What, _} = Why}) when What =:= drv; What =:= parent ->
-    {error, Why};
-outcome(#state{status = undefined, left = Left}) ->
-    {error, {leftovers, Left}};
-outcome(#state{left = [_ | _] = Left}) ->
-    {error, {leftovers, Left}};
-outcome(#state{why = Why} = State) when Why =:= undefined; Why =:= stopped ->
-    {ok, result(State)};
-outcome(#state{why = Why} = State) ->
-    {error, {Why, result(State)}}.
-
-result(#state{status = Status, program = #{path := Path}} = State) ->
-    Collected = [
-        {Stream, iolist_to_binary(lists:reverse(Data))}
-     || {Stream, #sink{to = collect, data = Data}} <- streams(State)
-    ],
-    Stats = [{cgroup, Stats} || #{} = Stats <- [State#state.stats]],
-    Figures = maps:merge(usage(State), maps:from_list(Stats ++ Collected)),
-    Figures#{
-        status => Status,
-        truncated => [Stream || {Stream, #sink{truncated = true}} <- streams(State)],
-        wall_time => wall(State),
-        os_pid => lists:last(Path)
-    }.
-
-streams(#state{stdout = Stdout, stderr = Stderr}) ->
-    [{stdout, Stdout}, {stderr, Stderr}].
-
-usage(#state{rusage = undefined}) ->
-    #{};
-usage(#state{rusage = Usage, stats = Stats}) ->
-    Used = alcove_telemetry:used(Usage),
-    case Stats of
-        #{memory := #{peak := Peak}} when is_integer(Peak) -> Used#{peak_memory := Peak};
-        _ -> Used
-    end.
-
-measured(#state{wall = Wall} = State) ->
-    (usage(State))#{
-        duration => erlang:convert_time_unit(Wall, microsecond, native)
-    }.
-
-reason(#state{why = stopped}) -> normal;
-reason(#state{left = [_ | _] = Left}) -> {leftovers, Left};
-reason(#state{why = Why}) when Why =/= undefined -> Why;
-reason(#state{status = 0}) -> normal;
-reason(#state{status = {termsig, _} = Status}) -> Status;
-reason(#state{status = Status}) -> {exit_status, Status}.
-
-%% Ends with a reason that is news to who is linked, and no crash: nothing is to be logged.
-quit(normal) ->
-    ok;
-quit(Reason) ->
-    process_flag(trap_exit, false),
-    exit(self(), Reason),
-    ok.
-
-event(Name, Measurements, More, #state{options = Options, program = #{path := Path}} = State) ->
-    #{argv := Argv, meta := Meta} = Options,
-    Metadata = maps:merge(Meta, More#{
-        drv => State#state.drv,
-        pid => self(),
-        fork_path => Path,
-        os_pid => lists:last(Path),
-        argv => Argv
-    }),
-    alcove_telemetry:execute([alcove, proc, Name], Measurements, Metadata).
+%% The pid of a program's process, if that is given by its name; `undefined' if there is none.
+pid(Function, [Server | _] = Args) ->
+    alcove_proc_registry:is_server(Server) orelse wrong(Function, Args, {server, 1}),
+    alcove_proc_registry:pid(Server).

@@ -2,68 +2,107 @@
 %% @doc The options of {@link alcove_proc}: what they may be, and their defaults.
 -module(alcove_proc_options).
 
--export([parse/4, text/1, data/1, is_signal/1, is_dimension/1]).
+-export([parse/4, pipe/3, names/0, data/1, is_signal/1, is_dimension/1]).
 
--export_type([parsed/0, sink/0, input/0]).
+-export_type([parsed/0, sink/0, input/0, name/0, programs/0]).
 
--type input() :: none | stream | {data, binary()} | {file, binary()}.
+-type input() :: none | stream | {data, binary()} | {file, binary()} | given().
+%% An end of a pipe to another program.
+-type given() :: {given, alcove_nif:pipe_end()}.
 -type sink() ::
     message
     | discard
     | {collect, Max :: non_neg_integer() | infinity, kill | truncate}
-    | {file, binary(), o_append | o_trunc, alcove:mode()}
-    | {function, fun((binary()) -> term())}.
+    | {file, binary(), [o_append | o_trunc, ...], alcove:mode()}
+    | given()
+    | alcove_proc_sink:sink().
 -type parsed() :: #{
     drv := pid() | {start, alcove_drv:options()},
     argv := [binary(), ...],
     arg0 := binary() | undefined,
     in := alcove:fork_path(),
     owner := pid() | none,
+    %% The directory in which the program starts, with the rights of Drv, and the environment that
+    %% it starts with: see alcove_environ:program/2.
+    directory := binary() | undefined,
+    inherited := [alcove_environ:variable()] | undefined,
+    %% The directory that it changes to at last, with its own rights.
     cwd := binary() | undefined,
-    env := [{binary(), binary() | false}],
+    env := [alcove_environ:change()],
     clearenv := boolean(),
     user := binary() | alcove:id() | undefined,
     group := binary() | alcove:id() | undefined,
     groups := [binary() | alcove:id()] | undefined,
+    names := drv | in,
     rlimits := [{atom() | integer(), alcove:rlimit()}],
     nice := integer() | undefined,
     cpus := [non_neg_integer()] | undefined,
     chroot := binary() | undefined,
     namespaces := [atom()],
     hostname := binary() | undefined,
-    uid_map := [id_range()] | undefined,
-    gid_map := [id_range()] | undefined,
+    uid_map := [id_range()] | {newuidmap, [id_range()]} | undefined,
+    gid_map := [id_range()] | {newgidmap, [id_range()]} | undefined,
     cgroup := {alcove_cgroup:name() | undefined, map()} | undefined,
     seccomp := binary() | undefined,
-    capabilities := [atom()] | undefined,
+    capabilities := [atom()] | all | undefined,
     no_new_privs := boolean(),
     setup := alcove:calls(),
     stdin := input(),
-    stdout := sink(),
+    stdout := sink() | stderr,
     stderr := sink() | stdout,
-    pty := {Rows :: pos_integer(), Columns :: pos_integer()} | false,
+    pty := terminal() | false,
+    lines := alcove_proc_lines:max() | false,
     active := boolean() | once | pos_integer(),
     timeout := timeout(),
     grace := non_neg_integer(),
     stop_signal := atom() | integer(),
     leftovers := kill | leave,
     meta := map(),
-    %% How many pieces of output may come unasked for; set where the program is started.
-    window => integer()
+    name := name() | undefined,
+    tag := term(),
+    %% How many pieces of output the router may send ahead; set where the program is started.
+    window => integer(),
+    %% The users of the program's own user namespace; set where that is made.
+    users => users(),
+    %% The alias that gets the outcome instead of the owner; set if the program is one of several.
+    alias => reference()
+}.
+%% The programs of a pipeline, and how long it may take.
+-type programs() :: {[parsed(), ...], timeout()}.
+-type name() :: {local, atom()} | {global, term()} | {via, module(), term()}.
+%% The ids of the process that starts the program, as seen from outside, and the ids inside.
+-type users() ::
+    none
+    | #{
+        uid := alcove:id(),
+        gid := alcove:id(),
+        uids := [id_range()],
+        gids := [id_range()],
+        %% Whether newuidmap(1) and newgidmap(1) write them.
+        helped := {boolean(), boolean()},
+        denied := boolean()
+    }.
+-type terminal() :: #{
+    rows := pos_integer(), cols := pos_integer(), echo := boolean(), raw := boolean()
 }.
 -type id_range() :: {Inside :: alcove:id(), Outside :: alcove:id(), Count :: pos_integer()}.
 
-%% What a run collects of a stream unless told otherwise.
+%% How much a run collects of a stream by default.
 -define(COLLECT, 16 * 1024 * 1024).
+%% The longest line.
+-define(LONGEST, 65536).
 -define(GRACE, 5000).
+%% The longest line that a terminal takes, without its end: see termios(3).
+-define(TERMINAL_LINE, 4095).
 -define(ROWS, 24).
 -define(COLUMNS, 80).
+-define(LEVELS, [emergency, alert, critical, error, warning, notice, info, debug]).
 %% More than any platform has.
 -define(MAX_SIGNAL, 127).
 
-%% @doc What is asked for, with the defaults of how it is asked: a run collects what the
-%% program writes, a process that is started sends it to its owner. A child that is started
-%% `later' may have names that nobody has yet.
+%% @doc The parsed options, with the defaults of the function: a run collects the output of the
+%% program, a process that is started sends it to its owner. A child that is started `later' may
+%% have names that aren't registered yet.
 -spec parse(run | start | child | later, term(), term(), term()) ->
     {ok, parsed()} | {error, Option :: term()}.
 parse(later, Drv, Argv, Options) ->
@@ -75,23 +114,139 @@ parse(later, Drv, Argv, Options) ->
         end
      || Option <- pairs(Options)
     ],
-    parse(child, Now(Drv), Argv, Given);
+    checked(child, Now(Drv), Argv, Given);
 parse(How, Drv, Argv, Options) ->
+    case checked(How, Drv, Argv, Options) of
+        {ok, Parsed} -> {ok, begun(Parsed)};
+        {error, Option} -> {error, Option}
+    end.
+
+checked(How, Drv, Argv, Options) ->
     try
-        Given = maps:from_list([given(Option) || Option <- list(Options)]),
-        Parsed = maps:merge((defaults(How, Given))#{drv => drv(Drv), argv => argv(Argv)}, Given),
-        {ok, consistent(Parsed)}
+        {ok, whole(How, drv(Drv), argv(Argv), all_given(Options))}
     catch
         throw:{option, Option} -> {error, Option}
     end.
+
+all_given(Options) ->
+    maps:from_list([given(Option) || Option <- list(Options)]).
+
+whole(How, Drv, Argv, Given) ->
+    Parsed = maps:merge((defaults(How, Given))#{drv => Drv, argv => Argv}, Given),
+    consistent((named(Parsed))#{begins => not is_map_key(in, Given)}).
+
+%% @doc The parsed options of programs that are joined by pipes: a list of `Argv' and `{Argv,
+%% Options}', with options for all of them. Options of a single program take precedence. {@link
+%% alcove_proc_pipe} fills in the streams that are pipes.
+-spec pipe(term(), term(), term()) -> {ok, programs()} | {error, Option :: term()}.
+pipe(Drv, Programs, Options) ->
+    try
+        Found = drv(Drv),
+        Given = all_given(Options),
+        without([name], {pipe, one}, no_terminal(Given)),
+        Last = count(Programs),
+        Parsed = [
+            piped(N, Last, Found, Program, Given)
+         || {N, Program} <- lists:enumerate(Programs)
+        ],
+        {ok, {one_file(Parsed), maps:get(timeout, Given, infinity)}}
+    catch
+        throw:{option, Option} -> {error, Option}
+    end.
+
+count([_ | _] = Programs) when length(Programs) > 0 -> length(Programs);
+count([]) -> refuse({programs, alcove_explain:programs(empty)});
+count(_) -> refuse({programs, alcove_explain:programs(no_list)}).
+
+piped(N, Last, Drv, Program, Given) ->
+    try
+        {Argv, Own} =
+            case Program of
+                {Words, Options} -> {Words, no_terminal(all_given(Options))};
+                Words -> {Words, #{}}
+            end,
+        without([timeout, owner], {pipe, all}, Own),
+        without([stdin || N > 1] ++ [stdout || N < Last], {pipe, stream}, Own),
+        Ends = [stdin || N =:= 1] ++ [stdout || N =:= Last],
+        Shared = maps:without([stdin, stdout] -- Ends, Given),
+        %% Otherwise its kind isn't known yet.
+        Pipe = maps:from_list([{stdout, discard} || N < Last]),
+        begun(whole(run, Drv, argv(Argv), maps:merge(maps:merge(Pipe, Shared), Own)))
+    catch
+        throw:{option, Option} -> refuse({program, {N, Option}})
+    end.
+
+without(Names, Why, Given) ->
+    _ = [refuse({Name, Why}) || Name <- Names, is_map_key(Name, Given)],
+    ok.
+
+no_terminal(#{pty := #{}}) -> refuse({pty, {pipe, terminal}});
+no_terminal(Given) -> Given.
+
+%% If several programs write to one file, the program that is started first, which is the last of
+%% the list, truncates it, and none overwrites what another has written.
+one_file(Programs) ->
+    Paths = [Path || #{stderr := {file, Path, _, _}} <- Programs],
+    {Joined, _} = lists:mapfoldr(fun one_file/2, Paths -- lists:usort(Paths), Programs),
+    Joined.
+
+one_file(#{stderr := {file, Path, How, Mode}} = Program, Paths) ->
+    case {lists:member(Path, Paths), lists:member({emptied, Path}, Paths)} of
+        {false, _} -> {Program, Paths};
+        {true, true} -> {Program#{stderr := {file, Path, [o_append], Mode}}, Paths};
+        {true, false} ->
+            Emptied = {file, Path, lists:usort([o_append | How]), Mode},
+            {Program#{stderr := Emptied}, [{emptied, Path} | Paths]}
+    end;
+one_file(Program, Paths) ->
+    {Program, Paths}.
+
+%% The directory and the environment with which the program starts, as they are at the time of the
+%% call. Relative paths start from that directory.
+begun(#{begins := false} = Parsed) ->
+    maps:remove(begins, Parsed);
+begun(#{drv := Drv} = Parsed) ->
+    case inherited(Drv) of
+        {ok, #{directory := Directory, variables := Variables}} ->
+            paths((maps:remove(begins, Parsed))#{
+                directory => Directory, inherited => Variables
+            });
+        %% The start of the program will report the error.
+        gone ->
+            maps:remove(begins, Parsed)
+    end.
+
+inherited({start, Options}) ->
+    {ok, #{given := Given}} = alcove_drv_options:parse(Options),
+    {ok, alcove_environ:inherited(Given, alcove_environ:directory())};
+inherited(Drv) ->
+    alcove_drv:inherited(Drv).
+
+paths(#{directory := Directory} = Parsed) ->
+    #{chroot := Root, stdin := Stdin, stdout := Stdout, stderr := Stderr} = Parsed,
+    Parsed#{
+        chroot := absolute(Root, Directory),
+        stdin := absolute(Stdin, Directory),
+        stdout := absolute(Stdout, Directory),
+        stderr := absolute(Stderr, Directory)
+    }.
+
+absolute(Path, Directory) when is_binary(Path) ->
+    alcove_environ:absolute(Path, Directory);
+absolute({file, Path}, Directory) ->
+    {file, absolute(Path, Directory)};
+absolute({file, Path, Flag, Mode}, Directory) ->
+    {file, absolute(Path, Directory), Flag, Mode};
+absolute(Other, _Directory) ->
+    Other.
 
 pairs(Options) when is_map(Options) -> maps:to_list(Options);
 pairs(Options) -> Options.
 
 list(Options) when is_map(Options) -> maps:to_list(Options);
-%% Of two options for the same the first one counts, as in a property list.
+%% If an option is given twice, the first one holds, as in a property list.
 list(Options) when is_list(Options), length(Options) >= 0 -> lists:reverse(Options);
-list(Options) -> refuse(Options).
+list(Options) -> refuse({options, alcove_explain:shown(Options)}).
 
 -spec refuse(term()) -> no_return().
 refuse(Option) ->
@@ -113,12 +268,15 @@ defaults(How, Given) ->
                 child -> none;
                 _ -> self()
             end,
+        directory => undefined,
+        inherited => undefined,
         cwd => undefined,
         env => [],
         clearenv => false,
         user => undefined,
         group => undefined,
         groups => undefined,
+        names => drv,
         rlimits => [],
         nice => undefined,
         cpus => undefined,
@@ -140,63 +298,143 @@ defaults(How, Given) ->
         stdout => Output,
         stderr => Output,
         pty => false,
+        lines => false,
         active => true,
         timeout => infinity,
         grace => ?GRACE,
         stop_signal => sigterm,
         leftovers => kill,
-        meta => #{}
+        meta => #{},
+        name => undefined,
+        tag => alcove_proc
     }.
 
-drv(Drv) when is_pid(Drv) ->
-    Drv;
-drv(Name) when is_atom(Name), Name =/= undefined ->
-    case whereis(Name) of
-        Pid when is_pid(Pid) -> Pid;
-        _ -> refuse({drv, Name})
-    end;
 drv({start, Options} = Drv) ->
-    case alcove_options:parse(Options) of
+    case alcove_drv_options:parse(Options) of
         {ok, _} -> Drv;
-        {error, _} -> refuse({drv, Drv})
+        {error, Option} -> refuse({drv, {start, Option}})
     end;
 drv(Drv) ->
-    refuse({drv, Drv}).
+    case alcove_drv:locate(Drv) of
+        {ok, Pid} -> Pid;
+        _ -> refuse({drv, Drv})
+    end.
 
+%% The error tells what is wrong with a program and its arguments, but not their values, which may
+%% be secrets.
 argv([_ | _] = Argv) when length(Argv) > 0 ->
-    case [text(Word) || Word <- Argv] of
-        [Program | _] = Words when is_binary(Program), Program =/= <<>> ->
-            lists:member(error, Words) andalso refuse({argv, Argv}),
-            Words;
-        _ ->
-            refuse({argv, Argv})
+    case lists:all(fun(Word) -> is_integer(Word) end, Argv) of
+        true -> refuse({argv, alcove_explain:argv(string)});
+        false -> words(1, Argv)
     end;
-argv(Argv) ->
-    refuse({argv, Argv}).
+argv([]) ->
+    refuse({argv, alcove_explain:argv(empty)});
+argv(Command) when is_binary(Command) ->
+    refuse({argv, alcove_explain:argv(string)});
+argv(_) ->
+    refuse({argv, alcove_explain:argv(no_list)}).
 
-%% What can't go together.
-consistent(#{pty := false} = Parsed) ->
-    Parsed;
-consistent(#{stderr := {file, _, _, _} = Stderr}) ->
-    refuse({stderr, Stderr});
-consistent(#{stdout := {file, _, _, _} = Stdout}) ->
-    refuse({stdout, Stdout});
-consistent(#{stdin := {file, _} = Stdin}) ->
-    refuse({stdin, Stdin});
+words(_N, []) ->
+    [];
+words(N, [Word | Words]) ->
+    case alcove_text:bytes(Word) of
+        error -> refuse({argv, alcove_explain:argv({word, N})});
+        <<>> when N =:= 1 -> refuse({argv, alcove_explain:argv({word, N})});
+        Bytes -> [Bytes | words(N + 1, Words)]
+    end.
+
+%% Options that can't be combined.
 consistent(Parsed) ->
+    streams(contained(Parsed)).
+
+%% An option about a namespace needs that namespace: otherwise it would change the host's, or do
+%% nothing.
+contained(#{in := In, namespaces := Names, setup := Setup} = Parsed) ->
+    [
+        lists:member(Namespace, Names) orelse refuse({Option, {without, short(Namespace)}})
+     || {Option, Namespace} <- [
+            {hostname, clone_newuts}, {uid_map, clone_newuser}, {gid_map, clone_newuser}
+        ],
+        maps:get(Option, Parsed) =/= undefined
+    ],
+    %% Which namespaces a process other than root has, its user must know.
+    In =:= [] andalso own(1, Setup, Names),
+    Parsed.
+
+own(_N, [], _Names) ->
+    ok;
+own(N, [{Call, _} | Calls], Names) ->
+    case changes(Call) of
+        %% From this call on the process is in other namespaces.
+        namespaces -> ok;
+        nothing -> own(N + 1, Calls, Names);
+        Namespace ->
+            lists:member(Namespace, Names) orelse
+                refuse({setup, {N, Call, {without, short(Namespace)}}}),
+            own(N + 1, Calls, Names)
+    end.
+
+changes(Call) when Call =:= unshare; Call =:= setns; Call =:= setns_fd -> namespaces;
+changes(Call) when
+    Call =:= mount; Call =:= umount; Call =:= umount2; Call =:= move_mount; Call =:= pivot_root
+->
+    clone_newns;
+changes(sethostname) -> clone_newuts;
+changes(_) -> nothing.
+
+short(clone_newns) -> newns;
+short(clone_newuts) -> newuts;
+short(clone_newuser) -> newuser.
+
+streams(#{stdout := stderr, stderr := stdout}) ->
+    refuse({stdout, stderr});
+streams(#{pty := false} = Parsed) ->
+    Parsed;
+streams(#{stdout := stderr}) ->
+    refuse({stdout, stderr});
+streams(#{stderr := {file, _, _, _} = Stderr}) ->
+    refuse({stderr, Stderr});
+streams(#{stdout := {file, _, _, _} = Stdout}) ->
+    refuse({stdout, Stdout});
+streams(#{stdin := {file, _} = Stdin}) ->
+    refuse({stdin, Stdin});
+streams(#{stdin := {data, Data}, pty := #{raw := false}} = Parsed) ->
+    Lines = binary:split(Data, [<<"\n">>, <<"\r">>, <<4>>], [global]),
+    lists:any(fun(Line) -> byte_size(Line) > ?TERMINAL_LINE end, Lines) andalso refuse({stdin, line}),
+    Parsed#{stderr := stdout};
+streams(Parsed) ->
     %% A terminal has one stream.
     Parsed#{stderr := stdout}.
 
 given(Name) when is_atom(Name) ->
     given({Name, true});
-given({Name, Value} = Option) ->
+given({Name, Value}) when is_atom(Name) ->
     case option(Name, Value) of
-        error -> refuse(Option);
+        error -> refuse({Name, told(Name, Value)});
+        {error, Wrong} -> refuse({Name, Wrong});
         Parsed -> {Name, Parsed}
     end;
 given(Option) ->
-    refuse(Option).
+    refuse({options, alcove_explain:shown(Option)}).
 
+%% An unknown option may be a misspelt one, so its value may be a secret.
+told(Name, Value) ->
+    Secret = [stdin, meta, env, setup, tag],
+    case lists:member(Name, names()) andalso not lists:member(Name, Secret) of
+        true -> Value;
+        false -> alcove_explain:shown(Value)
+    end.
+
+%% @doc The names of the options.
+-spec names() -> [atom(), ...].
+names() ->
+    [
+        active, arg0, capabilities, cgroup, chroot, clearenv, cpus, cwd, env, gid_map, grace, group,
+        groups, hostname, in, leftovers, lines, meta, name, names, namespaces, nice, no_new_privs, owner,
+        pty, rlimits, seccomp, setup, stderr, stdin, stdout, stop_signal, tag, timeout, uid_map, user
+    ].
+
+%% The value; or `error'; or `{error, Wrong}' with the part of the value that is wrong.
 option(Name, undefined) when
     Name =:= cwd; Name =:= user; Name =:= group; Name =:= groups; Name =:= chroot; Name =:= hostname
 ->
@@ -204,7 +442,7 @@ option(Name, undefined) when
 option(Name, Value) when
     Name =:= cwd; Name =:= chroot; Name =:= arg0; Name =:= hostname
 ->
-    text(Value);
+    alcove_text:bytes(Value);
 option(in, Pids) ->
     check(alcove_call:is_fork_path(Pids), Pids);
 option(owner, Owner) when is_pid(Owner) ->
@@ -224,8 +462,13 @@ option(Name, Id) when Name =:= user; Name =:= group ->
     id(Id);
 option(groups, Groups) ->
     all(fun id/1, Groups);
+option(names, Whose) ->
+    check(Whose =:= drv orelse Whose =:= in, Whose);
 option(rlimits, Limits) when is_map(Limits) ->
-    option(rlimits, maps:to_list(Limits));
+    case all(fun rlimit/1, maps:to_list(Limits)) of
+        {error, Wrong} -> {error, maps:from_list(Wrong)};
+        Checked -> Checked
+    end;
 option(rlimits, Limits) ->
     all(fun rlimit/1, Limits);
 option(nice, Nice) ->
@@ -234,37 +477,64 @@ option(cpus, Cpus) ->
     all(fun(Cpu) -> check(is_integer(Cpu) andalso Cpu >= 0 andalso Cpu =< 65535, Cpu) end, Cpus);
 option(namespaces, Names) ->
     all(fun namespace/1, Names);
-option(Name, Ranges) when Name =:= uid_map; Name =:= gid_map ->
+option(Name, [_ | _] = Ranges) when Name =:= uid_map; Name =:= gid_map ->
     all(fun range/1, Ranges);
+option(uid_map, {newuidmap, [_ | _] = Ranges}) ->
+    helped(newuidmap, Ranges);
+option(gid_map, {newgidmap, [_ | _] = Ranges}) ->
+    helped(newgidmap, Ranges);
 option(cgroup, {Name, Limits}) ->
-    case {alcove_cgroup_text:group(Name), alcove_cgroup_limits:check(Limits)} of
-        {{ok, [_ | _]}, {ok, _}} -> {Name, Limits};
-        _ -> error
+    case alcove_cgroup_text:group(Name) of
+        {ok, [_ | _]} ->
+            case limits(Limits) of
+                ok -> {Name, Limits};
+                {error, Wrong} -> {error, {Name, Wrong}}
+            end;
+        _ ->
+            {error, {Name, #{}}}
     end;
 option(cgroup, Limits) ->
-    check(alcove_cgroup_limits:check(Limits) =/= error, {undefined, Limits});
+    case limits(Limits) of
+        ok -> {undefined, Limits};
+        Error -> Error
+    end;
 option(seccomp, Policy) ->
     seccomp(Policy);
+option(capabilities, all) ->
+    all;
 option(capabilities, Names) ->
     all(fun(Name) -> check(is_atom(Name), Name) end, Names);
-option(setup, Calls) ->
-    all(fun call/1, Calls);
+option(setup, Calls) when is_list(Calls), length(Calls) >= 0 ->
+    calls(1, Calls);
 option(stdin, Input) ->
     input(Input);
+option(stdout, stderr) ->
+    stderr;
+option(stdout, console) ->
+    {console, user};
 option(stdout, Sink) ->
     sink(Sink);
 option(stderr, stdout) ->
     stdout;
+option(stderr, console) ->
+    {console, standard_error};
 option(stderr, Sink) ->
     sink(Sink);
 option(pty, true) ->
-    {?ROWS, ?COLUMNS};
+    option(pty, #{});
 option(pty, false) ->
     false;
-option(pty, #{rows := Rows, cols := Columns}) ->
-    option(pty, {Rows, Columns});
-option(pty, {Rows, Columns} = Size) ->
-    check(is_dimension(Rows) andalso is_dimension(Columns), Size);
+option(pty, {Rows, Columns}) ->
+    option(pty, #{rows => Rows, cols => Columns});
+option(pty, #{} = Given) ->
+    %% In raw mode the terminal does nothing with what is typed, and so doesn't echo it.
+    Default = #{rows => ?ROWS, cols => ?COLUMNS, raw => false, echo => maps:get(raw, Given, false) =/= true},
+    #{rows := Rows, cols := Columns, raw := Raw, echo := Echo} = Terminal = maps:merge(Default, Given),
+    check(
+        map_size(Terminal) =:= map_size(Default) andalso is_dimension(Rows) andalso
+            is_dimension(Columns) andalso is_boolean(Raw) andalso is_boolean(Echo),
+        Terminal
+    );
 option(pty, _) ->
     error;
 option(active, Active) ->
@@ -272,6 +542,10 @@ option(active, Active) ->
         is_boolean(Active) orelse Active =:= once orelse (is_integer(Active) andalso Active > 0),
         Active
     );
+option(lines, true) ->
+    ?LONGEST;
+option(lines, Max) ->
+    check(Max =:= false orelse Max =:= infinity orelse (is_integer(Max) andalso Max > 0), Max);
 option(timeout, Timeout) ->
     check(alcove_call:is_timeout(Timeout), Timeout);
 option(grace, Grace) ->
@@ -282,20 +556,37 @@ option(leftovers, What) ->
     check(What =:= kill orelse What =:= leave, What);
 option(meta, Meta) ->
     check(is_map(Meta), Meta);
+option(name, Name) ->
+    check(is_name(Name), Name);
+%% With this tag a message would look like an exit signal of a linked process.
+option(tag, Tag) ->
+    check(Tag =/= 'EXIT', Tag);
 option(_Name, _Value) ->
     error.
+
+is_name({local, Name}) -> is_atom(Name) andalso Name =/= undefined;
+is_name({global, _}) -> true;
+is_name({via, Module, _}) -> is_atom(Module);
+is_name(_) -> false.
 
 check(true, Value) -> Value;
 check(false, _Value) -> error.
 
+%% The error of a list names the elements that are wrong.
 all(Check, Values) when is_list(Values), length(Values) >= 0 ->
-    Checked = [Check(Value) || Value <- Values],
-    case lists:member(error, Checked) of
-        true -> error;
-        false -> Checked
+    Checked = [{Value, Check(Value)} || Value <- Values],
+    case [Value || {Value, error} <- Checked] of
+        [] -> [Good || {_, Good} <- Checked];
+        Wrong -> {error, Wrong}
     end;
 all(_Check, _Values) ->
     error.
+
+helped(Helper, Ranges) ->
+    case all(fun range/1, Ranges) of
+        Good when is_list(Good) -> {Helper, Good};
+        Wrong -> Wrong
+    end.
 
 %% @doc Whether a term is a signal, by its number or its name.
 -spec is_signal(term()) -> boolean().
@@ -306,46 +597,35 @@ is_signal(Signal) -> is_integer(Signal) andalso Signal >= 0 andalso Signal =< ?M
 -spec is_dimension(term()) -> boolean().
 is_dimension(N) -> is_integer(N) andalso N > 0 andalso N =< 16#ffff.
 
-%% @doc A string as the operating system takes it: characters are encoded as file names
-%% are, binaries are bytes.
--spec text(term()) -> binary() | error.
-text(Bytes) when is_binary(Bytes) ->
-    without_nul(Bytes);
-text(Characters) when is_list(Characters) ->
-    try unicode:characters_to_binary(Characters, unicode, file:native_name_encoding()) of
-        Bytes when is_binary(Bytes) -> without_nul(Bytes);
-        _ -> error
-    catch
-        error:badarg -> error
-    end;
-text(_) ->
-    error.
-
-without_nul(Bytes) ->
-    case binary:match(Bytes, <<0>>) of
-        nomatch -> Bytes;
-        _ -> error
-    end.
-
-%% @doc Data is bytes, or characters where it can't be that.
+%% @doc See {@link alcove_text:data/1}.
 -spec data(term()) -> binary() | error.
 data(Data) ->
-    try
-        iolist_to_binary(Data)
-    catch
-        error:badarg ->
-            try unicode:characters_to_binary(Data) of
-                Bytes when is_binary(Bytes) -> Bytes;
-                _ -> error
-            catch
-                error:badarg -> error
-            end
-    end.
+    alcove_text:data(Data).
 
+%% The error of a wrong variable has its name only: values may be secrets.
 env(Env) when is_map(Env) ->
     env(maps:to_list(Env));
-env(Env) ->
-    all(fun variable/1, Env).
+env(Env) when is_list(Env), length(Env) >= 0 ->
+    env(1, Env);
+env(_) ->
+    error.
+
+env(_N, []) ->
+    [];
+env(N, [Variable | Variables]) ->
+    case variable(Variable) of
+        error ->
+            {error,
+                case Variable of
+                    {Name, _} -> Name;
+                    _ -> {element, N}
+                end};
+        Known ->
+            case env(N + 1, Variables) of
+                {error, _} = Error -> Error;
+                Rest -> [Known | Rest]
+            end
+    end.
 
 variable({Name, Unset}) when Unset =:= false; Unset =:= nil ->
     case name(Name) of
@@ -353,7 +633,7 @@ variable({Name, Unset}) when Unset =:= false; Unset =:= nil ->
         Bytes -> {Bytes, false}
     end;
 variable({Name, Value}) ->
-    case {name(Name), text(Value)} of
+    case {name(Name), alcove_text:bytes(Value)} of
         {error, _} -> error;
         {_, error} -> error;
         Variable -> Variable
@@ -364,7 +644,7 @@ variable(_) ->
 name(Name) when is_atom(Name) ->
     name(atom_to_binary(Name));
 name(Name) ->
-    case text(Name) of
+    case alcove_text:bytes(Name) of
         Bytes when is_binary(Bytes), Bytes =/= <<>> ->
             check(binary:match(Bytes, <<"=">>) =:= nomatch, Bytes);
         _ ->
@@ -374,7 +654,7 @@ name(Name) ->
 id(Id) when is_integer(Id) ->
     check(Id >= 0 andalso Id =< 16#fffffffe, Id);
 id(Name) ->
-    case text(Name) of
+    case alcove_text:bytes(Name) of
         <<>> -> error;
         Text -> Text
     end.
@@ -387,7 +667,11 @@ rlimit({Resource, {Soft, Hard}}) ->
 rlimit({Resource, {alcove_rlimit, Soft, Hard}}) ->
     rlimit({Resource, {Soft, Hard}});
 rlimit({Resource, Limit}) ->
-    rlimit({Resource, {Limit, Limit}});
+    case resource(Resource) of
+        %% At the hard limit the kernel sends SIGKILL, which doesn't tell the reason.
+        rlimit_cpu when is_integer(Limit) -> rlimit({Resource, {Limit, Limit + 1}});
+        _ -> rlimit({Resource, {Limit, Limit}})
+    end;
 rlimit(_) ->
     error.
 
@@ -407,8 +691,8 @@ namespace(Name) when is_atom(Name) ->
 namespace(_) ->
     error.
 
-%% A constant by its name, or by what comes after the prefix. Names make atoms only
-%% where there is a constant.
+%% A constant by its name, with or without the prefix. A name only becomes an atom if there is such
+%% a constant.
 known(Group, Prefix, Name) ->
     Names = [Constant || {Constant, _} <- alcove_nif:constants(Group)],
     Text = string:lowercase(atom_to_list(Name)),
@@ -419,26 +703,54 @@ known(Group, Prefix, Name) ->
 
 range({Inside, Outside, Count} = Range) ->
     Ids = [Inside, Outside, Count],
-    check(lists:all(fun is_integer/1, Ids) andalso lists:min(Ids) >= 0 andalso Count > 0, Range);
+    check(
+        lists:all(fun is_integer/1, Ids) andalso lists:min(Ids) >= 0 andalso Count > 0 andalso
+            lists:max([Inside, Outside]) + Count =< 16#ffffffff,
+        Range
+    );
 range(_) ->
     error.
 
+%% A program of seccomp(2) is compiled already.
 seccomp(Policy) when is_map(Policy) ->
-    try alcove_seccomp:compile(Policy) of
-        {ok, Program} -> iolist_to_binary(Program);
-        {error, _} -> error
-    catch
-        error:badarg -> error
+    case alcove_nif:seccomp(Policy, native) of
+        {ok, Program} -> Program;
+        {error, Reason} -> {error, Reason};
+        {'$badarg', Part} -> {error, {part, Part}}
     end;
 seccomp(Program) ->
-    try
-        iolist_to_binary(Program)
+    try iolist_to_binary(Program) of
+        <<>> -> {error, program};
+        Bytes when byte_size(Bytes) rem 8 =:= 0 -> Bytes;
+        _ -> {error, program}
     catch
-        error:badarg -> error
+        error:badarg -> {error, program}
     end.
 
-call({Call, Argv} = Request) when is_atom(Call), is_list(Argv) -> Request;
-call(_) -> error.
+limits(Limits) when is_map(Limits) ->
+    Alone = fun(Key, Value) -> alcove_cgroup_limits:check(#{Key => Value}) =:= error end,
+    case maps:filter(Alone, Limits) of
+        Wrong when map_size(Wrong) > 0 -> {error, Wrong};
+        _ -> ok
+    end;
+limits(_Limits) ->
+    {error, no_map}.
+
+%% A call by its place in the list, which may have the same one more than once.
+calls(_N, []) ->
+    [];
+calls(N, [{Call, Argv} = Request | Calls]) when is_atom(Call), is_list(Argv) ->
+    case lists:keyfind(Call, 1, alcove_nif:calls()) of
+        {_, _, Arguments, _, _, _} when length(Arguments) =:= length(Argv) ->
+            case calls(N + 1, Calls) of
+                {error, _} = Error -> Error;
+                Rest -> [Request | Rest]
+            end;
+        _ ->
+            {error, {N, Call}}
+    end;
+calls(N, _) ->
+    {error, {N, no_call}}.
 
 input(none) ->
     none;
@@ -450,7 +762,7 @@ input({data, Data}) ->
         Bytes -> {data, Bytes}
     end;
 input({file, Path}) ->
-    case text(Path) of
+    case alcove_text:bytes(Path) of
         error -> error;
         Bytes -> {file, Bytes}
     end;
@@ -476,18 +788,46 @@ sink({collect, Max, Then} = Sink) ->
 sink({file, Path}) ->
     sink({file, Path, []});
 sink({file, Path, How}) ->
-    case {text(Path), file(How, {o_trunc, 8#644})} of
+    case {alcove_text:bytes(Path), file(How, {[o_trunc], 8#644})} of
         {error, _} -> error;
         {_, error} -> error;
         {Bytes, {Flag, Mode}} -> {file, Bytes, Flag, Mode}
     end;
 sink(Fun) when is_function(Fun, 1) ->
     {function, Fun};
+sink({Fun, Acc}) when is_function(Fun, 2) ->
+    {fold, Fun, Acc};
+sink({log, Level}) ->
+    sink({log, Level, #{}});
+sink({log, Level, Options}) when is_map(Options) ->
+    {Prefix, Metadata} =
+        case maps:take(prefix, Options) of
+            error -> {program, Options};
+            Taken -> Taken
+        end,
+    Text = prefix(Prefix),
+    Good = lists:member(Level, ?LEVELS) andalso lists:all(fun is_atom/1, maps:keys(Metadata)),
+    case Good andalso Text =/= error of
+        true -> {log, Level, Text, Metadata};
+        false -> error
+    end;
 sink(_) ->
     error.
 
-file([append | How], {_, Mode}) -> file(How, {o_append, Mode});
-file([truncate | How], {_, Mode}) -> file(How, {o_trunc, Mode});
+prefix(program) -> program;
+prefix(Prefix) -> alcove_text:characters(Prefix).
+
+%% The default prefix of logged lines: the name of the program.
+named(#{argv := [Program | _], stdout := Stdout, stderr := Stderr} = Parsed) ->
+    Parsed#{stdout := named(Program, Stdout), stderr := named(Program, Stderr)}.
+
+named(Program, {log, Level, program, Metadata}) ->
+    {log, Level, <<(alcove_proc_sink:text(filename:basename(Program)))/binary, ": ">>, Metadata};
+named(_Program, Sink) ->
+    Sink.
+
+file([append | How], {_, Mode}) -> file(How, {[o_append], Mode});
+file([truncate | How], {_, Mode}) -> file(How, {[o_trunc], Mode});
 file([{mode, Mode} | How], {Flag, _}) when is_integer(Mode), Mode >= 0, Mode =< 8#7777 ->
     file(How, {Flag, Mode});
 file([], File) ->

@@ -1,79 +1,67 @@
 %% @private
-%% @doc From options to a program that runs.
+%% @doc Turns options into the request to a keeper.
 %%
-%% A program has a parent of its own in the tree: a process that waits in its event loop,
-%% tells of its children's ends whatever the Drv's other users have set, belongs to the one
-%% that runs the program, and inherits all that the program leaves behind, as it is a
-%% subreaper. So output has its owner before there is any, and the end of everything that
-%% the program started can be waited for.
-%%
-%% The program itself takes one round trip: fork, all calls, exec. Where something has to be
-%% done to the process from outside in between (maps of a user namespace, a control group),
-%% it takes two.
+%% A keeper, a process of alcove's own, runs the program and takes care of its end, see
+%% docs/architecture.md. One request tells it everything. What a request can't express is done by
+%% calls in the process that will exec the program.
 -module(alcove_proc_setup).
 
--export([parent/1, program/3, ungroup/2, terminal_size/3]).
+-export([request/2, cgroup/1, ungroup/1, stats/1, signal/1, is_piped/1]).
 
--export_type([program/0, terminal/0, reason/0]).
+-export_type([reason/0, group/0]).
 
--type terminal() :: #{
-    master := alcove:fd(), reader := alcove:fork_path(), writer := alcove:fork_path()
-}.
--type program() :: #{
-    path := alcove:fork_path(),
-    terminal := terminal() | undefined,
-    cgroup := alcove_cgroup:name() | undefined
-}.
 -type reason() :: {atom(), term()}.
+%% A control group: the process that sees its files, its name, and whether it was made for the
+%% program alone. If so, a process of its own removes it.
+-type group() ::
+    {alcove:drv(), alcove:fork_path(), alcove_cgroup:name(), {own, pid()} | named}.
 
-%% What /proc/PID/setgroups is to say.
+%% What is written to /proc/PID/setgroups.
 -define(NOGROUPS, <<"deny">>).
 
-%% @doc Forks the parent of a program.
--spec parent(alcove_proc_options:parsed()) -> {ok, alcove:os_pid()} | {error, reason()}.
-parent(#{drv := Drv, in := In, window := Window}) ->
-    Calls = [
-        {setopt, [exit_status, 1]},
-        {setopt, [termsig, 1]},
-        {setopt, [rusage, 1]},
-        {setopt, [flowcontrol, Window]},
-        {prctl, [pr_set_child_subreaper, 1, 0, 0, 0]}
-    ],
-    case request(Drv, In, {spawn, fork, Calls}, infinity) of
-        {error, {parent, gone}} -> {error, absent(Drv)};
-        Result -> Result
+%% The streams of a program, as alcove_nif:keep/4 takes them.
+-define(NULL, 0).
+-define(PIPE, 1).
+-define(STDOUT, 2).
+-define(TERMINAL, 3).
+
+%% The value with which chown(2) leaves an id as it is.
+-define(NO_CHANGE, 16#ffffffff).
+
+%% The highest capability that there is, cap_checkpoint_restore.
+-define(LAST_CAP, 40).
+
+%% @doc The request to the keeper, and the calls that are made before the exec.
+-spec request(alcove_proc_options:parsed(), group() | undefined) ->
+    {ok, alcove_nif:keep(), alcove:calls()} | {error, reason()}.
+request(#{drv := Drv, in := In} = Given, Group) ->
+    #{user := User, group := Gid, groups := Groups, names := Names, timeout := Timeout} = Given,
+    Deadline = deadline(Timeout),
+    try
+        Options = Given#{users => users(Given)},
+        %% What can't be done is an error, and isn't left out.
+        (denied(Options) andalso is_list(Groups)) andalso fail({setgroups, eperm}),
+        Named = got(alcove_proc_names:ids({Names, Drv, In, Deadline}, In, {User, Gid, Groups})),
+        Ids = entered(Options, Named),
+        Calls = calls(Options, Ids),
+        {ok, keep(Options#{timeout := left(Deadline)}, Ids, Group, Calls), Calls}
+    catch
+        throw:{setup, Reason} -> {error, Reason};
+        error:badpid -> {error, absent(Drv)}
     end.
 
-%% Whether there is no such Drv, or no such process in its event loop.
+deadline(infinity) -> infinity;
+deadline(Timeout) -> erlang:monotonic_time(millisecond) + Timeout.
+
+left(infinity) -> infinity;
+left(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
+
+%% The error: there is no such Drv, or no such process in its event loop.
 absent(Drv) ->
     try alcove_drv:info(Drv) of
         _ -> {in, badpid}
     catch
         error:badpid -> {drv, noproc}
-    end.
-
-%% @doc Starts the program below its parent. After an error, what there is of it is below the
-%% parent as well.
--spec program(alcove_proc_options:parsed(), alcove:fork_path(), Deadline :: integer() | infinity) ->
-    {ok, program()} | {error, reason()}.
-program(#{drv := Drv, in := In} = Options, Parent, Deadline) ->
-    #{user := User, group := Group, groups := Groups} = Options,
-    try
-        %% What can't be done isn't left out.
-        (denied(Options) andalso is_list(Groups)) andalso fail({setgroups, eperm}),
-        Ids = got(alcove_proc_names:ids({Drv, In}, {User, Group, Groups})),
-        Cgroup = cgroup(Options, Parent),
-        Terminal = terminal(Options, Parent, Ids),
-        Calls = calls(Options, Ids, Terminal, privileged(Options, Parent)),
-        Pid = started(Options, Parent, Calls, Cgroup, Deadline),
-        {ok, #{
-            path => Parent ++ [Pid],
-            terminal => attended(Drv, Parent, Terminal, Deadline),
-            cgroup => Cgroup
-        }}
-    catch
-        throw:{setup, Reason} -> {error, Reason};
-        error:badpid -> {error, {parent, gone}}
     end.
 
 got(keep) -> keep;
@@ -88,53 +76,173 @@ must(_What, ok) -> ok;
 must(What, {error, Reason}) -> fail({What, Reason}).
 
 %%--------------------------------------------------------------------
-%% The program
+%% What the keeper does itself
 %%--------------------------------------------------------------------
 
-started(#{drv := Drv, namespaces := Namespaces} = Options, Parent, Calls, Cgroup, Deadline) ->
-    How =
-        case Namespaces of
-            [] -> fork;
-            _ -> {clone, Namespaces}
+keep(Options, Ids, Group, Calls) ->
+    #{
+        argv := [Program | Arguments],
+        arg0 := Arg0,
+        timeout := Timeout,
+        grace := Grace,
+        stop_signal := Signal,
+        leftovers := Leftovers,
+        pty := Pty,
+        window := Window
+    } = Options,
+    Name =
+        case Arg0 of
+            undefined -> Program;
+            _ -> Arg0
         end,
-    case Cgroup =:= undefined andalso not lists:member(clone_newuser, Namespaces) of
-        true ->
-            got(request(Drv, Parent, {spawn, How, Calls}, Deadline));
-        false ->
-            Pid = got(request(Drv, Parent, {spawn, How, []}, Deadline)),
-            map_ids(Options, Parent, Pid),
-            Cgroup =:= undefined orelse
-                must(cgroup, alcove_cgroup:attach(Drv, Parent, Cgroup, Pid)),
-            _ = got(request(Drv, Parent ++ [Pid], {batch, Calls}, Deadline)),
-            Pid
+    {Clear, Env} = alcove_environ:program(Options, login(Ids)),
+    {Setgroups, Uids, Gids} = maps(Options),
+    {GroupFiles, KillFile} = group_files(Group),
+    {
+        flags(Options),
+        streams(Options),
+        terminal(Pty),
+        owner(Options, Ids),
+        Timeout,
+        Grace,
+        signal(Signal),
+        %% If processes that are left keep the terminal, its end would never come.
+        Leftovers =:= leave andalso Pty =:= false,
+        Setgroups,
+        Uids,
+        Gids,
+        GroupFiles,
+        KillFile,
+        Clear,
+        [variable(Variable) || Variable <- Env],
+        directory(Options, Calls),
+        [Program],
+        [Name | Arguments],
+        Window
+    }.
+
+variable({Name, false}) -> Name;
+variable({Name, Value}) -> <<Name/binary, "=", Value/binary>>.
+
+login(#{login := Login}) -> Login;
+login(keep) -> undefined.
+
+flags(#{namespaces := []}) ->
+    0;
+flags(#{namespaces := Names}) ->
+    case alcove_call:define(clone, Names) of
+        Flags when is_integer(Flags) -> Flags;
+        _ -> fail({namespaces, unsupported})
     end.
 
-%% The calls in the process that is to be the program. What needs root's rights or files of
-%% the host comes before they are given up; the filter of system calls comes last.
-calls(Options, Ids, Terminal, Privileged) ->
-    lists:append([
-        [{setsid, []}],
-        streams(Options, Terminal),
-        env(Options),
+%% @doc The number of a signal.
+-spec signal(atom() | integer()) -> integer().
+signal(Signal) when is_integer(Signal) ->
+    Signal;
+signal(Signal) ->
+    Number = alcove_nif:define(signal, Signal),
+    true = is_integer(Number),
+    Number.
+
+terminal(false) -> {0, 0, true, false};
+terminal(#{rows := Rows, cols := Columns, echo := Echo, raw := Raw}) -> {Rows, Columns, Echo, Raw}.
+
+%% Calls open files, in the place of /dev/null.
+streams(#{pty := #{}}) ->
+    {?TERMINAL, ?TERMINAL, ?TERMINAL};
+streams(#{stdin := Stdin, stdout := Stdout, stderr := Stderr}) ->
+    {input(Stdin), output(Stdout), output(Stderr)}.
+
+input(stream) -> ?PIPE;
+input({given, End}) -> End;
+input({data, <<>>}) -> ?NULL;
+input({data, _}) -> ?PIPE;
+input(_) -> ?NULL.
+
+output(stdout) -> ?STDOUT;
+%% Once that is there.
+output(stderr) -> ?NULL;
+output(discard) -> ?NULL;
+output({given, End}) -> End;
+output({file, _, _, _}) -> ?NULL;
+output(_) -> ?PIPE.
+
+%% @doc Whether the sink of a stream needs a pipe to this process.
+-spec is_piped(alcove_proc_options:sink() | stdout | stderr) -> boolean().
+is_piped(Sink) -> output(Sink) =:= ?PIPE.
+
+%% The streams belong to the program's user, so that it may open /dev/stdout. In a user namespace of
+%% its own that user has another number.
+owner(#{users := none}, #{uid := Uid, gid := Gid}) when is_integer(Uid) ->
+    {Uid, Gid};
+owner(#{users := #{uids := Uids, gids := Gids}}, #{uid := Uid, gid := Gid}) when is_integer(Uid) ->
+    case {outside(Uid, Uids), outside(Gid, Gids)} of
+        {none, _} -> undefined;
+        {Owner, none} -> {Owner, ?NO_CHANGE};
+        Owners -> Owners
+    end;
+owner(_Options, _Ids) ->
+    undefined.
+
+%% If nothing else has to be done before, the keeper changes the directory.
+directory(#{directory := Directory, cwd := undefined}, _Calls) -> known(Directory);
+directory(#{directory := undefined, cwd := Cwd}, []) -> known(Cwd);
+directory(#{directory := Directory, cwd := Cwd}, []) -> [alcove_environ:absolute(Cwd, Directory)];
+directory(#{directory := Directory}, _Calls) -> known(Directory).
+
+known(undefined) -> [];
+known(Directory) -> [Directory].
+
+%%--------------------------------------------------------------------
+%% Calls
+%%--------------------------------------------------------------------
+
+%% The calls in the process that will exec the program. Calls that need root's rights or files of
+%% the host come before those are given up. The filter of system calls comes last.
+calls(Options, Ids) ->
+    Calls = lists:append([
+        files(Options),
         [
             {mount, ["none", "/", "", [ms_rec, ms_slave], ""]}
          || lists:member(clone_newns, maps:get(namespaces, Options))
         ],
         maps:get(setup, Options),
         given(hostname, Options, fun(Name) -> [{sethostname, [Name]}] end),
-        given(chroot, Options, fun(Root) -> [{chroot, [Root]}, {chdir, ["/"]}] end),
+        given(chroot, Options, fun(Root) -> root(Root, Options) end),
         given(nice, Options, fun(Nice) -> [{setpriority, [prio_process, 0, Nice]}] end),
         given(cpus, Options, fun(Cpus) -> [{sched_setaffinity, [0, Cpus]}] end),
         [{setrlimit, [Resource, Limit]} || {Resource, Limit} <- maps:get(rlimits, Options)],
-        identity(Options, Ids, Privileged),
-        given(cwd, Options, fun(Dir) -> [{chdir, [Dir]}] end),
+        identity(Options, Ids)
+    ]),
+    Last = lists:append([
         [
             {prctl, [pr_set_no_new_privs, 1, 0, 0, 0]}
          || maps:get(no_new_privs, Options)
         ],
-        given(seccomp, Options, fun(Program) -> alcove_seccomp:calls(Program) end),
-        [exec(Options)]
-    ]).
+        given(seccomp, Options, fun(Program) -> alcove_seccomp:calls(Program) end)
+    ]),
+    case {Calls, Last} of
+        {[], []} -> [];
+        _ -> Calls ++ given(cwd, Options, fun(Dir) -> [{chdir, [Dir]}] end) ++ Last
+    end.
+
+%% With mounts of its own, the process enters the new root for good. It binds the new root over the
+%% old one, where "/.." leads to it (a path is looked up once, and whatever is bound is a mount).
+%% Then pivot_root(2) stacks the old root upon the new one, and the process unmounts it. With
+%% chroot(2) alone, a program that is root finds a way back.
+root(Root, #{namespaces := Namespaces}) ->
+    case lists:member(clone_newns, Namespaces) of
+        true ->
+            [
+                {mount, [Root, "/", "", [ms_bind, ms_rec], ""]},
+                {chdir, ["/.."]},
+                {pivot_root, [".", "."]},
+                {umount2, [".", [mnt_detach]]},
+                {chdir, ["/"]}
+            ];
+        false ->
+            [{chroot, [Root]}, {chdir, ["/"]}]
+    end.
 
 given(Name, Options, Calls) ->
     case Options of
@@ -142,63 +250,69 @@ given(Name, Options, Calls) ->
         #{Name := Value} -> Calls(Value)
     end.
 
-exec(#{argv := [Program | Arguments], arg0 := Arg0}) ->
-    Name =
-        case Arg0 of
-            undefined -> Program;
-            _ -> Arg0
-        end,
-    {execvp, [Program, [Name | Arguments]]}.
+%% open(2) returns the lowest free number, which is the one that was just closed: 0 to 2 are all in
+%% use.
+files(#{pty := #{}}) ->
+    [];
+files(#{stdin := Stdin, stdout := Stdout, stderr := Stderr}) ->
+    Again = [{dup2, [1, 2]} || Stderr =:= stdout, is_tuple(Stdout), element(1, Stdout) =:= file],
+    First = [{dup2, [2, 1]} || Stdout =:= stderr],
+    read(Stdin) ++ write(1, Stdout) ++ write(2, Stderr) ++ Again ++ First.
 
-env(#{env := Env, clearenv := Clear}) ->
-    [{clearenv, []} || Clear] ++
-        [
-            case Value of
-                false -> {unsetenv, [Name]};
-                _ -> {setenv, [Name, Value, 1]}
-            end
-         || {Name, Value} <- Env
-        ].
+read({file, Path}) -> [{close, [0]}, {open, [Path, [o_rdonly], 0]}];
+read(_) -> [].
 
-%% The lowest number that is free is the one that was just closed: 0 to 2 are all in use.
-streams(_Options, #{master := Master, slave := Slave}) ->
-    [
-        {ioctl, [Slave, tiocsctty, 0]},
-        {dup2, [Slave, 0]},
-        {dup2, [Slave, 1]},
-        {dup2, [Slave, 2]},
-        {close, [Slave]},
-        {close, [Master]}
-    ];
-streams(#{stdin := Stdin, stdout := Stdout, stderr := Stderr}, undefined) ->
-    input(Stdin) ++ output(1, Stdout) ++ output(2, Stderr).
-
-input({file, Path}) -> [{close, [0]}, {open, [Path, [o_rdonly], 0]}];
-input(_) -> [].
-
-output(Fd, {file, Path, How, Mode}) ->
-    [{close, [Fd]}, {open, [Path, [o_wronly, o_creat, How], Mode]}];
-output(Fd, discard) ->
-    [{close, [Fd]}, {open, [<<"/dev/null">>, [o_wronly], 0]}];
-output(Fd, stdout) ->
-    [{dup2, [1, Fd]}];
-output(_Fd, _) ->
+write(Fd, {file, Path, How, Mode}) ->
+    [{close, [Fd]}, {open, [Path, [o_wronly, o_creat | How], Mode]}];
+write(_Fd, _) ->
     [].
 
-%% Who the program is, and what it may do.
-identity(#{capabilities := undefined} = Options, Ids, _Privileged) ->
-    ids(Options, Ids);
-%% Nothing can be taken from a process that has nothing; but it can be kept from getting it.
-identity(#{capabilities := Keep} = Options, Ids, false) ->
-    Keep =:= [] orelse fail({capabilities, eperm}),
-    [{prctl, [pr_set_no_new_privs, 1, 0, 0, 0]} | ids(Options, Ids)];
-identity(#{capabilities := Keep} = Options, Ids, {true, Bound}) ->
+%% The calls that set the program's user and privileges.
+identity(Options, Ids) ->
+    case privileges(Options) of
+        all ->
+            ids(Options, Ids);
+        as_user ->
+            ids(Options, Ids) ++ unprivileged(Ids);
+        Keep ->
+            case is_privileged(Options) of
+                true ->
+                    privileged(Keep, ids(Options, Ids));
+                %% A process without privileges can't pass capabilities on, but can still give
+                %% them up.
+                false ->
+                    Keep =:= [] orelse fail({capabilities, eperm}),
+                    [{prctl, [pr_set_no_new_privs, 1, 0, 0, 0]} | ids(Options, Ids)] ++ nothing()
+            end
+    end.
+
+%% Root in a container isn't root of the machine, and so has no capabilities by default.
+privileges(#{capabilities := undefined, chroot := Root, namespaces := [_ | _]}) when
+    Root =/= undefined
+->
+    [];
+privileges(#{capabilities := undefined}) ->
+    as_user;
+privileges(#{capabilities := Keep}) ->
+    Keep.
+
+%% A program that runs as another user gets no privileges. The kernel itself only clears them when
+%% root becomes another user, and keeps those that an exec inherits.
+unprivileged(#{uid := Uid}) when is_integer(Uid), Uid > 0 -> nothing();
+unprivileged(_Ids) -> [].
+
+nothing() ->
+    [{capset, [0, 0, 0]}].
+
+privileged(Keep, Ids) ->
     Kept = lists:foldl(fun(Name, Set) -> Set bor bit(Name) end, 0, Keep),
+    %% All capabilities there are: a new user namespace gives a full set, whatever the parent has.
+    All = (1 bsl (?LAST_CAP + 1)) - 1,
     [
-        {cap_drop_bound, [Bound band bnot Kept]},
+        {cap_drop_bound, [All band bnot Kept]},
         {prctl, [pr_set_keepcaps, 1, 0, 0, 0]}
     ] ++
-        ids(Options, Ids) ++
+        Ids ++
         [
             {capset, [Kept, Kept, Kept]},
             {cap_set_ambient, [Kept]}
@@ -210,155 +324,204 @@ bit(Name) ->
         unknown -> fail({capabilities, {unknown, Name}})
     end.
 
-privileged(#{capabilities := undefined}, _Parent) ->
-    false;
-privileged(#{drv := Drv, namespaces := Namespaces}, Parent) ->
-    {ok, Bound} = alcove:cap_get_bound(Drv, Parent),
-    {ok, #{effective := Effective}} = alcove:capget(Drv, Parent, 0),
-    %% In a user namespace of its own the process has every capability.
-    case
-        lists:member(clone_newuser, Namespaces) orelse Effective band bit(cap_setpcap) =/= 0
-    of
-        true -> {true, Bound};
-        false -> false
-    end.
+%% In a user namespace of its own a process has every capability.
+is_privileged(Options) ->
+    has_users(Options) orelse may(cap_setpcap, Options).
+
+may(Capability, #{drv := Drv, in := In}) ->
+    {ok, #{effective := Effective}} = alcove:capget(Drv, In, 0),
+    Effective band bit(Capability) =/= 0.
 
 ids(_Options, keep) ->
     [];
 ids(Options, #{uid := Uid, gid := Gid, groups := Groups}) ->
-    [{setgroups, [Groups]} || not denied(Options)] ++
-        [{setresgid, [Gid, Gid, Gid]}] ++
+    [{setgroups, [Groups]} || not denied(Options), not has_groups(Gid, Groups, Options)] ++
+        [{setresgid, [Gid, Gid, Gid]} || Gid =/= keep] ++
         [{setresuid, [Uid, Uid, Uid]} || Uid =/= keep].
+
+%% If the groups are set already, no rights are needed. It doesn't matter whether the list has the
+%% process's own group.
+has_groups(Gid, Groups, #{drv := Drv, in := In} = Options) ->
+    not has_users(Options) andalso not may(cap_setgid, Options) andalso
+        begin
+            {ok, Now} = alcove:getgroups(Drv, In),
+            lists:usort(Now) -- [Gid] =:= lists:usort(Groups) -- [Gid]
+        end.
 
 %%--------------------------------------------------------------------
 %% A user namespace
 %%--------------------------------------------------------------------
 
-%% Who maps only itself, as anybody may, can't set groups.
-denied(#{namespaces := Namespaces, gid_map := undefined}) ->
-    lists:member(clone_newuser, Namespaces);
-denied(_Options) ->
-    false.
+has_users(#{namespaces := Namespaces}) ->
+    lists:member(clone_newuser, Namespaces).
 
-map_ids(#{drv := Drv, namespaces := Namespaces} = Options, Parent, Pid) ->
-    case lists:member(clone_newuser, Namespaces) of
+%% The maps of a new user namespace, and the ids with which its first process starts, as seen from
+%% outside.
+users(#{drv := Drv, in := In, uid_map := Uids, gid_map := Gids} = Options) ->
+    case has_users(Options) of
         true ->
-            Process = {Drv, Parent},
-            File = fun(Name) -> ["/proc/", integer_to_list(Pid), "/", Name] end,
-            denied(Options) andalso
-                must(setgroups, alcove_proc_file:write(Process, File("setgroups"), ?NOGROUPS)),
-            Uids = map(maps:get(uid_map, Options), fun() -> alcove:geteuid(Drv, Parent) end),
-            Gids = map(maps:get(gid_map, Options), fun() -> alcove:getegid(Drv, Parent) end),
-            must(uid_map, alcove_proc_file:write(Process, File("uid_map"), Uids)),
-            must(gid_map, alcove_proc_file:write(Process, File("gid_map"), Gids));
+            {Uid, Gid} = {alcove:geteuid(Drv, In), alcove:getegid(Drv, In)},
+            #{
+                uid => Uid,
+                gid => Gid,
+                uids => ranges(Uids, Uid),
+                gids => ranges(Gids, Gid),
+                helped => {is_helped(Uids), is_helped(Gids)},
+                %% A process that maps only itself, as any process may, can't set groups, see
+                %% user_namespaces(7). newgidmap(1) itself decides whether it allows that.
+                denied =>
+                    not is_helped(Gids) andalso
+                        (Gids =:= undefined orelse not may(cap_setgid, Options))
+            };
         false ->
-            ok
+            none
     end.
 
-map(undefined, Own) ->
-    map([{0, Own(), 1}], Own);
-map(Ranges, _Own) ->
-    [
+ranges(undefined, Own) -> [{0, Own, 1}];
+ranges({_Helper, Ranges}, _Own) -> Ranges;
+ranges(Ranges, _Own) -> Ranges.
+
+is_helped({_Helper, _Ranges}) -> true;
+is_helped(_) -> false.
+
+denied(#{users := #{denied := Denied}}) -> Denied;
+denied(#{users := none}) -> false.
+
+%% The program's ids if the options give none: those of the process that starts it, if the map has
+%% them, otherwise the first of the map. With an unmapped id the program would be "nobody" inside,
+%% and on the host the user of the process that starts it.
+entered(#{users := none}, Ids) ->
+    Ids;
+entered(#{users := #{uid := Uid, uids := Uids, gid := Gid, gids := Gids}}, keep) ->
+    case {first(Uid, Uids), first(Gid, Gids)} of
+        {keep, keep} -> keep;
+        {First, Group} -> #{uid => First, gid => Group, groups => [], login => undefined}
+    end;
+entered(#{users := #{uid := Uid, uids := Uids}}, #{uid := keep} = Ids) ->
+    Ids#{uid := first(Uid, Uids)};
+entered(_Options, Ids) ->
+    Ids.
+
+first(Own, [{First, _, _} | _] = Ranges) ->
+    case lists:any(fun({_, From, Count}) -> within(Own, From, Count) end, Ranges) of
+        true ->
+            keep;
+        false ->
+            case outside(0, Ranges) of
+                none -> First;
+                _ -> 0
+            end
+    end.
+
+%% What an id of the namespace is outside of it.
+outside(Inside, Ranges) ->
+    case [To + Inside - From || {From, To, Count} <- Ranges, within(Inside, From, Count)] of
+        [Outside | _] -> Outside;
+        [] -> none
+    end.
+
+within(Id, From, Count) ->
+    is_integer(Id) andalso Id >= From andalso Id < From + Count.
+
+maps(#{users := #{denied := Denied, uids := Uids, gids := Gids, helped := Helped}}) ->
+    {UidsHelped, GidsHelped} = Helped,
+    Setgroups =
+        case Denied of
+            true -> ?NOGROUPS;
+            false -> <<>>
+        end,
+    {Setgroups, {map(Uids), UidsHelped}, {map(Gids), GidsHelped}};
+maps(#{users := none}) ->
+    {<<>>, {<<>>, false}, {<<>>, false}}.
+
+map(Ranges) ->
+    iolist_to_binary([
         io_lib:format("~b ~b ~b~n", [Inside, Outside, Count])
      || {Inside, Outside, Count} <- Ranges
-    ].
+    ]).
 
 %%--------------------------------------------------------------------
 %% A control group
 %%--------------------------------------------------------------------
 
-cgroup(#{cgroup := undefined}, _Parent) ->
-    undefined;
-cgroup(#{drv := Drv, cgroup := {Given, Limits}}, Parent) ->
-    Name =
-        case Given of
-            undefined -> own_group(Parent);
-            _ -> Given
-        end,
-    must(cgroup, alcove_cgroup:create(Drv, Parent, Name)),
-    must(cgroup, alcove_cgroup:limit(Drv, Parent, Name, Limits)),
-    Name.
+%% @doc Makes the control group that a program is to be in.
+-spec cgroup(alcove_proc_options:parsed()) -> {ok, group() | undefined} | {error, reason()}.
+cgroup(#{cgroup := undefined}) ->
+    {ok, undefined};
+cgroup(#{drv := Drv, in := In, cgroup := {Given, Limits}}) ->
+    try
+        {ok, group(Drv, In, Given, Limits)}
+    catch
+        throw:{setup, Reason} -> {error, Reason};
+        error:badpid -> {error, absent(Drv)}
+    end.
 
-own_group(Parent) ->
-    iolist_to_binary(["alcove-run-", integer_to_list(lists:last(Parent))]).
+group(Drv, In, undefined, Limits) ->
+    case alcove_cgroup:make(Drv, In, Limits) of
+        {ok, Name} ->
+            {Drv, In, Name, {own, remover(Drv, In, Name)}};
+        {error, Reason} ->
+            fail({cgroup, Reason})
+    end;
+group(Drv, In, Name, Limits) ->
+    must(cgroup, alcove_cgroup:create(Drv, In, Name)),
+    must(cgroup, alcove_cgroup:limit(Drv, In, Name, Limits)),
+    {Drv, In, Name, named}.
+
+%% The process of a program may be killed and then removes nothing. So another process removes the
+%% group, once, when the process of the program tells it to, or when that has ended and the program
+%% with it.
+remover(Drv, In, Name) ->
+    Owner = self(),
+    spawn(fun() ->
+        Ref = monitor(process, Owner),
+        receive
+            {remove, Owner} -> ok;
+            {'DOWN', Ref, process, Owner, _} -> ok
+        end,
+        try
+            alcove_cgroup:remove(Drv, In, Name)
+        catch
+            error:badpid -> ok
+        end
+    end).
+
+group_files(undefined) ->
+    {[], []};
+group_files({Drv, In, Name, Whose}) ->
+    case alcove_cgroup:attach_files(Drv, In, Name) of
+        {ok, Files} -> {Files, kill_file(Drv, In, Name, Whose)};
+        {error, Reason} -> fail({cgroup, Reason})
+    end.
+
+%% A group with a name isn't killed as a whole, since it may have other members.
+kill_file(_Drv, _In, _Name, named) ->
+    [];
+kill_file(Drv, In, Name, {own, _}) ->
+    case alcove_cgroup:kill_file(Drv, In, Name) of
+        {ok, File} -> [File];
+        {error, _} -> []
+    end.
 
 %% @doc Removes the control group that was made for a program, with what is left in it.
--spec ungroup(alcove_proc_options:parsed(), alcove:fork_path()) -> ok.
-ungroup(#{drv := Drv, cgroup := {undefined, _}}, Parent) ->
-    _ = alcove_cgroup:kill(Drv, Parent, own_group(Parent)),
-    _ = alcove_cgroup:destroy(Drv, Parent, own_group(Parent)),
-    ok;
-ungroup(_Options, _Parent) ->
+-spec ungroup(group() | undefined) -> ok.
+ungroup({_Drv, _In, _Name, {own, Remover}}) ->
+    Ref = monitor(process, Remover),
+    Remover ! {remove, self()},
+    receive
+        {'DOWN', Ref, process, Remover, _} -> ok
+    end;
+ungroup(_Group) ->
     ok.
 
-%%--------------------------------------------------------------------
-%% A terminal
-%%--------------------------------------------------------------------
-
-terminal(#{pty := false}, _Parent, _Ids) ->
+%% @doc What a control group has used.
+-spec stats(group() | undefined) -> alcove_cgroup:stats() | undefined.
+stats(undefined) ->
     undefined;
-terminal(#{drv := Drv, pty := Size}, Parent, Ids) ->
-    case alcove:openpty(Drv, Parent) of
-        {ok, Master, Slave, Name} ->
-            ok = terminal_size({Drv, Parent}, Master, Size),
-            %% So that the program can open /dev/tty's like by its name; who may not give
-            %% it away has it already.
-            case Ids of
-                #{uid := Uid, gid := Gid} when is_integer(Uid) ->
-                    _ = alcove:chown(Drv, Parent, Name, Uid, Gid),
-                    ok;
-                _ ->
-                    ok
-            end,
-            #{master => Master, slave => Slave};
-        {error, Reason} ->
-            fail({openpty, Reason})
-    end.
-
-%% @doc Sets the size of a terminal's window.
--spec terminal_size(
-    {alcove:drv(), alcove:fork_path()}, alcove:fd(), {pos_integer(), pos_integer()}
-) -> ok | {error, alcove:posix()}.
-terminal_size({Drv, Parent}, Master, {Rows, Columns}) ->
-    Size = <<Rows:16/native, Columns:16/native, 0:32>>,
-    case alcove:ioctl(Drv, Parent, Master, tiocswinsz, Size) of
-        {ok, _, _} -> ok;
-        {error, Reason} -> {error, Reason}
-    end.
-
-%% A read from a terminal waits, and so may a write: each has a process that does nothing
-%% else.
-attended(_Drv, _Parent, undefined, _Deadline) ->
-    undefined;
-attended(Drv, Parent, #{master := Master, slave := Slave}, Deadline) ->
-    _ = alcove:close(Drv, Parent, Slave),
-    Reader = got(request(Drv, Parent, {spawn, fork, []}, Deadline)),
-    Writer = got(request(Drv, Parent, {spawn, fork, []}, Deadline)),
-    #{master => Master, reader => Parent ++ [Reader], writer => Parent ++ [Writer]}.
-
-%%--------------------------------------------------------------------
-%% Requests
-%%--------------------------------------------------------------------
-
-%% An error names the call that failed.
-request(Drv, Pids, Request, Deadline) ->
-    try alcove_call:run(Drv, Pids, Request, left(Deadline)) of
-        {ok, Value} -> {ok, Value};
-        {error, {_Index, Call, Reason}} -> {error, {Call, Reason}};
-        {error, Reason} -> {error, {first(Request), Reason}};
-        '$badpid' -> {error, {parent, gone}};
-        {'$badarg', {Index, _}} when Index > 0 -> {error, {call(Request, Index), badarg}};
-        {'$badarg', _} -> {error, {first(Request), badarg}}
+stats({Drv, In, Name, _}) ->
+    try alcove_cgroup:stats(Drv, In, Name) of
+        {ok, Figures} -> Figures;
+        {error, _} -> undefined
     catch
-        exit:timeout -> {error, {start, timeout}}
+        error:badpid -> undefined
     end.
-
-first({spawn, fork, _}) -> fork;
-first({spawn, {clone, _}, _}) -> clone;
-first({batch, _}) -> setup.
-
-call({spawn, _, Calls}, Index) -> call({batch, Calls}, Index);
-call({batch, Calls}, Index) -> element(1, lists:nth(Index, Calls)).
-
-left(infinity) -> infinity;
-left(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).

@@ -1,61 +1,74 @@
 %% @private
-%% @doc Requests to a Drv of another node.
+%% @doc Requests to a Drv of another node, in one round trip.
 %%
-%% A process on Drv's node, the proxy, makes the request and sends the outcome to
-%% an alias of the caller. When the caller has stopped waiting, it says so and the
-%% proxy sends the reply as `{alcove_call, Drv, Pids, Reply}': the proxy keeps the
-%% outcome until it knows which of both it is, so that a reply is delivered
-%% exactly once.
+%% A process on Drv's node, the proxy, makes the request. If the caller waits without a timeout, the
+%% proxy ends with the outcome as its reason, as erpc does it. A caller with a timeout gets the
+%% outcome by an alias. It then tells the proxy that it has got it, and the proxy is done; or that
+%% it has stopped waiting, and the proxy sends the reply as `{alcove_call, Drv, Pids, Reply}'. So a
+%% reply is delivered exactly once.
 -module(alcove_proxy).
 
 -export([run/4]).
--export([serve/1]).
+-export([serve/4, serve/5]).
 
-%% A proxy whose caller gave up before it knew the proxy hears nothing at all.
--define(IDLE, 60000).
+%% How long an outcome may take until the proxy checks whether the caller still waits for it.
+-define(SOON, 100).
 
 %% @doc As {@link alcove_call:run/4}; `exit({nodedown, Node})' when the node can't
 %% be reached or goes away.
 -spec run(pid(), alcove:fork_path(), alcove_call:request(), timeout()) -> alcove_call:outcome().
+run(Drv, Pids, Request, infinity) ->
+    Args = [self(), Drv, Pids, Request],
+    Ref = spawn_request(node(Drv), ?MODULE, serve, Args, [monitor, {reply, error_only}]),
+    receive
+        {'DOWN', Ref, process, _, {?MODULE, Outcome}} -> Outcome;
+        {'DOWN', Ref, process, _, Reason} -> exit(reason(Reason, node(Drv)));
+        {spawn_reply, Ref, error, Reason} -> exit(reason(Reason, node(Drv)))
+    end;
 run(Drv, Pids, Request, Timeout) ->
     Deadline = deadline(Timeout),
-    Ref = spawn_request(
-        node(Drv),
-        ?MODULE,
-        serve,
-        [self()],
-        [{monitor, [{alias, demonitor}]}]
-    ),
+    Alias = alias([explicit_unalias]),
+    Args = [self(), Alias, Drv, Pids, Request],
+    Ref = spawn_request(node(Drv), ?MODULE, serve, Args, [monitor]),
     receive
         {spawn_reply, Ref, ok, Proxy} ->
-            Proxy ! {request, Ref, Drv, Pids, Request},
             receive
-                {Ref, Outcome} ->
-                    demonitor(Ref, [flush]),
-                    Proxy ! {done, Ref},
+                {Alias, Outcome} ->
+                    received(Proxy, Ref, Alias),
                     Outcome;
                 {'DOWN', Ref, process, Proxy, Reason} ->
+                    unalias(Alias),
                     exit(reason(Reason, node(Drv)))
             after remaining(Deadline) ->
-                %% From here on the alias takes nothing more.
-                demonitor(Ref, [flush]),
+                %% From here on the alias is inactive.
+                unalias(Alias),
                 receive
-                    {Ref, Outcome} ->
-                        Proxy ! {done, Ref},
+                    {Alias, Outcome} ->
+                        received(Proxy, Ref, Alias),
                         Outcome
                 after 0 ->
-                    Proxy ! {late, Ref},
+                    demonitor(Ref, [flush]),
+                    Proxy ! {late, Alias},
                     exit(timeout)
                 end
             end;
         {spawn_reply, Ref, error, Reason} ->
+            unalias(Alias),
             exit(reason(Reason, node(Drv)))
     after Timeout ->
-        abandon(Ref),
+        unalias(Alias),
+        abandon(Ref, Alias),
         exit(timeout)
     end.
 
-abandon(Ref) ->
+received(Proxy, Ref, Alias) ->
+    unalias(Alias),
+    demonitor(Ref, [flush]),
+    Proxy ! {done, Alias},
+    ok.
+
+%% The proxy may have made the request although the caller doesn't know it yet.
+abandon(Ref, Alias) ->
     case spawn_request_abandon(Ref) of
         true ->
             ok;
@@ -63,7 +76,7 @@ abandon(Ref) ->
             receive
                 {spawn_reply, Ref, ok, Proxy} ->
                     demonitor(Ref, [flush]),
-                    Proxy ! {done, Ref},
+                    Proxy ! {late, Alias},
                     ok;
                 {spawn_reply, Ref, error, _} ->
                     ok
@@ -71,6 +84,8 @@ abandon(Ref) ->
     end.
 
 reason(noconnection, Node) -> {nodedown, Node};
+%% The stack of an undefined function has the arguments of the call, so it is left out.
+reason({undef, _}, Node) -> {undef, Node};
 reason(Reason, Node) -> {Reason, Node}.
 
 deadline(infinity) -> infinity;
@@ -79,36 +94,53 @@ deadline(Timeout) -> erlang:monotonic_time(millisecond) + Timeout.
 remaining(infinity) -> infinity;
 remaining(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
 
-%% @doc The proxy.
--spec serve(pid()) -> ok.
-serve(Caller) ->
-    Monitor = monitor(process, Caller),
-    receive
-        {request, Alias, Drv, Pids, Request} ->
-            case alcove_call:submit(Drv, Pids, Request) of
-                Ticket when is_reference(Ticket) ->
-                    Ref = make_ref(),
-                    ok = alcove_nif:await(Ticket, Ref),
-                    receive
-                        {Ref, Outcome} ->
-                            reply(Alias, Outcome, Caller, Monitor, Drv, Pids);
-                        {late, Alias} ->
-                            receive
-                                {Ref, Outcome} -> late(Caller, Drv, Pids, Outcome);
-                                {'DOWN', Monitor, process, Caller, _} -> ok
-                            end;
-                        {'DOWN', Monitor, process, Caller, _} ->
-                            ok
-                    end;
-                Outcome ->
-                    reply(Alias, Outcome, Caller, Monitor, Drv, Pids)
+%% @doc The proxy of a caller that waits as long as it takes.
+-spec serve(pid(), pid(), alcove:fork_path(), alcove_call:request()) -> no_return().
+serve(Caller, Drv, Pids, Request) ->
+    case submitted(Drv, Pids, Request) of
+        {ticket, Ref} ->
+            receive
+                {Ref, Outcome} -> exit({?MODULE, Outcome})
+            after ?SOON ->
+                Monitor = monitor(process, Caller),
+                receive
+                    {Ref, Outcome} -> exit({?MODULE, Outcome});
+                    {'DOWN', Monitor, process, Caller, _} -> exit(normal)
+                end
             end;
-        {done, _} ->
-            ok;
-        {'DOWN', Monitor, process, Caller, _} ->
-            ok
-    after ?IDLE ->
-        ok
+        {outcome, Outcome} ->
+            exit({?MODULE, Outcome})
+    end.
+
+submitted(Drv, Pids, Request) ->
+    case alcove_call:submit(Drv, Pids, Request) of
+        Ticket when is_reference(Ticket) ->
+            Ref = make_ref(),
+            ok = alcove_nif:await(Ticket, Ref),
+            {ticket, Ref};
+        Outcome ->
+            {outcome, Outcome}
+    end.
+
+%% @doc The proxy of a caller that may stop waiting.
+-spec serve(pid(), reference(), pid(), alcove:fork_path(), alcove_call:request()) -> ok.
+serve(Caller, Alias, Drv, Pids, Request) ->
+    Monitor = monitor(process, Caller),
+    case submitted(Drv, Pids, Request) of
+        {ticket, Ref} ->
+            receive
+                {Ref, Outcome} ->
+                    reply(Alias, Outcome, Caller, Monitor, Drv, Pids);
+                {late, Alias} ->
+                    receive
+                        {Ref, Outcome} -> late(Caller, Drv, Pids, Outcome);
+                        {'DOWN', Monitor, process, Caller, _} -> ok
+                    end;
+                {'DOWN', Monitor, process, Caller, _} ->
+                    ok
+            end;
+        {outcome, Outcome} ->
+            reply(Alias, Outcome, Caller, Monitor, Drv, Pids)
     end.
 
 reply(Alias, Outcome, Caller, Monitor, Drv, Pids) ->
@@ -119,7 +151,7 @@ reply(Alias, Outcome, Caller, Monitor, Drv, Pids) ->
         {'DOWN', Monitor, process, Caller, _} -> ok
     end.
 
-%% What was refused has no reply.
+%% A refused request has no reply.
 late(_Caller, _Drv, _Pids, '$badpid') ->
     ok;
 late(_Caller, _Drv, _Pids, {'$badarg', _}) ->

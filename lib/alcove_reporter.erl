@@ -1,9 +1,9 @@
 %% @private
-%% @doc Tells of the Unix processes of a Drv as they come and go, see {@link
+%% @doc Emits events as the Unix processes of a Drv come and go, see {@link
 %% alcove_telemetry}.
 %%
-%% The router sends to it. It is not the Drv: a handler of events may take its time, and may
-%% ask the Drv something.
+%% The router sends messages to this process. It is separate from the Drv, since a handler of
+%% events may take its time, and may call the Drv.
 -module(alcove_reporter).
 
 -behaviour(gen_server).
@@ -11,7 +11,8 @@
 -export([start/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
-%% @doc Starts one for the calling Drv. It ends after that, when all is told.
+%% @doc Starts a reporter for the calling Drv. It ends after the Drv, when it has emitted all
+%% events.
 -spec start(alcove:drv()) -> pid().
 start(Drv) ->
     {ok, Pid} = gen_server:start(?MODULE, Drv, []),

@@ -1,8 +1,8 @@
 %% @doc Filters of system calls, see seccomp(2). Linux only.
 %%
-%% A filter decides what becomes of every system call of a process, of all that the
-%% process forks and of the program that it is replaced by. It can't be taken off;
-%% when several are installed, the most restrictive action counts.
+%% A filter decides what the kernel does with every system call of a process, of all processes
+%% that it forks, and of the program that it is replaced by. A filter can't be removed.
+%% If several are installed, the most restrictive action holds.
 %%
 %% <h3>Policies</h3>
 %%
@@ -31,8 +31,9 @@
 %% </dl>
 %%
 %% A call is a name, `getpid' or `sys_getpid', or a number below 2^30. A name that the
-%% platform lacks is an error: {@link available/1} takes such out of a list of names for
-%% several platforms.
+%% platform lacks is an error: {@link available/1} takes out of a list of names for
+%% several architectures those that only others have. Calls with two names, as
+%% `newfstatat' and `fstatat', are known by both.
 %%
 %% An action is
 %%
@@ -56,32 +57,32 @@
 %% <dt>`{masked_eq, Mask}'</dt><dd>compares only the bits of the mask.</dd>
 %% </dl>
 %%
-%% `Bits' is 32 or 64. With 32 the upper half of the argument isn't looked at, as the
-%% kernel doesn't where it takes an `int' (file descriptors, ioctl's request, most
-%% flags): a rule with 64 bits that refuses such a value is got round by setting one of
-%% the upper bits, and one with 32 that admits a pointer or a size admits 2^32 others.
-%% A value of so many bits may be negative. What a pointer points to can't be looked at.
+%% `Bits' is 32 or 64. With 32 the filter ignores the upper half of the argument, as the
+%% kernel does where it takes an `int' (file descriptors, ioctl's request, most
+%% flags). A program can evade a rule with 64 bits that refuses such a value by setting one of
+%% the upper bits; a rule with 32 bits that admits a pointer or a size admits 2^32 others.
+%% A value of so many bits may be negative. A filter can't see what a pointer points to.
 %%
 %% <h3>What no policy admits</h3>
 %%
 %% The process is killed when it makes a call of another architecture (`int 0x80' on
 %% x86_64): its numbers mean other calls. Numbers of the x32 ABI fail with ENOSYS, as they
-%% do in kernels without it. So do, unless the default is `allow' or `log', numbers above
-%% all that are known to this library and named by the policy: programs go on without
-%% calls that the kernel is too old for, and may not go on when they get EPERM.
+%% do in kernels without it. Unless the default is `allow' or `log', so do numbers above
+%% all that are known to this library or named by the policy: programs manage without
+%% calls that the kernel is too old for, but may fail when they get EPERM.
 %%
 %% <h3>The event loop</h3>
 %%
 %% A process in its event loop makes system calls of its own. {@link event_loop/0}
-%% names those that it must have in order to answer; calls come on top. A policy that
-%% kills or traps what it doesn't name needs them in its rules:
+%% names those that it needs in order to answer; the calls that it makes for you come in
+%% addition. A policy that kills or traps what it doesn't name needs them in its rules:
 %%
 %% ```
 %% #{default => kill, rules => alcove_seccomp:event_loop() ++ [getpid, chdir]}
 %% '''
 %%
-%% The loop ends by SIGSYS otherwise, and {@link install/3} raises `badpid'. Where it
-%% can't write the reply because `write' gives an error, it ends as well.
+%% Otherwise the loop ends by SIGSYS, and {@link install/3} raises `badpid'. The loop also ends
+%% if it can't write the reply because `write' fails.
 %%
 %% {@link alcove:fork/2} takes more (socketpair, pipe2, clone and so on): fork first, or
 %% write a policy that refuses by name instead of admitting by name.
@@ -90,7 +91,7 @@
 %%
 %% A policy holds for the program that the process is replaced by, and from before its
 %% start: it must admit the exec, the work of the dynamic linker, and what the program
-%% itself does. {@link exec/0} names what the first two take.
+%% itself does. {@link exec/0} names the calls that the first two need.
 %%
 %% ```
 %% Policy = #{
@@ -130,12 +131,14 @@
 
 -include("alcove_seccomp.hrl").
 
--export([compile/1, install/3, calls/1, sock_fprog/1]).
--export([event_loop/0, exec/0, available/1]).
+-export([compile/1, compile/2, install/3, calls/1, sock_fprog/1]).
+-export([event_loop/0, exec/0, available/1, available/2, architectures/0]).
+-export([sandbox/0, sandbox/1, sandbox_rows/0, sandbox_rows/1]).
 -export([stmt/2, jump/4, insn/1, number/1, half/1, audit_arch/0]).
 -export([format_error/2]).
 
 -export_type([policy/0, rule/0, call/0, action/0, condition/0, operator/0, program/0, insn/0]).
+-export_type([architecture/0, sandbox_options/0, row/0]).
 
 -type policy() :: #{default := action(), rules => [rule()]}.
 -type rule() ::
@@ -152,23 +155,43 @@
 -type program() :: iodata().
 %% Instructions, 8 bytes each and at most 4096.
 -type insn() :: #alcove_insn{}.
+-type architecture() :: native | x86_64 | aarch64 | arm | riscv64.
+%% `native' is that of this machine.
+-type sandbox_options() :: #{
+    allow => [rule()],
+    families => [unix | inet | inet6 | route],
+    namespaces => boolean(),
+    trace => boolean(),
+    architecture => architecture()
+}.
+%% See {@link sandbox/1}.
+-type row() :: {action(), [call() | {call(), [condition()]}], Why :: string()}.
 
 %%--------------------------------------------------------------------
 %% Policies
 %%--------------------------------------------------------------------
 
-%% @doc Compiles a policy to a program for this machine.
-%%
-%% Errors: `{unknown_syscall, Names}' for names that the platform doesn't have;
-%% `too_large' when it takes more than 4096 instructions; `unsupported' where there
-%% is no seccomp, or on an architecture other than x86_64, aarch64 and riscv64.
-%%
-%% `error:badarg' when a part of it has the wrong shape; the shell says which.
+%% @equiv compile(Policy, native)
 -spec compile(policy()) ->
     {ok, binary()} | {error, {unknown_syscall, [atom()]} | too_large | unsupported}.
 compile(Policy) ->
-    case alcove_nif:seccomp(Policy) of
+    case alcove_nif:seccomp(Policy, native) of
         {'$badarg', Part} -> error(badarg, [Policy], why(1, {policy, Part}));
+        Compiled -> Compiled
+    end.
+
+%% @doc Compiles a policy to a program for this machine, or for one of another architecture.
+%%
+%% Errors: `{unknown_syscall, Names}' for names that the platform doesn't have;
+%% `too_large' when it takes more than 4096 instructions; `unsupported' where there
+%% is no seccomp, or for an architecture that isn't one of {@link architectures/0}.
+%%
+%% `error:badarg' when a part of it has the wrong shape; the shell says which.
+-spec compile(policy(), architecture()) ->
+    {ok, binary()} | {error, {unknown_syscall, [atom()]} | too_large | unsupported}.
+compile(Policy, Architecture) ->
+    case alcove_nif:seccomp(Policy, Architecture) of
+        {'$badarg', Part} -> error(badarg, [Policy, Architecture], why(1, {policy, Part}));
         Compiled -> Compiled
     end.
 
@@ -177,9 +200,9 @@ compile(Policy) ->
 %% Sets PR_SET_NO_NEW_PRIVS and PR_SET_SECCOMP, see prctl(2), in one round trip. A
 %% policy is compiled on Drv's node.
 %%
-%% Errors: as {@link compile/1}; and what prctl says, for example `einval' when the kernel
-%% has no seccomp or the program is none, `enomem' when all filters of a process take too
-%% much. No filter was installed then.
+%% Errors: as {@link compile/1}; and those of prctl, for example `einval' if the kernel
+%% has no seccomp or the program is invalid, `enomem' if all filters of a process together are
+%% too large. After an error no filter was installed.
 %%
 %% Exceptions: as {@link compile/1} and {@link alcove}.
 -spec install(alcove:drv(), alcove:fork_path(), policy() | program()) ->
@@ -193,7 +216,7 @@ install(Drv, Pids, What) when is_pid(Drv), node(Drv) =/= node() ->
         error:{erpc, noconnection} -> exit({nodedown, node(Drv)})
     end;
 install(Drv, Pids, Policy) when is_map(Policy) ->
-    case alcove_nif:seccomp(Policy) of
+    case alcove_nif:seccomp(Policy, native) of
         {ok, Program} -> install(Drv, Pids, Program);
         {'$badarg', Part} -> error(badarg, [Drv, Pids, Policy], why(3, {policy, Part}));
         {error, Reason} -> {error, Reason}
@@ -248,78 +271,155 @@ is_program(Program) ->
         error:badarg -> false
     end.
 
-%% @doc The system calls that a process in its event loop makes whatever it is asked for.
+%% @doc The system calls that a process in its event loop makes for any request.
 %%
 %% With these it answers calls, reports signals and the end of its children, and exits.
 -spec event_loop() -> [atom()].
 event_loop() ->
-    available([read, write, writev, exit, exit_group, rt_sigreturn, sigreturn, wait4]).
+    available(alcove_seccomp_table:event_loop()).
 
 %% @doc The system calls that an exec takes and that a program makes to start, with the
 %% C libraries of GNU and musl.
 %%
-%% Programs make more, such as `ioctl', `getdents64' or `clone'; which, strace(1) tells.
+%% Programs make more calls, such as `ioctl', `getdents64' or `clone'; strace(1) shows which.
 -spec exec() -> [atom()].
 exec() ->
-    available([
-        %% alcove's own part, with the signals and what follows the parent's death.
-        execve,
-        prctl,
-        rt_sigaction,
-        rt_sigprocmask,
-        getpid,
-        getppid,
-        kill,
-        %% Memory.
-        brk,
-        mmap,
-        munmap,
-        mprotect,
-        madvise,
-        %% Libraries.
-        access,
-        faccessat,
-        faccessat2,
-        open,
-        openat,
-        close,
-        read,
-        pread64,
-        lseek,
-        fcntl,
-        stat,
-        fstat,
-        newfstatat,
-        statx,
-        readlink,
-        readlinkat,
-        %% The first thread, and what it wants to know of the system.
-        arch_prctl,
-        set_tid_address,
-        set_robust_list,
-        rseq,
-        futex,
-        prlimit64,
-        getrlimit,
-        getrandom,
-        uname,
-        getuid,
-        geteuid,
-        getgid,
-        getegid
-    ]).
+    available(alcove_seccomp_table:exec()).
 
-%% @doc Those of a list of names that are system calls here.
-%%
-%% A name with a mistake in it is dropped as well: write lists for this platform without.
-%% `error:badarg' for what isn't a list of atoms.
+%% @equiv available(Names, native)
 -spec available([atom()]) -> [atom()].
 available(Names) ->
-    try
-        [Name || Name <- Names, is_atom(Name) orelse error(badarg), alcove_nif:define(syscall, Name) =/= unknown]
-    catch
-        error:_ -> error(badarg, [Names], why(1, names))
+    available(Names, native).
+
+%% @doc Those of a list of names that are system calls on an architecture.
+%%
+%% Left out are calls that only others have, as `open', which is `openat' on 64-bit ARM.
+%% `error:badarg' for a name that no architecture has: the shell says which.
+-spec available([atom()], architecture()) -> [atom()].
+available(Names, Architecture) ->
+    is_names(Names) orelse error(badarg, [Names, Architecture], why(1, names)),
+    Numbers = [{Name, alcove_nif:seccomp_number(Name, Architecture)} || Name <- Names],
+    case [Name || {Name, unknown} <- Numbers] of
+        [] -> [Name || {Name, Number} <- Numbers, is_integer(Number)];
+        Unknown -> error(badarg, [Names, Architecture], why(1, {unknown_syscall, Unknown}))
     end.
+
+is_names(Names) ->
+    is_proper_list(Names) andalso lists:all(fun is_atom/1, Names).
+
+is_proper_list(Term) ->
+    try
+        length(Term) >= 0
+    catch
+        error:badarg -> false
+    end.
+
+%% @doc The architectures for which policies can be compiled.
+-spec architectures() -> [architecture()].
+architectures() ->
+    [x86_64, aarch64, arm, riscv64].
+
+%%--------------------------------------------------------------------
+%% The policy of sandboxes
+%%--------------------------------------------------------------------
+
+%% @equiv sandbox(#{})
+-spec sandbox() -> policy().
+sandbox() ->
+    sandbox(#{}).
+
+%% @doc A policy for programs that aren't trusted.
+%%
+%% It admits what programs do with files, sockets, memory, processes and time. It refuses
+%% what only a machine's administrator or a debugger does, and the parts of the kernel through
+%% which programs have escaped from containers. {@link sandbox_rows/1} returns it as a table, with
+%% the reason for each row. A refused call fails with an error. A call that is in no row, since
+%% it is newer than this library, fails with ENOSYS.
+%%
+%% <dl>
+%% <dt>`allow', default `[]'</dt><dd>rules that are tried before all others;</dd>
+%% <dt>`families', default `[unix, inet, inet6, route]'</dt><dd>the families of
+%%     sockets. `route' is netlink's protocol for routes, which C libraries use to learn
+%%     the machine's addresses;</dd>
+%% <dt>`namespaces', default `false'</dt><dd>whether namespaces may be made inside, user
+%%     namespaces among them, and what is done in these: mounts, chroot, pivot_root;</dd>
+%% <dt>`trace', default `false'</dt><dd>whether processes may look into each other, as
+%%     debuggers do;</dd>
+%% <dt>`architecture', default `native'</dt><dd>for which the rules are.</dd>
+%% </dl>
+%%
+%% ```
+%% {ok, Program} = alcove_seccomp:compile(alcove_seccomp:sandbox(#{families => [unix]}))
+%% '''
+%%
+%% It is made for programs without capabilities, in namespaces of their own: it admits `kill',
+%% which assumes that the program can only reach the sandbox's own processes.
+-spec sandbox(sandbox_options()) -> policy().
+sandbox(Options) ->
+    {Architecture, Allow, Table} = sandbox_options(sandbox, Options),
+    Rows = rows(Architecture, Table),
+    Rules = [rule(Call, Action) || {Action, Calls, _} <- Rows, Call <- Calls],
+    #{default => {errno, enosys}, rules => Allow ++ Rules}.
+
+rule({Call, Conditions}, Action) -> {Call, Conditions, Action};
+rule(Call, Action) -> {Call, Action}.
+
+%% @equiv sandbox_rows(#{})
+-spec sandbox_rows() -> [row()].
+sandbox_rows() ->
+    sandbox_rows(#{}).
+
+%% @doc The policy of {@link sandbox/1} as a table, in its order: what becomes of which calls,
+%% and why.
+-spec sandbox_rows(sandbox_options()) -> [row()].
+sandbox_rows(Options) ->
+    {Architecture, _, Table} = sandbox_options(sandbox_rows, Options),
+    rows(Architecture, Table).
+
+%% What an architecture doesn't have takes no row.
+rows(Architecture, Table) ->
+    [
+        {Action, Here, Why}
+     || {Action, Calls, Why} <- alcove_seccomp_table:sandbox(Table),
+        Here <- [here(Architecture, Calls)],
+        Here =/= []
+    ].
+
+here(Architecture, Calls) ->
+    [Call || Call <- Calls, available([call_name(Call)], Architecture) =/= []].
+
+call_name({Call, _}) -> Call;
+call_name(Call) -> Call.
+
+sandbox_options(Function, Options) ->
+    is_map(Options) orelse refuse_option(Function, Options, sandbox_options),
+    case [Name || {Name, Value} <- maps:to_list(Options), not is_option(Name, Value)] of
+        [] -> ok;
+        [Wrong | _] -> refuse_option(Function, Options, {sandbox_option, Wrong})
+    end,
+    Defaults = #{
+        allow => [],
+        families => families(),
+        namespaces => false,
+        trace => false,
+        architecture => native
+    },
+    #{allow := Allow, architecture := Architecture} = All = maps:merge(Defaults, Options),
+    {Architecture, Allow, maps:without([allow, architecture], All)}.
+
+-spec refuse_option(atom(), term(), term()) -> no_return().
+refuse_option(Function, Options, What) ->
+    erlang:raise(error, badarg, [{?MODULE, Function, [Options], why(1, What)}]).
+
+is_option(allow, Rules) -> is_proper_list(Rules);
+is_option(families, Families) -> is_names(Families) andalso Families -- families() =:= [];
+is_option(namespaces, Value) -> is_boolean(Value);
+is_option(trace, Value) -> is_boolean(Value);
+is_option(architecture, Value) -> lists:member(Value, [native | architectures()]);
+is_option(_, _) -> false.
+
+families() ->
+    [unix, inet, inet6, route].
 
 %%--------------------------------------------------------------------
 %% Filters written by hand
@@ -421,6 +521,12 @@ text(insn) ->
     "not an instruction, or a number too large for its field";
 text(names) ->
     "not a list of atoms";
+text({unknown_syscall, Names}) ->
+    io_lib:format("no system calls of any architecture: ~tp", [Names]);
+text(sandbox_options) ->
+    "not a map";
+text({sandbox_option, Name}) ->
+    io_lib:format("no such option, or not a value of it: ~tp", [Name]);
 text(half) ->
     "neither low nor high";
 text(syscall) ->

@@ -1,8 +1,8 @@
 %% @doc Events for those who measure.
 %%
-%% Where the application telemetry is there, each of these is an event that its handlers
-%% get, by `telemetry:execute(Name, Measurements, Metadata)'. alcove doesn't depend on it:
-%% nothing happens, and next to nothing is spent, where it isn't loaded.
+%% If the application telemetry is loaded, alcove emits these events, by
+%% `telemetry:execute(Name, Measurements, Metadata)'. alcove doesn't depend on telemetry:
+%% if it isn't loaded, nothing happens, at almost no cost.
 %%
 %% ```
 %% telemetry:attach(my_id, [alcove, proc, exit], fun my_module:handle/4, [])
@@ -10,31 +10,32 @@
 %%
 %% <h3>Programs</h3>
 %%
-%% Of each program that {@link alcove_proc} runs, whatever the function:
+%% For each program that {@link alcove_proc} runs, with any function:
 %%
 %% <dl>
 %% <dt>`[alcove, proc, spawn]'</dt>
-%% <dd>It runs: `duration', what the start took, and `system_time', the time of day.</dd>
+%% <dd>The program runs: `duration', how long the start took, and `system_time', the time of
+%%     day.</dd>
 %% <dt>`[alcove, proc, exit]'</dt>
-%% <dd>It has ended, and nothing of it is left: `duration', how long it ran, `user_time' and
-%%     `system_time' in microseconds of a processor, `peak_memory' in bytes.</dd>
+%% <dd>The program has ended, and nothing of it is left: `duration', how long it ran, `user_time'
+%%     and `system_time', its processor time in microseconds, `peak_memory' in bytes.</dd>
 %% <dt>`[alcove, proc, kill]'</dt>
-%% <dd>alcove signals it, at a deadline, when it wrote too much, or when it is stopped:
-%%     `duration', how long it has run. The exit comes besides, once it is gone.</dd>
+%% <dd>alcove signals the program, at a deadline, when it wrote too much, or when it is stopped:
+%%     `duration', how long it has run. The exit event comes in addition, once it is gone.</dd>
 %% <dt>`[alcove, proc, oom]'</dt>
-%% <dd>Its control group (option `cgroup') ran out of memory: `kills', how many processes
-%%     that cost. It comes besides the exit.</dd>
+%% <dd>The program's control group (option `cgroup') ran out of memory: `kills', how many processes
+%%     the kernel killed. The exit event comes in addition.</dd>
 %% </dl>
 %%
 %% The metadata has `drv', `pid' (the Erlang process), `os_pid', `fork_path', `argv' and what
 %% was given as `meta'; `status' at an exit; `signal' and `reason' at a kill. A program that
-%% can't be started is no event: who starts it has the error.
+%% can't be started emits no event: its caller gets the error.
 %%
 %% <h3>Unix processes</h3>
 %%
-%% Of each process at a fork path, however it was made: by {@link alcove:fork/2}, {@link
-%% alcove:clone/3}, {@link alcove:spawn/4} or {@link alcove_proc}. These cost a message for
-%% each, so they come only of a Drv with the option `telemetry':
+%% For each process at a fork path, however it was made: by {@link alcove:fork/2}, {@link
+%% alcove:clone/3}, {@link alcove:spawn/4} or {@link alcove_proc}. Each event costs a message, so
+%% only a Drv with the option `telemetry' emits them:
 %%
 %% ```
 %% {ok, Drv} = alcove_drv:start([{telemetry, true}])
@@ -42,20 +43,36 @@
 %%
 %% <dl>
 %% <dt>`[alcove, process, spawn]'</dt>
-%% <dd>It was forked: `system_time', the time of day.</dd>
+%% <dd>The process was forked: `system_time', the time of day.</dd>
 %% <dt>`[alcove, process, exit]'</dt>
-%% <dd>It is gone: `duration', how long it was there, as an event loop and as a program; and
-%%     `user_time', `system_time' and `peak_memory' as above, of itself and of the children
+%% <dd>The process is gone: `duration', how long it lived, as an event loop and as a program; and
+%%     `user_time', `system_time' and `peak_memory' as above, of the process and of the children
 %%     that it waited for.</dd>
 %% </dl>
 %%
 %% The metadata has `drv', `fork_path' and `os_pid', and `status' at an exit: 0 to 255 or
-%% `{termsig, Signal}', which is how a kill, by the kernel for want of memory too, is told.
-%% It is `undefined', and there is only the duration, where nobody can know: of what ends
-%% with the Drv, or with its parent.
+%% `{termsig, Signal}', also if the kernel killed the process because memory ran out.
+%% The status is `undefined', and there is only the duration, if the status can't be known, because
+%% the process ended with the Drv or with its parent.
 %%
-%% Handlers are called in a process of their own for each Drv: a slow one delays events, and
+%% For each Drv a process of its own calls the handlers: a slow handler delays events, and
 %% nothing else.
+%%
+%% <h3>Pools</h3>
+%%
+%% For {@link alcove_pool}; each event has `pool' and `node' as metadata:
+%%
+%% <dl>
+%% <dt>`[alcove, pool, start]'</dt>
+%% <dd>A member gave a caller room: `wait', how long the caller had waited in its queue, and
+%%     `running' and `waiting', how many have room and how many wait there.</dd>
+%% <dt>`[alcove, pool, stop]'</dt>
+%% <dd>The room is free again: `duration', the time since it was asked for, `running',
+%%     `waiting'.</dd>
+%% <dt>`[alcove, pool, lost]'</dt>
+%% <dd>On the caller's node: a member was lost that had a program to run. The metadata has `reason',
+%%     and `retry', how often the program may be run again.</dd>
+%% </dl>
 %%
 %% <h3>Times</h3>
 %%
@@ -88,12 +105,12 @@ execute(Event, Measurements, Metadata) ->
             ok;
         Level ->
             Report = #{event => Event, measurements => Measurements, metadata => Metadata},
-            %% In no domain: logger's default handler shows nobody else's.
+            %% Without a domain, since logger's default handler only shows such events.
             logger:log(Level, Report, Metadata)
     end,
     case erlang:function_exported(telemetry, execute, 3) of
         true ->
-            %% By name: there need not be such a module.
+            %% The module is called by its name, since it need not exist.
             Module = telemetry,
             _ = Module:execute(Event, Measurements, Metadata),
             ok;

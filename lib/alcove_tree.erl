@@ -1,15 +1,16 @@
 %% @doc The tree of a Drv's processes, as data and as text.
 %%
-%% What a process is comes from proc(5) as the virtual machine sees it: nothing is asked of
-%% the processes themselves, of which some may be waiting in a call, or have no /proc. Which
-%% of them are at a fork path, and in their event loops, comes from the router.
+%% The data about processes comes from proc(5), as the virtual machine sees it. The processes
+%% themselves aren't asked, since some may be busy with a call, or have no /proc. The router knows
+%% which of them are at a fork path, and in their event loops.
 -module(alcove_tree).
 
 -export([tree/1, format/1, format/2]).
+-export([guardian/1, differing/2, bytes/1, printable/1]).
 
 -export_type([process/0, state/0]).
 
--type state() :: event_loop | exec | exited | other.
+-type state() :: event_loop | keeper | exec | exited | other.
 -type process() :: #{
     pid := alcove:os_pid(),
     fork_path := alcove:fork_path() | undefined,
@@ -26,7 +27,7 @@
 }.
 
 -define(NAMESPACES, [cgroup, ipc, mnt, net, pid, time, user, uts]).
-%% What the kernel's ABI for proc(5) counts in, on every architecture.
+%% The unit of times in proc(5), by the kernel's ABI, on every architecture.
 -define(TICKS, 100).
 
 %% @doc What {@link alcove:tree/1} returns: root and what is below it; `{error, gone}' when
@@ -49,31 +50,52 @@ tree(Drv) ->
         error:{erpc, noconnection} -> exit({nodedown, node(Drv)})
     end.
 
-%% `Pid' is what this virtual machine knows the process by.
-process(Drv, Pid, Number, Path, State) ->
-    case {lines(Pid, "status"), stat(Pid)} of
-        {#{} = Status, {Run, Cpu}} ->
-            #{
-                pid => Pid,
-                fork_path => Path,
-                state => State,
-                run_state => Run,
-                command => command(Pid, Number, State, Status),
-                uid => first(<<"Uid">>, Status),
-                gid => first(<<"Gid">>, Status),
-                cpu_time => Cpu,
-                memory => resident(Status),
-                namespaces => namespaces(Pid),
-                cgroup => cgroup(Pid),
-                children => children(Drv, Pid, Path, Status)
-            };
+%% @private
+%% @doc What is above root, on its node, without what is below it. It is the same executable.
+-spec guardian(process()) -> process() | gone.
+guardian(#{pid := Root}) ->
+    case lines(Root, "status") of
+        #{<<"PPid">> := [Parent], <<"Name">> := Name} ->
+            Pid = binary_to_integer(Parent),
+            case {lines(Pid, "status"), stat(Pid)} of
+                {#{<<"Name">> := Name} = Status, {Run, Cpu}} ->
+                    alone(Pid, Pid, undefined, event_loop, Status, {Run, Cpu});
+                _ ->
+                    gone
+            end;
         _ ->
             gone
     end.
 
+%% `Pid' is the pid of the process as this virtual machine sees it.
+process(Drv, Pid, Number, Path, State) ->
+    case {lines(Pid, "status"), stat(Pid)} of
+        {#{} = Status, {_, _} = Stat} ->
+            Process = alone(Pid, Number, Path, State, Status, Stat),
+            Process#{children := children(Drv, Pid, Path, Status)};
+        _ ->
+            gone
+    end.
+
+alone(Pid, Number, Path, State, Status, {Run, Cpu}) ->
+    #{
+        pid => Pid,
+        fork_path => Path,
+        state => State,
+        run_state => Run,
+        command => command(Pid, Number, State, Status),
+        uid => first(<<"Uid">>, Status),
+        gid => first(<<"Gid">>, Status),
+        cpu_time => Cpu,
+        memory => resident(Status),
+        namespaces => namespaces(Pid),
+        cgroup => cgroup(Pid),
+        children => []
+    }.
+
 children(Drv, Pid, Path, Status) ->
     Known = known(Drv, Path),
-    %% A child's number is the one that its parent sees it by.
+    %% The pid of a child in a fork path is the one that its parent sees.
     Level = length(maps:get(<<"NSpid">>, Status, [Pid])),
     lists:flatmap(
         fun(Child) ->
@@ -83,10 +105,13 @@ children(Drv, Pid, Path, Status) ->
                     #{Number := State} -> process(Drv, Child, Number, Path ++ [Number], State);
                     #{} -> process(Drv, Child, Number, undefined, other)
                 end,
-            [Process || Process =/= gone]
+            [Process || Process =/= gone, not is_free(Process)]
         end,
         below(Pid)
     ).
+
+%% A keeper without a program waits for the next one, and isn't shown.
+is_free(#{state := State, children := Children}) -> State =:= keeper andalso Children =:= [].
 
 known(_Drv, undefined) ->
     #{};
@@ -148,11 +173,11 @@ first(Key, Status) ->
         #{} -> undefined
     end.
 
-%% One that is about to be gone has no memory any more.
+%% A process that is about to be gone has no memory any more.
 resident(#{<<"VmRSS">> := [Kilobytes | _]}) -> binary_to_integer(Kilobytes) * 1024;
 resident(_Status) -> 0.
 
-%% The name, in parentheses, may have anything in it.
+%% The name, in parentheses, may contain any character.
 stat(Pid) ->
     case proc(Pid, "stat") of
         {ok, Text} ->
@@ -186,7 +211,7 @@ namespaces(Pid) ->
         Inode <- [list_to_integer(Number)]
     ]).
 
-%% Of version 2, or of the first hierarchy that it is not in the root of.
+%% The control group of version 2, or of the first hierarchy in which the process isn't in the root.
 cgroup(Pid) ->
     case proc(Pid, "cgroup") of
         {ok, Text} ->
@@ -215,8 +240,8 @@ cgroup(Pid) ->
 format(Root) ->
     format(Root, #{}).
 
-%% @doc The same, with the share of a processor that each has used since an earlier look:
-%% its `cpu_time' then, by pid, and how many microseconds ago that was.
+%% @doc The same, with the share of a processor that each process has used since earlier. The
+%% arguments are the `cpu_time' of that time, by pid, and how many microseconds ago that was.
 -spec format(process(), #{} | #{since := pos_integer(), cpu := #{alcove:os_pid() => integer()}}) ->
     unicode:chardata().
 format(Root, Before) ->
@@ -242,12 +267,7 @@ below([Child | Children], Indent, Own, Before) ->
     ].
 
 row(#{pid := Pid, state := State, uid := Uid, memory := Memory} = Process, Branch, Own, Before) ->
-    #{command := Command, cgroup := Cgroup, namespaces := Namespaces} = Process,
-    Differing = [
-        atom_to_list(Name)
-     || {Name, Inode} <- maps:to_list(Namespaces),
-        maps:get(Name, maps:get(namespaces, Own), Inode) =/= Inode
-    ],
+    #{command := Command, cgroup := Cgroup} = Process,
     Group =
         case Own of
             #{cgroup := Cgroup} -> "";
@@ -263,10 +283,7 @@ row(#{pid := Pid, state := State, uid := Uid, memory := Memory} = Process, Branc
         end,
         cpu(Process, Before),
         bytes(Memory),
-        case Differing of
-            [] -> "-";
-            _ -> lists:join(",", Differing)
-        end,
+        differing(Process, Own),
         [Branch, string:slice(printable(Command), 0, 60), Group]
     ).
 
@@ -278,6 +295,7 @@ line(Pid, State, Uid, Cpu, Memory, Namespaces, Command) ->
 state(_State, #{run_state := <<"Z">>}) -> "zombie";
 state(_State, #{run_state := Stopped}) when Stopped =:= <<"T">>; Stopped =:= <<"t">> -> "stopped";
 state(event_loop, _) -> "waits";
+state(keeper, _) -> "keeper";
 state(exec, _) -> "program";
 state(exited, _) -> "ends";
 state(other, _) -> "-".
@@ -288,10 +306,28 @@ cpu(#{pid := Pid, cpu_time := Time}, #{since := Since, cpu := Earlier}) ->
 cpu(#{cpu_time := Time}, _) ->
     io_lib:format("~.2fs", [Time / 1000000]).
 
+%% @private
+%% @doc The namespaces that aren't root's.
+-spec differing(process(), #{namespaces := #{atom() => non_neg_integer()}, _ => _}) ->
+    unicode:chardata().
+differing(#{namespaces := Namespaces}, #{namespaces := Own}) ->
+    Differing = [
+        atom_to_list(Name)
+     || {Name, Inode} <- maps:to_list(Namespaces), maps:get(Name, Own, Inode) =/= Inode
+    ],
+    case Differing of
+        [] -> "-";
+        _ -> lists:join(",", Differing)
+    end.
+
+%% @private
+-spec bytes(non_neg_integer()) -> unicode:chardata().
 bytes(N) when N < 1024 * 1024 -> [integer_to_list(N div 1024), "K"];
 bytes(N) when N < 1024 * 1024 * 1024 -> io_lib:format("~.1fM", [N / (1024 * 1024)]);
 bytes(N) -> io_lib:format("~.1fG", [N / (1024 * 1024 * 1024)]).
 
-%% A program's name is its own to choose, a terminal's control sequences included.
+%% @private
+%% A program may choose any name for itself, even one with control sequences of a terminal.
+-spec printable(binary()) -> binary().
 printable(Bytes) ->
     << <<(if C >= $\s, C =< $~ -> C; true -> $? end)>> || <<C>> <= Bytes >>.

@@ -1,14 +1,16 @@
 %% @private
 %% @doc The options of {@link alcove_drv:start/1}.
--module(alcove_options).
+-module(alcove_drv_options).
 
--export([parse/1, environ/2, words/1]).
+-export([parse/1, names/0, words/1]).
 
 -export_type([options/0]).
 
 -type options() :: #{
     argv := [binary()],
     env := [binary()],
+    %% What programs inherit.
+    given := alcove_environ:given(),
     stderr_to_stdout := boolean(),
     exit_status := boolean(),
     termsig := boolean(),
@@ -36,7 +38,7 @@ parse(Options) when is_map(Options) ->
 parse(Options) ->
     Defaults = #{
         exec => [],
-        progname => progname(),
+        progname => text(progname()),
         env => [],
         clearenv => false,
         stderr_to_stdout => false,
@@ -56,14 +58,11 @@ parse(Options) ->
         {ok, Given} ->
             All = #{exec := Exec, progname := Progname, env := Env, clearenv := Clear} =
                 maps:merge(Defaults, Given),
-            Inherited =
-                case Clear of
-                    true -> [];
-                    false -> os:env()
-                end,
+            Inherited = [Variable || not Clear, Variable <- alcove_environ:variables()],
             {ok, (maps:without([exec, progname, clearenv], All))#{
                 argv => Exec ++ [Progname],
-                env => environ(Inherited, Env)
+                env => alcove_environ:strings(alcove_environ:variables(Inherited, Env)),
+                given => #{exec => Exec =/= [], clearenv => Clear, env => Env}
             }};
         {error, Option} ->
             {error, Option}
@@ -72,12 +71,42 @@ parse(Options) ->
 parse([Option | Options], Given) ->
     case option(Option) of
         {Name, Value} -> parse(Options, maps:merge(#{Name => Value}, Given));
-        badarg -> {error, Option}
+        badarg -> {error, wrong(Option)}
     end;
 parse([], Given) ->
     {ok, Given};
 parse(Options, _Given) ->
-    {error, Options}.
+    {error, alcove_explain:shown(Options)}.
+
+%% What may be told of an option that is wrong: of variables the names.
+wrong({env, Env}) when is_map(Env) ->
+    wrong({env, maps:to_list(Env)});
+wrong({env, Env}) ->
+    Named = fun
+        ({Name, _} = Variable) -> variable(Variable) =:= badarg andalso {true, Name};
+        (_) -> {true, no_pair}
+    end,
+    try lists:filtermap(Named, Env) of
+        [Name | _] -> {env, Name};
+        [] -> {env, alcove_explain:shown(Env)}
+    catch
+        error:_ -> {env, alcove_explain:shown(Env)}
+    end;
+wrong({Name, Value}) when is_atom(Name) ->
+    case lists:member(Name, names()) andalso Name =/= exec of
+        true -> {Name, Value};
+        false -> {Name, alcove_explain:shown(Value)}
+    end;
+wrong(Option) ->
+    alcove_explain:shown(Option).
+
+%% @doc The names of the options.
+-spec names() -> [atom(), ...].
+names() ->
+    [
+        clearenv, env, exec, exit_status, flowcontrol, maxchild, maxforkdepth, name, owner, progname,
+        signaloneof, stderr_to_stdout, telemetry, termsig, timeout, verbose
+    ].
 
 option(stderr_to_stdout) -> {stderr_to_stdout, true};
 option({stderr_to_stdout, Bool}) when is_boolean(Bool) -> {stderr_to_stdout, Bool};
@@ -85,8 +114,10 @@ option(clearenv) -> {clearenv, true};
 option({clearenv, Bool}) when is_boolean(Bool) -> {clearenv, Bool};
 option({env, Env}) -> value(env, variables(Env));
 option({exec, Exec}) -> value(exec, words(Exec));
-option({progname, Path}) -> value(progname, nonempty(Path));
+option({progname, Path}) -> value(progname, text(Path));
+option(exit_status) -> {exit_status, true};
 option({exit_status, Flag}) -> value(exit_status, flag(Flag));
+option(termsig) -> {termsig, true};
 option({termsig, Flag}) -> value(termsig, flag(Flag));
 option(verbose) -> {verbose, 1};
 option({verbose, N}) -> value(verbose, u32(N));
@@ -119,10 +150,10 @@ range(_, _, _) -> badarg.
 %% is taken as it is.
 -spec words(term()) -> [binary()] | badarg.
 words([Word | _] = Words) when is_list(Word); is_binary(Word) ->
-    every(fun nonempty/1, Words);
+    every(fun text/1, Words);
 words(Command) ->
-    case bytes(Command) of
-        badarg -> badarg;
+    case alcove_text:bytes(Command) of
+        error -> badarg;
         Bytes -> binary:split(Bytes, [<<" ">>, <<"\t">>], [global, trim_all])
     end.
 
@@ -132,15 +163,15 @@ variables(Env) ->
     every(fun variable/1, Env).
 
 variable({Name, Value}) ->
-    case {nonempty(Name), Value} of
+    case {text(Name), Value} of
         {badarg, _} ->
             badarg;
         %% Elixir's word for it.
         {Key, Unset} when Unset =:= false; Unset =:= nil ->
             without_equals(Key, {Key, false});
         {Key, _} ->
-            case bytes(Value) of
-                badarg -> badarg;
+            case alcove_text:bytes(Value) of
+                error -> badarg;
                 Bytes -> without_equals(Key, {Key, Bytes})
             end
     end;
@@ -166,86 +197,11 @@ every(_Fun, [], Values) ->
 every(_Fun, _, _Values) ->
     badarg.
 
-nonempty(Term) ->
-    case bytes(Term) of
-        <<>> -> badarg;
+text(Term) ->
+    case alcove_text:nonempty(Term) of
+        error -> badarg;
         Bytes -> Bytes
     end.
 
-%% A list is characters, in the encoding that file names have; a binary is bytes.
-bytes(Binary) when is_binary(Binary) ->
-    without_nul(Binary);
-bytes(List) when is_list(List) ->
-    try unicode:characters_to_binary(List, unicode, file:native_name_encoding()) of
-        Bytes when is_binary(Bytes) -> without_nul(Bytes);
-        _ -> without_nul(iolist_to_binary(List))
-    catch
-        error:badarg -> badarg
-    end;
-bytes(_) ->
-    badarg.
-
-without_nul(Bytes) ->
-    case binary:match(Bytes, <<0>>) of
-        nomatch -> Bytes;
-        _ -> badarg
-    end.
-
-%% @doc The environment, as `NAME=value': what is inherited, but for what Erlang
-%% itself put there, and the variables given on top of it.
--spec environ([{string(), string()}], [{binary(), binary() | false}]) -> [binary()].
-environ(Inherited, Given) ->
-    Variables = maps:from_list(
-        [{bytes(Name), bytes(Value)} || {Name, Value} <- own(Inherited), bytes(Name) =/= badarg]
-    ),
-    [
-        <<Name/binary, "=", Value/binary>>
-     || {Name, Value} <- maps:to_list(maps:merge(Variables, maps:from_list(Given))),
-        is_binary(Value)
-    ].
-
-own(Inherited) ->
-    [
-        {Name, strip(Name, Value, Inherited)}
-     || {Name, Value} <- Inherited,
-        not erlangs(Name)
-    ].
-
-%% What `erl', `escript' and the start scripts of releases set for themselves. A
-%% release's cookie is among it.
-erlangs("BINDIR") -> true;
-erlangs("ROOTDIR") -> true;
-erlangs("EMU") -> true;
-erlangs("PROGNAME") -> true;
-erlangs("ESCRIPT_NAME") -> true;
-erlangs("ERL_" ++ _) -> true;
-erlangs("ERTS_" ++ _) -> true;
-erlangs("RELEASE_" ++ _) -> true;
-erlangs("RELX_" ++ _) -> true;
-erlangs(_) -> false.
-
-%% `erl' puts its own directories in front of PATH.
-strip("PATH", Value, Inherited) ->
-    Dirs = [
-        proplists:get_value("BINDIR", Inherited, ""),
-        proplists:get_value("ROOTDIR", Inherited, "") ++ "/bin"
-    ],
-    lists:foldl(fun strip_dir/2, Value, Dirs);
-strip(_, Value, _) ->
-    Value.
-
-strip_dir(Dir, Path) ->
-    case string:prefix(Path, Dir ++ ":") of
-        nomatch -> Path;
-        Rest -> Rest
-    end.
-
 progname() ->
-    Priv =
-        case code:priv_dir(alcove) of
-            {error, bad_name} ->
-                filename:join(filename:dirname(filename:dirname(code:which(?MODULE))), "priv");
-            Dir ->
-                Dir
-        end,
-    bytes(filename:absname(filename:join(Priv, "alcove"))).
+    filename:join(alcove_priv:dir(), "alcove").

@@ -1,0 +1,335 @@
+%% @private
+%% @doc Control groups that are made for one program.
+%%
+%% They are below the group of the process that makes them, with names that nothing else has. That
+%% process owns them: it holds a lock (flock(2)) on the directories, which the kernel releases when
+%% the process ends, for whatever reason. So the owner of a group without a lock is gone, and the
+%% next process that makes a group beside it removes it.
+-module(alcove_cgroup_own).
+
+-export([make/3, made/2, forget/2, dirs/1, is_group/1]).
+
+-export_type([group/0]).
+
+-import(alcove_cgroup_fs, [fail/1]).
+
+-type process() :: alcove_file:process().
+-opaque group() :: #{
+    dirs := [{alcove_cgroup_paths:hierarchy(), binary()}], locks := [lock()]
+}.
+%% A descriptor and its directory: the same number may later belong to another file.
+-type lock() :: {alcove:fd(), Inode :: non_neg_integer()}.
+
+-define(PREFIX, "alcove-own.").
+
+%% How often another name is tried if a name is taken.
+-define(NAMES, 100).
+
+%% flock(2): LOCK_EX | LOCK_NB.
+-define(LOCK, 6).
+
+%% @doc Makes a group in the hierarchies that have these controllers, and, if there is one, in a
+%% hierarchy by which all its members can be killed at once.
+-spec make(process(), [alcove_cgroup_paths:hierarchy()], [{atom(), binary()}]) -> group().
+make(Process, Hierarchies, Limits) ->
+    Hierarchies =/= [] orelse fail(enodev),
+    Wanted = wanted(Hierarchies, Limits),
+    Bases = [base(Process, Hierarchy, Controllers) || {Hierarchy, Controllers} <- Wanted],
+    Killers = killers(Process, Hierarchies -- [Hierarchy || {Hierarchy, _} <- Wanted], Wanted),
+    Wanted =/= [] orelse Killers =/= [] orelse fail(enodev),
+    Identity = identity(Process),
+    clear(Process, Bases ++ Killers, Identity),
+    create(Process, Bases, Killers, Identity, ?NAMES).
+
+%% Each hierarchy with the controllers that it is to have.
+wanted(Hierarchies, Limits) ->
+    Found = [
+        case alcove_cgroup_paths:with(Controller, Hierarchies) of
+            [Hierarchy | _] -> {Hierarchy, Controller};
+            [] -> fail({Limit, enodev})
+        end
+     || {Limit, Controller} <- Limits
+    ],
+    [
+        {Hierarchy, lists:usort([Controller || {Of, Controller} <- Found, Of =:= Hierarchy])}
+     || Hierarchy <- Hierarchies, lists:keymember(Hierarchy, 1, Found)
+    ].
+
+%% Version 2 can kill all members of a group, and the freezer of version 1 can stop them.
+killers(Process, Others, Wanted) ->
+    Is = fun(Version, Controller, {#{version := V, options := Options}, _}) ->
+        V =:= Version andalso lists:member(Controller, Options)
+    end,
+    Has = fun(Version, Controller) -> lists:any(fun(W) -> Is(Version, Controller, W) end, Wanted) end,
+    Other = fun(Version, Controller) ->
+        [Hierarchy || Hierarchy <- Others, Is(Version, Controller, {Hierarchy, []})]
+    end,
+    Candidates =
+        case Has(2, <<"cgroup2">>) orelse Has(1, <<"freezer">>) of
+            true -> [];
+            false -> Other(2, <<"cgroup2">>) ++ Other(1, <<"freezer">>)
+        end,
+    first_base(Process, Candidates).
+
+first_base(Process, [Hierarchy | Rest]) ->
+    try
+        {_, Dir} = Base = base(Process, Hierarchy, []),
+        {Drv, Pids} = Process,
+        case alcove:access(Drv, Pids, Dir, w_ok) of
+            ok -> [Base];
+            {error, _} -> first_base(Process, Rest)
+        end
+    catch
+        throw:{alcove_cgroup, _} -> first_base(Process, Rest)
+    end;
+first_base(_Process, []) ->
+    [].
+
+%%--------------------------------------------------------------------
+%% Where
+%%--------------------------------------------------------------------
+
+%% The group in which the new one is made: the process's own. If that can't have groups with these
+%% controllers, root may use the root of all groups.
+base(Process, #{version := 1, path := Path} = Hierarchy, _Controllers) ->
+    case alcove_cgroup_paths:own(Process, Hierarchy) of
+        {ok, Own} ->
+            case alcove_file:is_dir(Process, Own) of
+                true -> {Hierarchy, Own};
+                false -> {Hierarchy, Path}
+            end;
+        {error, _} ->
+            {Hierarchy, Path}
+    end;
+base(Process, #{version := 2, path := Path} = Hierarchy, Controllers) ->
+    try
+        Own =
+            case alcove_cgroup_paths:own(Process, Hierarchy) of
+                {ok, Dir} -> above_leaf(Dir);
+                {error, Reason} -> fail({<<"/proc/self/cgroup">>, Reason})
+            end,
+        ok = prepared(Process, Own, Controllers),
+        {Hierarchy, Own}
+    catch
+        throw:{alcove_cgroup, _} = Thrown ->
+            case is_all_ours(Process, Path) of
+                true ->
+                    ok = alcove_cgroup_v2:enable(Process, [Path], Controllers),
+                    {Hierarchy, Path};
+                false ->
+                    throw(Thrown)
+            end
+    end.
+
+above_leaf(Dir) ->
+    case filename:basename(Dir) =:= alcove_cgroup_v2:leaf_name() of
+        true -> filename:dirname(Dir);
+        false -> Dir
+    end.
+
+prepared(Process, Own, Controllers) ->
+    Offered = alcove_file:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>])),
+    [
+        fail({alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>]), enodev})
+     || Controllers -- Offered =/= []
+    ],
+    Enabled = alcove_file:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.subtree_control">>])),
+    case Controllers -- Enabled =/= [] andalso alcove_cgroup_v2:is_delegated(Process, Own) of
+        true -> alcove_cgroup_v2:leaf(Process, Own);
+        false -> ok
+    end,
+    alcove_cgroup_v2:enable(Process, [Own], Controllers).
+
+is_all_ours({Drv, Pids} = Process, Path) ->
+    alcove_cgroup_v2:is_root(Process, Path) andalso alcove:access(Drv, Pids, Path, w_ok) =:= ok.
+
+%%--------------------------------------------------------------------
+%% Names and locks
+%%--------------------------------------------------------------------
+
+%% The prefix of all names of a Drv: the virtual machine's pid, for people who look, and a part that
+%% is unique for this virtual machine and Drv.
+identity({Ref, _Pids}) ->
+    Drv =
+        case alcove_drv:locate(Ref) of
+            {ok, Pid} -> Pid;
+            error -> Ref
+        end,
+    Known = {Drv, os:getpid(), node(), [erlang:system_info(Key) || Key <- [creation, start_time]]},
+    <<Unique:64, _/binary>> = erlang:md5(term_to_binary(Known)),
+    iolist_to_binary([
+        ?PREFIX, os:getpid(), $., string:lowercase(integer_to_list(Unique, 36)), $.
+    ]).
+
+%% The prefix of the names of one process.
+identity_of_process({_Drv, Pids} = Process) ->
+    Pid =
+        case Pids of
+            [] -> 0;
+            _ -> lists:last(Pids)
+        end,
+    <<(identity(Process))/binary, (integer_to_binary(Pid))/binary, $.>>.
+
+create(Process, Bases, Killers, Identity, Names) ->
+    Unique = integer_to_binary(erlang:unique_integer([positive])),
+    Name = <<(identity_of_process(Process))/binary, Unique/binary>>,
+    Dirs = [{Hierarchy, alcove_cgroup_text:join(Base, [Name])} || {Hierarchy, Base} <- Bases ++ Killers],
+    case create_all(Process, Dirs, [], []) of
+        {ok, Locks} ->
+            #{dirs => Dirs, locks => Locks};
+        again when Names > 0 ->
+            create(Process, Bases, Killers, Identity, Names - 1);
+        again ->
+            fail(eexist)
+    end.
+
+create_all(Process, [{Hierarchy, Dir} | Dirs], Made, Locks) ->
+    case alcove_cgroup_fs:mkdir(Process, Dir) of
+        ok ->
+            case lock(Process, Dir) of
+                {ok, Lock} ->
+                    case alcove_cgroup_v1:inherit(Process, Hierarchy, Dir) of
+                        ok ->
+                            create_all(Process, Dirs, [Dir | Made], [Lock | Locks]);
+                        {error, Reason} ->
+                            undo(Process, [Dir | Made], [Lock | Locks]),
+                            fail(Reason)
+                    end;
+                %% Another process took the new group for one that was left behind, and removed it.
+                busy ->
+                    undo(Process, [Dir | Made], Locks),
+                    again
+            end;
+        {error, eexist} ->
+            undo(Process, Made, Locks),
+            again;
+        {error, Reason} ->
+            undo(Process, Made, Locks),
+            fail({Dir, Reason})
+    end;
+create_all(_Process, [], _Made, Locks) ->
+    {ok, Locks}.
+
+undo(Process, Made, Locks) ->
+    lists:foreach(fun(Dir) -> alcove_cgroup_fs:rmdir(Process, Dir) end, Made),
+    unlock(Process, Locks).
+
+%% A lock on a directory that was removed meanwhile doesn't count.
+lock({Drv, Pids}, Dir) ->
+    case alcove:open(Drv, Pids, Dir, [o_rdonly, o_directory, o_cloexec], 0) of
+        {ok, Fd} ->
+            Locked = alcove:syscall(Drv, Pids, flock, [Fd, ?LOCK]),
+            case {Locked, alcove:stat(Drv, Pids, Dir)} of
+                {{ok, 0, _}, {ok, #{ino := Inode}}} ->
+                    {ok, {Fd, Inode}};
+                _ ->
+                    _ = alcove:close(Drv, Pids, Fd),
+                    busy
+            end;
+        {error, _} ->
+            busy
+    end.
+
+%% Closes descriptors, also if that was done before, when the numbers may belong to other files.
+unlock({Drv, Pids}, Locks) ->
+    lists:foreach(
+        fun({Fd, Inode}) ->
+            case alcove:fstat(Drv, Pids, Fd) of
+                {ok, #{ino := Inode, type := directory}} -> alcove:close(Drv, Pids, Fd);
+                _ -> ok
+            end
+        end,
+        Locks
+    ).
+
+%% @doc The directories of the groups that a process has made and not removed.
+-spec made(process(), [alcove_cgroup_paths:hierarchy()]) ->
+    [{alcove_cgroup_paths:hierarchy(), binary()}].
+made({Drv, Pids} = Process, Hierarchies) ->
+    Prefix = identity_of_process(Process),
+    Size = byte_size(Prefix),
+    [
+        {Hierarchy, alcove_cgroup_text:join(Base, [Name])}
+     || Hierarchy <- Hierarchies,
+        Base <- bases(Process, Hierarchy),
+        {ok, Names} <- [alcove:readdir(Drv, Pids, Base)],
+        <<Start:Size/binary, _/binary>> = Name <- Names,
+        Start =:= Prefix
+    ].
+
+%% The directories in which such groups can be.
+bases(Process, #{path := Path} = Hierarchy) ->
+    case alcove_cgroup_paths:own(Process, Hierarchy) of
+        {ok, Own} -> lists:usort([Path, Own, above_leaf(Own)]);
+        {error, _} -> [Path]
+    end.
+
+%% @doc The directories of a group.
+-spec dirs(group()) -> [{alcove_cgroup_paths:hierarchy(), binary()}].
+dirs(#{dirs := Dirs}) ->
+    Dirs.
+
+-spec is_group(term()) -> boolean().
+is_group(#{dirs := _, locks := _}) -> true;
+is_group(_) -> false.
+
+%% @doc Releases the locks of a group that was removed.
+-spec forget(process(), group()) -> ok.
+forget(Process, #{locks := Locks}) ->
+    unlock(Process, Locks).
+
+%%--------------------------------------------------------------------
+%% What others have left behind
+%%--------------------------------------------------------------------
+
+%% Removes the groups in these directories whose owners are gone. If a Drv is alive, only one of its
+%% groups is checked.
+clear(Process, Bases, Identity) ->
+    lists:foreach(fun({Hierarchy, Base}) -> clear_one(Process, Hierarchy, Base, Identity) end, Bases).
+
+clear_one({Drv, Pids} = Process, Hierarchy, Base, Identity) ->
+    case alcove:readdir(Drv, Pids, Base) of
+        {ok, Names} ->
+            Own = byte_size(Identity),
+            Others = [
+                {owner(Name), Name}
+             || <<?PREFIX, _/binary>> = Name <- Names, binary:longest_common_prefix([Name, Identity]) < Own
+            ],
+            _ = lists:foldl(
+                fun({Owner, Name}, Alive) ->
+                    case lists:member(Owner, Alive) of
+                        true ->
+                            Alive;
+                        false ->
+                            Group = {Hierarchy, alcove_cgroup_text:join(Base, [Name])},
+                            clear_group(Process, Group, Owner, Alive)
+                    end
+                end,
+                [],
+                Others
+            ),
+            ok;
+        {error, _} ->
+            ok
+    end.
+
+%% PREFIX PID . DRV . PROCESS . NUMBER
+owner(Name) ->
+    lists:sublist(binary:split(Name, <<".">>, [global]), 3).
+
+clear_group(Process, {_, Dir} = Group, Owner, Alive) ->
+    case lock(Process, Dir) of
+        {ok, Lock} ->
+            try
+                ok = alcove_cgroup_members:kill(Process, [Group]),
+                _ = alcove_cgroup_fs:remove(Process, Dir),
+                Alive
+            catch
+                %% A group that this process may not remove stays.
+                throw:{alcove_cgroup, _} -> Alive
+            after
+                unlock(Process, [Lock])
+            end;
+        busy ->
+            [Owner | Alive]
+    end.

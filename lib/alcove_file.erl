@@ -1,0 +1,120 @@
+%% @private
+%% @doc Whole files, as the process at a fork path sees them.
+%%
+%% The privileges, the root directory and the mounts of that process count, not those of the
+%% virtual machine.
+-module(alcove_file).
+
+-export([with/4, read/2, read_regular/5, write/3, words/2, is_dir/2, is_file/2]).
+
+-export_type([process/0]).
+
+-type process() :: {alcove:drv(), alcove:fork_path()}.
+
+-define(CHUNK, 65536).
+
+%% @doc The contents of a file. The file is read to its end, since files that the kernel generates
+%% when they are read have no size.
+-spec read(process(), iodata()) -> {ok, binary()} | {error, alcove:posix()}.
+read({Drv, Pids} = Process, Path) ->
+    ?MODULE:with(Process, Path, [o_rdonly], fun(Fd) -> read(Drv, Pids, Fd, []) end).
+
+read(Drv, Pids, Fd, Read) ->
+    case alcove:read(Drv, Pids, Fd, ?CHUNK) of
+        {ok, <<>>} -> {ok, iolist_to_binary(lists:reverse(Read))};
+        {ok, Bytes} -> read(Drv, Pids, Fd, [Bytes | Read]);
+        {error, Reason} -> {error, Reason}
+    end.
+
+%% @doc The contents of an untrusted file. Only a regular file of at most so many bytes is read, and
+%% no step waits beyond the deadline.
+-spec read_regular(process(), iodata(), [atom()], pos_integer(), integer() | infinity) ->
+    {ok, binary()} | {error, alcove:posix() | not_regular | too_large | timeout}.
+read_regular(Process, Path, Flags, Max, Deadline) ->
+    Call = caller(Process, Deadline),
+    try Call(open, [Path, [o_rdonly, o_cloexec, o_nonblock | Flags], 0]) of
+        {ok, Fd} ->
+            Text = regular(Call, Fd, Max),
+            _ = Call(close, [Fd]),
+            Text;
+        {error, Reason} ->
+            {error, Reason}
+    catch
+        exit:timeout -> {error, timeout}
+    end.
+
+caller({Drv, Pids}, infinity) ->
+    fun(Name, Args) -> alcove:call(Drv, Pids, Name, Args) end;
+caller({Drv, Pids}, Deadline) ->
+    fun(Name, Args) ->
+        Left = max(0, Deadline - erlang:monotonic_time(millisecond)),
+        alcove:call(Drv, Pids, Name, Args, Left)
+    end.
+
+regular(Call, Fd, Max) ->
+    case Call(fstat, [Fd]) of
+        {ok, #{type := regular, size := Size}} when Size =< Max -> upto(Call, Fd, Max, []);
+        {ok, #{type := regular}} -> {error, too_large};
+        {ok, _} -> {error, not_regular};
+        {error, Reason} -> {error, Reason}
+    end.
+
+upto(_Call, _Fd, Left, _Read) when Left < 0 ->
+    {error, too_large};
+upto(Call, Fd, Left, Read) ->
+    case Call(read, [Fd, ?CHUNK]) of
+        {ok, <<>>} -> {ok, iolist_to_binary(lists:reverse(Read))};
+        {ok, Bytes} -> upto(Call, Fd, Left - byte_size(Bytes), [Bytes | Read]);
+        {error, Reason} -> {error, Reason}
+    end.
+
+%% @doc Writes to an existing file, with one write(2), which is one command for files of proc(5) and
+%% cgroups(7).
+-spec write(process(), iodata(), iodata()) -> ok | {error, alcove:posix()}.
+write({Drv, Pids} = Process, Path, Data) ->
+    Size = iolist_size(Data),
+    ?MODULE:with(Process, Path, [o_wronly], fun(Fd) ->
+        case alcove:write(Drv, Pids, Fd, Data) of
+            {ok, Size} -> ok;
+            {ok, _} -> {error, eio};
+            {error, Reason} -> {error, Reason}
+        end
+    end).
+
+%% @doc The words of a file; none if there is no such file.
+-spec words(process(), iodata()) -> [binary()].
+words(Process, Path) ->
+    case read(Process, Path) of
+        {ok, Text} -> binary:split(Text, [<<" ">>, <<"\n">>, <<"\t">>], [global, trim_all]);
+        {error, _} -> []
+    end.
+
+%% @doc Whether there is a directory that the process may read.
+-spec is_dir(process(), iodata()) -> boolean().
+is_dir(Process, Path) ->
+    ?MODULE:with(Process, Path, [o_rdonly, o_directory], fun(_) -> true end) =:= true.
+
+%% @doc Whether there is a file that the process may read, and that is no directory.
+-spec is_file(process(), iodata()) -> boolean().
+is_file(Process, Path) ->
+    %% Opening a named pipe would wait for a writer.
+    ?MODULE:with(Process, Path, [o_rdonly, o_nonblock], fun(_) -> true end) =:= true andalso
+        not is_dir(Process, Path).
+
+%% @doc Calls a fun with an open file, and closes the file after that.
+%%
+%% The functions of this module call it with the module name, as other modules do. Then Dialyzer
+%% takes the result from the spec, and not from all funs together.
+-spec with(process(), iodata(), [atom()], fun((alcove:fd()) -> Result)) ->
+    Result | {error, alcove:posix()}.
+with({Drv, Pids}, Path, Flags, Fun) ->
+    case alcove:open(Drv, Pids, Path, [o_cloexec | Flags], 0) of
+        {ok, Fd} ->
+            try
+                Fun(Fd)
+            after
+                alcove:close(Drv, Pids, Fd)
+            end;
+        {error, Reason} ->
+            {error, Reason}
+    end.

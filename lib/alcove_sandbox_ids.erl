@@ -1,0 +1,186 @@
+%% @private
+%% @doc Unused user ids, one for each sandbox that root starts; and the ids that /etc/subuid and
+%% /etc/subgid give an ordinary user besides its own.
+%%
+%% Root's unused ids are above all that distributions and systemd assign. Each virtual machine has a
+%% range of its own, by its process id, so two of them on one machine never share an id. An id
+%% belongs to the Erlang process that took it, and is free again when that has ended.
+-module(alcove_sandbox_ids).
+
+-behaviour(gen_server).
+
+-export([start_link/0, child_spec/0, take/1]).
+-export([mapped/3, outside/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+-define(FIRST, 16#80000000).
+%% How many ids a virtual machine has, and how many virtual machines there can be: pids are below
+%% 2^22.
+-define(EACH, 511).
+-define(MACHINES, 16#400000).
+
+-record(state, {
+    first :: pos_integer(),
+    free :: queue:queue(pos_integer()),
+    taken = #{} :: #{reference() => pos_integer()}
+}).
+
+%% @private
+-spec child_spec() -> supervisor:child_spec().
+child_spec() ->
+    #{id => ?MODULE, start => {?MODULE, start_link, []}}.
+
+%% @private
+-spec start_link() -> {ok, pid()} | {error, term()} | ignore.
+start_link() ->
+    case gen_server:start_link({local, ?MODULE}, ?MODULE, [], []) of
+        {error, {already_started, _}} -> ignore;
+        Started -> Started
+    end.
+
+%% @doc An id for a node's Drv, for as long as the calling process lives.
+-spec take(node()) -> {ok, pos_integer()} | {error, eagain | term()}.
+take(Node) ->
+    Taker = self(),
+    try
+        gen_server:call({?MODULE, Node}, {take, Taker})
+    catch
+        exit:{noproc, _} ->
+            %% Without the application, as in a script, the first caller starts the process.
+            case erpc:call(Node, gen_server, start, [{local, ?MODULE}, ?MODULE, [], []]) of
+                {ok, _} -> take(Node);
+                {error, {already_started, _}} -> take(Node);
+                {error, Reason} -> {error, Reason}
+            end
+    end.
+
+%%--------------------------------------------------------------------
+%% Those of an ordinary user
+%%--------------------------------------------------------------------
+
+%% The most bytes of a file that are read: more than any machine has.
+-define(MAX, 4 * 1024 * 1024).
+
+-type maps() :: {Uids :: [alcove_sandbox_spec:range()], Gids :: [alcove_sandbox_spec:range()]}.
+
+%% @doc What a sandbox's user namespace has besides the program's own ids, or `own'.
+%%
+%% The user that makes a sandbox has to be in the maps, since everything in it is made by that user.
+-spec mapped(pid(), alcove_sandbox_spec:spec(), Privileged :: boolean()) ->
+    {ok, own | maps()} | {error, {ids, term()}}.
+mapped(_Drv, #{ids := own}, _Privileged) ->
+    {ok, own};
+mapped(_Drv, #{without := #{ids := _}}, _Privileged) ->
+    {ok, own};
+mapped(_Drv, #{as := {_, _}}, true) ->
+    {ok, own};
+mapped(_Drv, _Spec, true) ->
+    {error, {ids, root}};
+mapped(Drv, #{ids := Ids}, false) ->
+    {Uid, Gid} = {alcove:geteuid(Drv, []), alcove:getegid(Drv, [])},
+    case Ids of
+        subordinate ->
+            subordinate(Drv, Uid, Gid);
+        {Uids, Gids} ->
+            case {has(Uid, Uids), has(Gid, Gids)} of
+                {true, true} -> {ok, Ids};
+                {false, _} -> {error, {ids, {user, Uid}}};
+                {true, false} -> {error, {ids, {group, Gid}}}
+            end
+    end.
+
+subordinate(Drv, Uid, Gid) ->
+    Files = {drv, Drv, [], infinity},
+    case alcove_proc_names:ids(Files, [], {Uid, Gid, []}) of
+        {ok, #{login := #{name := Name}}} ->
+            Names = [integer_to_binary(Uid) | [Name || is_binary(Name)]],
+            case {given(Drv, <<"/etc/subuid">>, Names), given(Drv, <<"/etc/subgid">>, Names)} of
+                {{ok, Uids}, {ok, Gids}} -> {ok, {[{0, Uid, 1} | Uids], [{0, Gid, 1} | Gids]}};
+                {{error, Reason}, _} -> {error, {ids, Reason}};
+                {_, {error, Reason}} -> {error, {ids, Reason}}
+            end;
+        {error, Reason} ->
+            {error, {ids, Reason}}
+    end.
+
+%% All ranges that a file gives a user, from 1 on; see subuid(5).
+given(Drv, Path, Names) ->
+    case alcove_file:read_regular({Drv, []}, Path, [], ?MAX, infinity) of
+        {ok, Text} ->
+            Ranges = [
+                Range
+             || Line <- binary:split(Text, <<"\n">>, [global]),
+                [Name, First, Count] <- [binary:split(Line, <<":">>, [global])],
+                lists:member(Name, Names),
+                Range <- range(First, Count)
+            ],
+            case Ranges of
+                [] -> {error, {Path, no_range}};
+                _ -> {ok, inside(1, Ranges)}
+            end;
+        {error, Reason} ->
+            {error, {Path, Reason}}
+    end.
+
+range(First, Count) ->
+    case {string:to_integer(First), string:to_integer(Count)} of
+        {{From, <<>>}, {N, <<>>}} when From > 0, N > 0, From + N =< 16#ffffffff -> [{From, N}];
+        _ -> []
+    end.
+
+inside(_Next, []) -> [];
+inside(Next, [{First, Count} | Ranges]) -> [{Next, First, Count} | inside(Next + Count, Ranges)].
+
+has(Outside, Ranges) ->
+    lists:any(fun({_, From, Count}) -> Outside >= From andalso Outside < From + Count end, Ranges).
+
+%% @doc The id outside of an id inside.
+-spec outside({alcove:id(), alcove:id()}, maps()) ->
+    {ok, {alcove:id(), alcove:id()}} | {error, {user, {unmapped, {alcove:id(), alcove:id()}}}}.
+outside({Uid, Gid} = User, {Uids, Gids}) ->
+    case {one(Uid, Uids), one(Gid, Gids)} of
+        {[Is | _], [Its | _]} -> {ok, {Is, Its}};
+        _ -> {error, {user, {unmapped, User}}}
+    end.
+
+one(Id, Ranges) ->
+    [To + Id - From || {From, To, Count} <- Ranges, Id >= From, Id < From + Count].
+
+%%--------------------------------------------------------------------
+%% Root's
+%%--------------------------------------------------------------------
+
+%% @private
+-spec init([]) -> {ok, #state{}}.
+init([]) ->
+    Machine = list_to_integer(os:getpid()) rem ?MACHINES,
+    First = ?FIRST + Machine * (?EACH + 1),
+    {ok, #state{first = First, free = queue:from_list(lists:seq(First, First + ?EACH - 1))}}.
+
+%% @private
+-spec handle_call({take, pid()}, gen_server:from(), #state{}) ->
+    {reply, {ok, pos_integer()} | {error, eagain}, #state{}}.
+handle_call({take, Pid}, _From, #state{free = Free, taken = Taken} = State) ->
+    case queue:out(Free) of
+        {{value, Id}, Rest} ->
+            Ref = monitor(process, Pid),
+            {reply, {ok, Id}, State#state{free = Rest, taken = Taken#{Ref => Id}}};
+        {empty, _} ->
+            {reply, {error, eagain}, State}
+    end.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_Request, State) ->
+    {noreply, State}.
+
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}}.
+handle_info({'DOWN', Ref, process, _Pid, _Reason}, #state{free = Free, taken = Taken} = State) ->
+    case maps:take(Ref, Taken) of
+        %% At the end of the queue: an id rests for as long as others do.
+        {Id, Rest} -> {noreply, State#state{free = queue:in(Id, Free), taken = Rest}};
+        error -> {noreply, State}
+    end;
+handle_info(_Message, State) ->
+    {noreply, State}.

@@ -1,0 +1,831 @@
+%% @private
+%% @doc Turns the spec of a sandbox into the calls that make it.
+%%
+%% A process that is alone in new namespaces makes the calls, in one list, in this
+%% order:
+%%
+%% <ol>
+%% <li>What is to come from the host is opened: copies of mounts that are nowhere yet
+%%     (open_tree), restricted while no process can reach them (mount_setattr), and a new proc.</li>
+%% <li>The new root is mounted over the old one, and becomes the root (pivot_root); the old
+%%     one is unmounted. From here on no path leads to the host, whatever it says, as
+%%     there is nothing else in this mount namespace.</li>
+%% <li>What is inside is made, in the order of the spec. A mount point is opened with all of its
+%%     path resolved in the new root (openat2), and the mount is put where that descriptor is
+%%     (move_mount).</li>
+%% <li>What needs rights, the loopback interface for instance, is done; then the process gives
+%%     up its user, and all capabilities in a user namespace of its own, in which nothing of
+%%     the above belongs to it.</li>
+%% </ol>
+%%
+%% Descriptors have the lowest numbers that are free, and those are known: everything from 3 to 62
+%% is closed at the beginning, the program's listening sockets are counted from 3, what comes from
+%% the host after them, and the number after that is for whatever is opened and closed again.
+-module(alcove_sandbox_plan).
+
+-export([calls/2, sources/1, hides/1, keyring/0, new_proc/0, new_proc/1]).
+
+-export_type([here/0, kind/0]).
+
+-type kind() :: directory | file | absent.
+%% What is known about the machine.
+-type here() :: #{
+    privileged := boolean(),
+    %% The program's ids on the host; those of Drv's user if Drv isn't privileged.
+    as := {Uid :: alcove:id(), Gid :: alcove:id()},
+    %% Further ids of the user namespace, if Drv isn't privileged.
+    ids := own | {Uids :: [alcove_sandbox_spec:range()], Gids :: [alcove_sandbox_spec:range()]},
+    %% The owner of the program's files, as the process that makes them sees the ids.
+    owner := {Uid :: alcove:id(), Gid :: alcove:id()} | none,
+    %% The streams that the program is to own.
+    streams := [0..2],
+    %% The streams that aren't pipes, and how they may be opened again.
+    others := [{0..2, read | write}],
+    landlock := {abi, pos_integer()} | {lacking, term()},
+    kinds := #{binary() => kind()},
+    links := #{binary() => binary()}
+}.
+
+-define(FIRST, 3).
+%% alcove's own descriptor is behind it.
+-define(LAST, 62).
+-define(CLOSE_RANGE_CLOEXEC, 4).
+-define(KEYCTL_JOIN_SESSION_KEYRING, 1).
+-define(IFF_UP, 1).
+-define(CAPABILITIES, ((1 bsl 41) - 1)).
+
+%% Rights of Landlock: linux/landlock.h. The right to make devices is never given.
+-define(WRITE_FILE, (1 bsl 1)).
+-define(READ, (1 bsl 0 bor (1 bsl 2) bor (1 bsl 3))).
+%% The rights to execute, write, read, truncate, and control a device.
+-define(FILES, (7 bor (1 bsl 14) bor (1 bsl 15))).
+-define(WRITE, (16#ffff band bnot (1 bsl 6) band bnot (1 bsl 11) band bnot (1 bsl 15))).
+%% Abstract Unix sockets and signals.
+-define(SCOPES, 3).
+
+%% The files of the host's system that a program needs to run at all, as far as they exist.
+-define(SYSTEM, [
+    <<"/usr">>, <<"/bin">>, <<"/sbin">>, <<"/lib">>, <<"/lib32">>, <<"/lib64">>, <<"/libx32">>
+]).
+-define(ETC, [
+    <<"/etc/ld.so.cache">>, <<"/etc/alternatives">>, <<"/etc/ssl/certs">>, <<"/etc/localtime">>
+]).
+%% The paths that runc masks, and those that it makes read-only.
+-define(MASKED, [
+    <<"acpi">>, <<"asound">>, <<"interrupts">>, <<"kcore">>, <<"keys">>, <<"latency_stats">>,
+    <<"sched_debug">>, <<"scsi">>, <<"timer_list">>, <<"timer_stats">>
+]).
+-define(READ_ONLY, [<<"bus">>, <<"fs">>, <<"irq">>, <<"sys">>, <<"sysrq-trigger">>]).
+-define(DEVICES, [<<"null">>, <<"zero">>, <<"full">>, <<"random">>, <<"urandom">>, <<"tty">>]).
+
+%% @doc The paths of a proc that are always hidden or read-only.
+-spec hides(masked | read_only) -> [binary()].
+hides(masked) -> ?MASKED;
+hides(read_only) -> ?READ_ONLY.
+
+%% @doc The paths of the host whose kinds have to be known.
+-spec sources(alcove_sandbox_spec:spec()) -> [binary()].
+sources(#{root := Root, mounts := Mounts}) ->
+    Lower =
+        case Root of
+            {tmpfs, _} -> [];
+            {How, Dir} when How =:= ro; How =:= rw -> [Dir | points(Dir, Mounts)];
+            {overlay, Dir, _} -> [Dir | points(Dir, Mounts)]
+        end,
+    Hidden = alcove_sandbox_kinds:sources(Root, Mounts),
+    lists:usort(Lower ++ Hidden ++ lists:flatmap(fun sources_of/1, Mounts)).
+
+sources_of(system) -> ?SYSTEM ++ ?ETC;
+sources_of({proc, _}) -> [<<"/proc/", Name/binary>> || Name <- ?MASKED ++ ?READ_ONLY];
+sources_of({How, Source, _}) when How =:= ro; How =:= rw -> [Source];
+sources_of({How, Source, _, _}) when How =:= ro; How =:= rw -> [Source];
+sources_of(_) -> [].
+
+%% The targets of mounts in a directory of the host, and the directories above them.
+points(Dir, Mounts) ->
+    [
+        <<Dir/binary, Path/binary>>
+     || Mount <- Mounts, Point <- targets(Mount), Path <- upward(Point)
+    ].
+
+targets(system) -> ?SYSTEM ++ ?ETC ++ [<<"/etc/passwd">>, <<"/etc/group">>];
+targets({_, Target}) -> [Target];
+targets({How, _, Target}) when How =:= ro; How =:= rw; How =:= symlink -> [Target];
+targets({How, _, Target, _}) when How =:= ro; How =:= rw -> [Target];
+targets({_, Target, _}) -> [Target];
+targets({_, Target, _, _}) -> [Target].
+
+%% A path and those above it, the shortest first.
+upward(Path) ->
+    [_ | Parts] = binary:split(Path, <<"/">>, [global]),
+    {Paths, _} = lists:mapfoldl(
+        fun(Part, Above) ->
+            Below = <<Above/binary, "/", Part/binary>>,
+            {Below, Below}
+        end,
+        <<>>,
+        Parts
+    ),
+    Paths.
+
+%%--------------------------------------------------------------------
+%% The list
+%%--------------------------------------------------------------------
+
+-record(plan, {
+    here :: here(),
+    user :: {alcove:id(), alcove:id()},
+    %% The first descriptor that isn't the program's.
+    first :: pos_integer(),
+    %% Newest first.
+    calls = [] :: [[{atom(), [term()]}]],
+    next :: pos_integer(),
+    %% Paths that exist in the new root.
+    made = #{<<"/">> => true} :: #{binary() => true},
+    %% The paths where something of the host is mounted in it, the last first.
+    hosts = [] :: [{Target :: binary(), Source :: binary() | none}]
+}).
+
+%% @doc The calls for a spec.
+-spec calls(alcove_sandbox_spec:spec(), here()) -> {ok, alcove:calls()} | {error, term()}.
+calls(#{root := Root, mounts := Wanted, user := Given, without := Without} = Spec, Here) ->
+    %% Without a user namespace the program has the same ids inside as on the host.
+    User =
+        case {Without, Here} of
+            {#{user_namespace := _}, #{as := As}} -> As;
+            _ -> Given
+        end,
+    Mounts = [
+        Mount
+     || Mount <- Wanted, not (is_map_key(proc, Without) andalso is_proc(Mount))
+    ],
+    try
+        Expanded = lists:flatmap(fun(Mount) -> expanded(Mount, User, Here) end, Mounts),
+        Steps = alcove_sandbox_kinds:resolved(Root, Expanded, Here),
+        First = ?FIRST + length(maps:get(listen, Spec)),
+        Begun = begun(Spec, #plan{here = Here, user = User, first = First, next = First}),
+        {RootFd, Rooted} = root(Root, Begun),
+        {Opened, Prepared} = lists:mapfoldl(fun prepared/2, Rooted, Steps),
+        Prepared#plan.next > ?LAST - 4 andalso throw({plan, {mounts, e2big}}),
+        Pivoted = pivoted(Root, RootFd, Prepared),
+        Made = lists:foldl(fun made/2, Pivoted, Opened),
+        Done = finished(Spec#{mounts := Mounts}, Made),
+        {ok, lists:append(lists:reverse(Done#plan.calls))}
+    catch
+        throw:{plan, Reason} -> {error, Reason}
+    end.
+
+is_proc({proc, _}) -> true;
+is_proc(_) -> false.
+
+add(Calls, #plan{calls = All} = Plan) ->
+    Plan#plan{calls = [Calls | All]}.
+
+%% A descriptor that stays until the end.
+kept(Calls, #plan{next = Fd} = Plan) ->
+    {Fd, add(Calls, Plan#plan{next = Fd + 1})}.
+
+begun(#{oom_score_adj := Adj, sysctl := Sysctl} = Spec, #plan{first = Fd, here = Here} = Plan) ->
+    Begun = add(
+        [
+            {syscall, [close_range, [?FIRST, ?LAST, 0]]},
+            {syscall, [close_range, [?FIRST, 16#ffffffff, ?CLOSE_RANGE_CLOEXEC]]}
+        ] ++
+            alcove_sandbox_listen:calls(Spec, ?FIRST) ++
+            own_files(Here, [
+                {open, [<<"/proc/self/oom_score_adj">>, [o_wronly, o_cloexec], 0]},
+                {write, [Fd, integer_to_binary(Adj)]},
+                {close, [Fd]}
+            ]) ++
+            alcove_sandbox_kinds:sysctl(Sysctl, Fd),
+        Plan
+    ),
+    %% The directory of the process itself, in which the maps of its last user namespace are.
+    {Fd, Held} = kept(
+        [{open, [<<"/proc/self">>, [o_path, o_directory, o_cloexec], 0]}], Begun
+    ),
+    Held.
+
+%% The files of a process in /proc belong to its user only while it is dumpable.
+own_files(#{privileged := true}, Calls) ->
+    Calls;
+own_files(#{privileged := false}, Calls) ->
+    dumpable(Calls).
+
+dumpable(Calls) ->
+    [{prctl, [pr_set_dumpable, 1, 0, 0, 0]}] ++ Calls ++ [{prctl, [pr_set_dumpable, 0, 0, 0, 0]}].
+
+%%--------------------------------------------------------------------
+%% From the host
+%%--------------------------------------------------------------------
+
+%% Mounts that stand for several others.
+expanded(system, {Uid, Gid}, #{kinds := Kinds, links := Links}) ->
+    Here = [Path || Path <- ?SYSTEM ++ ?ETC, maps:get(Path, Kinds, absent) =/= absent],
+    [
+        case Links of
+            %% As /bin, which is in /usr.
+            #{Path := <<"/", _/binary>>} -> {ro, Path, Path};
+            #{Path := Link} -> {symlink, Link, Path};
+            _ -> {ro, Path, Path}
+        end
+     || Path <- Here
+    ] ++
+        [
+            {file, <<"/etc/passwd">>,
+                iolist_to_binary(
+                    io_lib:format(
+                        "user:x:~b:~b::/tmp:/bin/sh~nnobody:x:65534:65534::/:/bin/false~n",
+                        [Uid, Gid]
+                    )
+                ),
+                8#644},
+            {file, <<"/etc/group">>,
+                iolist_to_binary(io_lib:format("user:x:~b:~nnogroup:x:65534:~n", [Gid])), 8#644}
+        ];
+expanded(Mount, _User, _Here) ->
+    [Mount].
+
+prepared({proc, _} = Mount, #plan{next = Fd, here = #{kinds := Kinds}} = Plan) ->
+    {Fd, Proc} = kept(new_proc(Fd) ++ [{dup2, [Fd + 1, Fd]}, {close, [Fd + 1]}], Plan),
+    Files = [Name || Name <- ?MASKED, file =:= maps:get(<<"/proc/", Name/binary>>, Kinds, absent)],
+    {Nulls, Prepared} = lists:mapfoldl(
+        fun(_Name, Now) -> tree(<<"/dev/null">>, attributes(rw), Now) end, Proc, Files
+    ),
+    {{Mount, {Fd, lists:zip(Files, Nulls)}}, Prepared};
+prepared({dev, _, _} = Mount, Plan) ->
+    {Fds, Prepared} = lists:mapfoldl(
+        fun(Name, Now) ->
+            tree(<<"/dev/", Name/binary>>, [mount_attr_nosuid, mount_attr_noexec], Now)
+        end,
+        Plan,
+        ?DEVICES
+    ),
+    {{Mount, lists:zip(?DEVICES, Fds)}, Prepared};
+prepared({How, Source, _} = Mount, Plan) when How =:= ro; How =:= rw ->
+    {Fd, Prepared} = tree(present(Source, Plan), attributes(How), Plan),
+    {{Mount, Fd}, Prepared};
+prepared({How, Source, _, Options} = Mount, Plan) when How =:= ro; How =:= rw ->
+    Fd = Plan#plan.next,
+    Tree = alcove_sandbox_kinds:tree(present(Source, Plan), attributes(How), Options, Fd),
+    {Fd, Prepared} = kept(Tree, Plan),
+    {{Mount, Fd}, Prepared};
+prepared({sysfs, _} = Mount, Plan) ->
+    {Fd, Prepared} = kept(alcove_sandbox_kinds:sysfs(Plan#plan.next), Plan),
+    {{Mount, Fd}, Prepared};
+prepared({masked, _, file} = Mount, Plan) ->
+    {Fd, Prepared} = tree(<<"/dev/null">>, attributes(rw), Plan),
+    {{Mount, Fd}, Prepared};
+prepared(Mount, Plan) ->
+    {{Mount, none}, Plan}.
+
+%% @doc Makes a proc, whose descriptor is the one after `Fd'.
+-spec new_proc(pos_integer()) -> alcove:calls().
+new_proc(Fd) ->
+    [
+        {fsopen, [<<"proc">>, [fsopen_cloexec]]},
+        {fsconfig, [Fd, fsconfig_cmd_create, <<>>, 0, 0]},
+        {fsmount, [Fd, [], [mount_attr_nosuid, mount_attr_nodev, mount_attr_noexec]]}
+    ].
+
+%% @doc The calls that make a proc, in a process that has no other descriptor open.
+-spec new_proc() -> alcove:calls().
+new_proc() ->
+    [{syscall, [close_range, [?FIRST, ?LAST, 0]]} | new_proc(?FIRST)].
+
+present(Source, #plan{here = #{kinds := Kinds}}) ->
+    maps:get(Source, Kinds, absent) =:= absent andalso throw({plan, {Source, enoent}}),
+    Source.
+
+attributes(ro) -> [mount_attr_rdonly | attributes(rw)];
+attributes(rw) -> [mount_attr_nosuid, mount_attr_nodev].
+
+%% A copy of a mount with everything that is mounted below it. All mounts of the copy are equally
+%% restricted, and later mounts of the host don't appear in it.
+tree(Source, Attributes, #plan{next = Fd} = Plan) ->
+    kept(
+        [
+            {open_tree, [
+                at_fdcwd, Source, [open_tree_clone, open_tree_cloexec, at_recursive]
+            ]},
+            {mount_setattr, [
+                Fd, <<>>, [at_empty_path, at_recursive], Attributes, [], [ms_private], 0
+            ]}
+        ],
+        Plan
+    ).
+
+%% A new tmpfs.
+tmpfs(Size, Plan) ->
+    Fd = Plan#plan.next,
+    kept(
+        [
+            {fsopen, [<<"tmpfs">>, [fsopen_cloexec]]},
+            {fsconfig, [Fd, fsconfig_set_string, <<"size">>, integer_to_binary(Size), 0]},
+            {fsconfig, [Fd, fsconfig_set_string, <<"mode">>, <<"755">>, 0]},
+            {fsconfig, [Fd, fsconfig_cmd_create, <<>>, 0, 0]},
+            {fsmount, [Fd, [], [mount_attr_nosuid, mount_attr_nodev]]},
+            {dup2, [Fd + 1, Fd]},
+            {close, [Fd + 1]}
+        ],
+        Plan
+    ).
+
+%%--------------------------------------------------------------------
+%% The root
+%%--------------------------------------------------------------------
+
+root({tmpfs, Size}, Plan) ->
+    tmpfs(Size, Plan);
+root({How, Dir}, Plan) when How =:= ro; How =:= rw ->
+    tree(present(Dir, Plan), attributes(How), inside(<<>>, Dir, Plan));
+root({overlay, Dir, Size}, Plan) ->
+    {Lower, Opened} = tree(present(Dir, Plan), attributes(ro), inside(<<>>, Dir, Plan)),
+    {Layer, Layered} = tmpfs(Size, Opened),
+    Fd = Layered#plan.next,
+    %% The layers are put together over the old root, which isn't needed any more.
+    {Root, Rooted} = kept(
+        [
+            {move_mount, [Layer, <<>>, at_fdcwd, <<"/">>, [move_mount_f_empty_path]]},
+            fchdir(Layer),
+            {mkdir, [<<"lower">>, 8#755]},
+            {mkdir, [<<"upper">>, 8#755]},
+            {mkdir, [<<"work">>, 8#755]},
+            {mkdir, [<<"root">>, 8#755]}
+        ] ++
+            owned(<<"upper">>, Plan) ++
+            [
+                {move_mount, [Lower, <<>>, at_fdcwd, <<"lower">>, [move_mount_f_empty_path]]},
+                {mount, [
+                    <<"overlay">>,
+                    <<"root">>,
+                    <<"overlay">>,
+                    [ms_nosuid, ms_nodev],
+                    <<"lowerdir=lower,upperdir=upper,workdir=work,userxattr">>
+                ]},
+                {open, [<<"root">>, [o_path, o_directory, o_cloexec], 0]}
+            ],
+        Layered
+    ),
+    Root = Fd,
+    {Root, Rooted}.
+
+pivoted({overlay, _, _}, Fd, Plan) ->
+    %% The tmpfs of the layers is mounted on top of the old root.
+    add([fchdir(Fd) | pivot([{umount2, [<<".">>, [mnt_detach]]}])], Plan);
+pivoted(_Root, Fd, Plan) ->
+    add(
+        [
+            {move_mount, [Fd, <<>>, at_fdcwd, <<"/">>, [move_mount_f_empty_path]]},
+            fchdir(Fd)
+            | pivot([])
+        ],
+        Plan
+    ).
+
+%% pivot_root(2) stacks the old root upon the new one, and the process unmounts it. If any of it
+%% were left, the process couldn't make a user namespace of its own later.
+pivot(Off) ->
+    [{pivot_root, [<<".">>, <<".">>]}] ++
+        Off ++
+        [
+            {umount2, [<<".">>, [mnt_detach]]},
+            {chdir, [<<"/">>]}
+        ].
+
+fchdir(Fd) ->
+    {syscall, [fchdir, [Fd]]}.
+
+owned(Path, #plan{here = #{owner := {Uid, Gid}}}) ->
+    [{chown, [Path, Uid, Gid]}];
+owned(_Path, _Plan) ->
+    [].
+
+%%--------------------------------------------------------------------
+%% Inside
+%%--------------------------------------------------------------------
+
+inside(Target, Source, #plan{hosts = Hosts} = Plan) ->
+    Plan#plan{hosts = [{Target, Source} | Hosts]}.
+
+made({{ro, Source, Target}, Fd}, Plan) ->
+    bound(Source, Target, Fd, Plan);
+made({{rw, Source, Target}, Fd}, Plan) ->
+    bound(Source, Target, Fd, Plan);
+made({{How, Source, Target, _}, Fd}, Plan) when How =:= ro; How =:= rw ->
+    bound(Source, Target, Fd, Plan);
+made({{sysfs, Target}, Fd}, Plan) ->
+    Pointed = directory(Target, Plan),
+    inside(Target, <<"/sys">>, add(moved(Fd, Target, strict(), Pointed), Pointed));
+made({{mqueue, Target}, none}, Plan) ->
+    Flags = [ms_nosuid, ms_nodev, ms_noexec],
+    mounted(Target, <<"mqueue">>, Flags, <<>>, strict(), Plan);
+made({{empty, Target}, none}, Plan) ->
+    Pointed = directory(Target, Plan),
+    add(hidden(Target, Pointed), emptied(Target, Pointed));
+made({{masked, Path, directory}, none}, Plan) ->
+    add(hidden(Path, Plan), emptied(Path, Plan));
+made({{masked, Path, file}, Fd}, Plan) ->
+    add(moved(Fd, Path, strict(), Plan), Plan);
+made({{read_only, Path, _}, none}, #plan{next = Fd} = Plan) ->
+    add(alcove_sandbox_kinds:read_only(Path, Fd), Plan);
+made({{proc, Target}, {Fd, Nulls}}, #plan{here = #{kinds := Kinds}} = Plan) ->
+    Made = directory(Target, Plan),
+    At = fun(Name) -> <<Target/binary, "/", Name/binary>> end,
+    Kind = fun(Name) -> maps:get(<<"/proc/", Name/binary>>, Kinds, absent) end,
+    add(
+        moved(Fd, Target, strict(), Made) ++
+            lists:append([moved(Null, At(Name), strict(), Made) || {Name, Null} <- Nulls]) ++
+            lists:append([
+                hidden(At(Name), Made)
+             || Name <- ?MASKED, Kind(Name) =:= directory
+            ]) ++
+            lists:append([
+                read_only(At(Name), Made)
+             || Name <- ?READ_ONLY, Kind(Name) =/= absent
+            ]),
+        emptied(Target, Made)
+    );
+made({{dev, Target, Names}, Devices}, Plan) ->
+    Begun = mounted(
+        Target, <<"tmpfs">>, [ms_nosuid, ms_noexec], <<"mode=755,size=65536">>, strict(), Plan
+    ),
+    At = fun(Name) -> <<Target/binary, "/", Name/binary>> end,
+    Nodes = lists:foldl(
+        fun({Name, Fd}, Now) -> add(moved(Fd, At(Name), strict(), Now), regular(At(Name), Now)) end,
+        Begun,
+        Devices
+    ),
+    Terminals = mounted(
+        At(<<"pts">>),
+        <<"devpts">>,
+        [ms_nosuid, ms_noexec],
+        <<"newinstance,ptmxmode=0666,mode=0620">>,
+        strict(),
+        Nodes
+    ),
+    Shared = mounted(
+        At(<<"shm">>),
+        <<"tmpfs">>,
+        [ms_nosuid, ms_nodev, ms_noexec],
+        <<"mode=1777,size=67108864">>,
+        strict(),
+        Terminals
+    ),
+    Named = lists:foldl(fun(Name, Now) -> directory(At(Name), Now) end, Shared, Names),
+    add(
+        [
+            {symlink, [Text, At(Name)]}
+         || {Text, Name} <- [
+                {<<"pts/ptmx">>, <<"ptmx">>},
+                {<<"/proc/self/fd">>, <<"fd">>},
+                {<<"/proc/self/fd/0">>, <<"stdin">>},
+                {<<"/proc/self/fd/1">>, <<"stdout">>},
+                {<<"/proc/self/fd/2">>, <<"stderr">>}
+            ]
+        ] ++ sealed(Target, Named),
+        Named
+    );
+made({{tmpfs, Target, Size, Options}, none}, #plan{here = Here} = Plan) ->
+    {Flags, Data} = alcove_sandbox_kinds:tmpfs(Size, Options, Here),
+    mounted(Target, <<"tmpfs">>, Flags, Data, in_root(), Plan);
+made({{dir, Path, Mode}, none}, Plan) ->
+    Made = directory(Path, Plan),
+    add([{chmod, [Path, Mode]} | owned(Path, Plan)], Made);
+made({{file, Path, Bytes, Mode}, none}, Plan) ->
+    #plan{next = Fd} = Above = directory(above(Path), Plan),
+    Written = [{write, [Fd, Piece]} || Piece <- pieces(Bytes)],
+    add(
+        [{open, [Path, [o_wronly, o_creat, o_excl, o_cloexec], Mode]}] ++
+            Written ++
+            [{close, [Fd]}, {chmod, [Path, Mode]}] ++ owned(Path, Plan),
+        exists(Path, Above)
+    );
+made({{symlink, Text, Path}, none}, Plan) ->
+    add([{symlink, [Text, Path]}], exists(Path, directory(above(Path), Plan))).
+
+bound(Source, Target, Fd, #plan{here = #{kinds := Kinds}} = Plan) ->
+    Pointed =
+        case Kinds of
+            #{Source := directory} -> directory(Target, Plan);
+            _ -> regular(Target, directory(above(Target), Plan))
+        end,
+    inside(Target, Source, add(moved(Fd, Target, in_root(), Pointed), Pointed)).
+
+%% No symbolic link on the path is followed, since the program trusts that this is the kernel's.
+strict() -> [resolve_in_root, resolve_no_magiclinks, resolve_no_symlinks].
+in_root() -> [resolve_in_root, resolve_no_magiclinks].
+
+%% Paths are of the new root, so the working directory, its root, stands for it.
+point(Target, Resolve) ->
+    {openat2, [at_fdcwd, Target, [o_path, o_cloexec], 0, Resolve]}.
+
+moved(Tree, Target, Resolve, #plan{next = Fd}) ->
+    [
+        point(Target, Resolve),
+        {move_mount, [
+            Tree, <<>>, Fd, <<>>, [move_mount_f_empty_path, move_mount_t_empty_path]
+        ]},
+        {close, [Fd]}
+    ].
+
+%% A file system of the kernel's, mounted on the very directory that was opened.
+mounted(Target, Type, Flags, Data, Resolve, Plan) ->
+    #plan{next = Fd} = Pointed = directory(Target, Plan),
+    add(
+        [
+            point(Target, Resolve),
+            fchdir(Fd),
+            {close, [Fd]},
+            {mount, [Type, <<".">>, Type, Flags, Data]},
+            {chdir, [<<"/">>]}
+        ],
+        emptied(Target, Pointed)
+    ).
+
+%% Forgets what was known below a path, which a mount now covers.
+emptied(Target, #plan{made = Made, hosts = Hosts} = Plan) ->
+    Below = fun(Path) -> string:prefix(Path, <<Target/binary, "/">>) =/= nomatch end,
+    Plan#plan{
+        made = (maps:filter(fun(Path, _) -> not Below(Path) end, Made))#{Target => true},
+        hosts = [{Target, none} | Hosts]
+    }.
+
+%% A bind of the path to itself, read-only.
+read_only(Path, #plan{next = Fd}) ->
+    [
+        {open_tree, [at_fdcwd, Path, [open_tree_clone, open_tree_cloexec, at_recursive]]},
+        {mount_setattr, [Fd, <<>>, [at_empty_path], [mount_attr_rdonly], [], 0, 0]},
+        {openat2, [at_fdcwd, Path, [o_path, o_cloexec], 0, strict()]},
+        {move_mount, [
+            Fd, <<>>, Fd + 1, <<>>, [move_mount_f_empty_path, move_mount_t_empty_path]
+        ]},
+        {close, [Fd]},
+        {close, [Fd + 1]}
+    ].
+
+%% Something empty over a directory.
+hidden(Path, #plan{next = Fd}) ->
+    [
+        point(Path, strict()),
+        fchdir(Fd),
+        {close, [Fd]},
+        {mount, [
+            <<"tmpfs">>,
+            <<".">>,
+            <<"tmpfs">>,
+            [ms_rdonly, ms_nosuid, ms_nodev, ms_noexec],
+            <<"size=4096">>
+        ]},
+        {chdir, [<<"/">>]}
+    ].
+
+sealed(Target, #plan{next = Fd}) ->
+    [
+        point(Target, strict()),
+        {mount_setattr, [Fd, <<>>, [at_empty_path], [mount_attr_rdonly], [], 0, 0]},
+        {close, [Fd]}
+    ].
+
+%% Makes the directories of a path that don't exist yet.
+directory(<<"/">>, Plan) ->
+    Plan;
+directory(Path, Plan) ->
+    lists:foldl(
+        fun(Dir, Now) ->
+            case is_there(Dir, Now) of
+                true -> Now;
+                false -> add([{mkdir, [Dir, 8#755]}], exists(Dir, Now))
+            end
+        end,
+        Plan,
+        upward(Path)
+    ).
+
+%% An empty file to mount upon.
+regular(Path, #plan{next = Fd} = Plan) ->
+    case is_there(Path, Plan) of
+        true ->
+            Plan;
+        false ->
+            add(
+                [
+                    {open, [Path, [o_rdonly, o_creat, o_excl, o_cloexec], 8#444]},
+                    {close, [Fd]}
+                ],
+                exists(Path, Plan)
+            )
+    end.
+
+exists(Path, #plan{made = Made} = Plan) ->
+    Plan#plan{made = Made#{Path => true}}.
+
+is_there(Path, #plan{made = Made, hosts = Hosts, here = #{kinds := Kinds}}) ->
+    is_map_key(Path, Made) orelse
+        case [Host || {Target, _} = Host <- Hosts, within(Path, Target)] of
+            [{_, none} | _] ->
+                false;
+            [{Target, Source} | _] ->
+                Rest = binary:part(Path, byte_size(Target), byte_size(Path) - byte_size(Target)),
+                %% An unknown path is assumed to exist: the call fails if it doesn't.
+                maps:get(<<Source/binary, Rest/binary>>, Kinds, file) =/= absent;
+            [] ->
+                false
+        end.
+
+within(Path, Path) -> true;
+within(Path, Target) -> string:prefix(Path, <<Target/binary, "/">>) =/= nomatch.
+
+above(Path) ->
+    case filename:dirname(Path) of
+        <<"/">> -> <<"/">>;
+        Above -> Above
+    end.
+
+pieces(<<Piece:65536/binary, Rest/binary>>) -> [Piece | pieces(Rest)];
+pieces(<<>>) -> [];
+pieces(Piece) -> [Piece].
+
+%%--------------------------------------------------------------------
+%% What is given up
+%%--------------------------------------------------------------------
+
+finished(#{root := Root, network := Network, hostname := Name, without := Without} = Spec, Begun) ->
+    #{domainname := Domain, umask := Mask} = Spec,
+    Sealed = add(
+        [
+            {mount_setattr, [at_fdcwd, <<"/">>, [], [mount_attr_rdonly], [], 0, 0]}
+         || element(1, Root) =:= tmpfs
+        ],
+        Begun
+    ),
+    {Restricted, Plan} = rules(Spec, Sealed),
+    #plan{first = First, next = Fd, here = Here, user = User} = Plan,
+    Bounds = [{cap_drop_bound, [?CAPABILITIES]}],
+    %% In the last user namespace it has all capabilities again; without, none as another user.
+    %% Where others are mapped, it is in the namespace that has them, in which it made all this.
+    {Before, Into, After} =
+        case is_map_key(user_namespace, Without) orelse maps:get(ids, Here) =/= own of
+            true -> {Bounds, [], []};
+            false -> {[], last_namespace(User, Here, First, Fd), Bounds}
+        end,
+    lists:foldl(fun add/2, Plan, [
+        [{sethostname, [Name]} | alcove_sandbox_kinds:domainname(Domain)],
+        [Call || Network =:= none, Call <- loopback(Fd)],
+        streams(Here),
+        Before,
+        identity(Here),
+        Into,
+        Restricted,
+        [{syscall, [close_range, [First, ?LAST, 0]]}],
+        case is_map_key(keyring, Without) of
+            true -> [];
+            false -> keyring()
+        end,
+        After,
+        [
+            {cap_set_ambient, [0]},
+            {capset, [0, 0, 0]}
+            | alcove_sandbox_kinds:umask(Mask)
+        ],
+        alcove_sandbox_listen:confined(Spec)
+    ]).
+
+%% @doc The calls that give a process a session keyring of its own.
+-spec keyring() -> alcove:calls().
+keyring() ->
+    [{syscall, [keyctl, [?KEYCTL_JOIN_SESSION_KEYRING, 0]]}].
+
+%% Landlock refuses once more what the mounts refuse already, so that a program that finds a way to
+%% change the mounts gains nothing. It also refuses what nothing else does: opening a file for
+%% writing that is the program's input, and, on the host's network, the abstract sockets of other
+%% processes. The call that puts it in force is made last.
+rules(_Spec, #plan{here = #{landlock := {lacking, _}}} = Plan) ->
+    {[], Plan};
+rules(#{root := Root, mounts := Mounts}, #plan{here = Here} = Plan) ->
+    #{landlock := {abi, Version}, others := Others, kinds := Kinds} = Here,
+    Known = known(Version),
+    Scoped =
+        case Version >= 6 of
+            true -> ?SCOPES;
+            false -> 0
+        end,
+    {Rules, #plan{next = Fd} = Made} = kept(
+        [{landlock_create_ruleset, [Known, 0, Scoped]}], Plan
+    ),
+    Beneath = fun(Rights, Object) ->
+        {landlock_add_rule, [Rules, landlock_rule_path_beneath, Rights band Known, Object]}
+    end,
+    Path = fun({Target, Rights}) ->
+        [{open, [Target, [o_path, o_cloexec], 0]}, Beneath(Rights, Fd), {close, [Fd]}]
+    end,
+    Whole =
+        case Root of
+            {overlay, _, _} -> ?WRITE;
+            {rw, _} -> ?WRITE;
+            _ -> ?READ
+        end,
+    Calls =
+        lists:flatmap(Path, [{<<"/">>, Whole} | writable(Mounts, Kinds)]) ++
+            [Beneath(opened(How), Stream) || {Stream, How} <- Others],
+    {
+        [{prctl, [pr_set_no_new_privs, 1, 0, 0, 0]}, {landlock_restrict_self, [Rules, 0]}],
+        add(Calls, Made)
+    }.
+
+opened(read) -> ?FILES band bnot (?WRITE_FILE bor (1 bsl 14));
+opened(write) -> ?FILES.
+
+%% Linux 5.13 had 13 rights; then came refer, truncate, and ioctl_dev.
+known(1) -> (1 bsl 13) - 1;
+known(2) -> (1 bsl 14) - 1;
+known(Version) when Version < 5 -> (1 bsl 15) - 1;
+known(_Version) -> (1 bsl 16) - 1.
+
+%% The paths where the program may do more than read and execute, without those that a later mount
+%% covers.
+writable([], _Kinds) ->
+    [];
+writable([Mount | Later], Kinds) ->
+    Targets = [Target || One <- Later, is_mount(One), Target <- targets(One)],
+    [
+        {Target, Rights}
+     || {Target, Rights} <- rights(Mount, Kinds),
+        not lists:any(fun(Over) -> within(Target, Over) end, Targets)
+    ] ++ writable(Later, Kinds).
+
+is_mount({Made, _, _}) when Made =:= dir; Made =:= symlink -> false;
+is_mount({file, _, _, _}) -> false;
+is_mount({read_only, _}) -> false;
+is_mount(_) -> true.
+
+rights({rw, Source, Target}, #{} = Kinds) ->
+    case Kinds of
+        #{Source := directory} -> [{Target, ?WRITE}];
+        _ -> [{Target, ?FILES}]
+    end;
+rights({How, Source, Target, _}, Kinds) when How =:= ro; How =:= rw ->
+    rights({How, Source, Target}, Kinds);
+rights({tmpfs, Target, _, #{ro := true}}, _Kinds) ->
+    [{Target, ?READ}];
+rights({tmpfs, Target, _, _}, _Kinds) ->
+    [{Target, ?WRITE}];
+rights({mqueue, Target}, _Kinds) ->
+    [{Target, ?WRITE}];
+rights({proc, Target}, _Kinds) ->
+    [{Target, ?READ bor ?WRITE_FILE}];
+rights({dev, Target, _}, _Kinds) ->
+    [
+        {Target, ?READ bor ?FILES},
+        {<<Target/binary, "/shm">>, ?WRITE}
+    ];
+rights(_Mount, _Kinds) ->
+    [].
+
+loopback(Fd) ->
+    [
+        {socket, [af_inet, [sock_dgram, sock_cloexec], ipproto_ip]},
+        {ioctl, [Fd, siocsifflags, <<"lo", 0:(14 * 8), ?IFF_UP:16/native, 0:(22 * 8)>>]},
+        {close, [Fd]}
+    ].
+
+%% Gives the streams to the program's user, so that the program can open /dev/stdout.
+streams(#{owner := {Uid, Gid}, streams := Fds}) ->
+    [{syscall, [fchown, [Fd, Uid, Gid]]} || Fd <- Fds];
+streams(_Here) ->
+    [].
+
+identity(#{owner := {Uid, Gid}}) ->
+    [
+        {setgroups, [[]]},
+        {setresgid, [Gid, Gid, Gid]},
+        {setresuid, [Uid, Uid, Uid]}
+    ];
+identity(_Here) ->
+    [].
+
+%% Makes the user namespace of the program, which owns none of the other namespaces. A process may
+%% map only itself, and only if it can't set groups.
+last_namespace({Uid, Gid}, Here, First, Fd) ->
+    {OutsideUid, OutsideGid} =
+        case Here of
+            #{privileged := true, as := As} -> As;
+            #{privileged := false} -> {0, 0}
+        end,
+    [
+        {unshare, [[clone_newuser]]}
+        | dumpable(
+            written(First, Fd, <<"setgroups">>, <<"deny">>) ++
+                written(First, Fd, <<"uid_map">>, map(Uid, OutsideUid)) ++
+                written(First, Fd, <<"gid_map">>, map(Gid, OutsideGid))
+        )
+    ].
+
+map(Inside, Outside) -> [integer_to_list(Inside), " ", integer_to_list(Outside), " 1"].
+
+written(Own, Fd, Name, Text) ->
+    [
+        {openat2, [Own, Name, [o_wronly, o_cloexec], 0, [resolve_beneath, resolve_no_symlinks]]},
+        {write, [Fd, iolist_to_binary(Text)]},
+        {close, [Fd]}
+    ].
