@@ -18,6 +18,10 @@
 -export([freeze_and_thaw/1, freezer_of_version_1/1, freeze_and_kill_version_2/1, kill_all/1, kill_version_1_only/1,
          kill_frozen/1, kill_forking/1]).
 %% version 2
+-export([threaded_above_members/1, members_above_controllers/1, below_the_own_group/1]).
+%% own
+-export([own_group/1, own_groups_are_apart/1, left_behind/1, many_empty_groups/1, mounts_over_mounts/1,
+         files_for_others/1]).
 -export([enable_controllers/1, enable_is_refused/1, recorded_figures/1, recorded_limits/1, recorded_enabling_fails/1,
          recorded_members/1, recorded_example/1]).
 
@@ -36,7 +40,10 @@ groups() ->
      {limits, [], [memory_limit, memory_and_swap, fork_bomb, cpus, cpu_time, limits_without_a_controller]},
      {members, [], [freeze_and_thaw, freezer_of_version_1, freeze_and_kill_version_2, kill_all,
                     kill_version_1_only, kill_frozen, kill_forking]},
-     {version_2, [], [enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
+     {own, [], [own_group, own_groups_are_apart, left_behind, many_empty_groups, mounts_over_mounts,
+                files_for_others]},
+     {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
+                      enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
                       recorded_enabling_fails, recorded_members, recorded_example]}].
 
 init_per_suite(Config) ->
@@ -424,6 +431,140 @@ nothing_for_a_dead_process(Config) ->
      || {Function, Args} <- [{create, ["x"]}, {destroy, ["x"]}, {supported, []}, {mounts, []}, {stats, ["x"]}]].
 
 %% ---------------------------------------------------------------------------
+%% Groups of one program
+%% ---------------------------------------------------------------------------
+
+own_dirs() ->
+    [
+        Dir
+     || Above <- ["", "*/", "*/*/", "*/*/*/"],
+        Dir <- filelib:wildcard("/sys/fs/cgroup/" ++ Above ++ "alcove-own." ++ os:getpid() ++ ".*")
+    ].
+
+%% A group that has its limits, members and figures like one with a name, and goes with all in it.
+own_group(Config) ->
+    with_group([], [pids], Config, fun(Drv, _) ->
+        [] = own_dirs(),
+        {ok, Group} = alcove_cgroup:make(Drv, [], #{pids => 7}),
+        [_ | _] = own_dirs(),
+        Path = run_in(Drv, Group, ["cat"]),
+        Pid = lists:last(Path),
+        {ok, [Pid]} = alcove_cgroup:procs(Drv, [], Group),
+        {ok, #{pids := #{limit := 7, current := 1}}} = alcove_cgroup:stats(Drv, [], Group),
+        ok = alcove_cgroup:limit(Drv, [], Group, #{pids => 8}),
+        {ok, <<"8\n">>} = alcove_cgroup:get(Drv, [], pids, Group, "pids.max"),
+        alcove_test:badarg(fun() -> alcove_cgroup:create(Drv, [], Group) end),
+        alcove_test:badarg(fun() -> alcove_cgroup:remove(Drv, [], <<"name">>) end),
+        ok = alcove_cgroup:remove(Drv, [], Group),
+        alcove_test:event(Drv, Path, {termsig, sigkill}),
+        [] = own_dirs(),
+        %% The numbers of its descriptors are those of other files by now.
+        Fds = [begin {ok, Fd} = alcove:open(Drv, [], "/dev/null", [o_rdonly], 0), Fd end || _ <- lists:seq(1, 8)],
+        ok = alcove_cgroup:remove(Drv, [], Group),
+        [{ok, _} = alcove:fstat(Drv, [], Fd) || Fd <- Fds],
+        [ok = alcove:close(Drv, [], Fd) || Fd <- Fds],
+        %% What can't be limited is said, and leaves nothing.
+        {error, _} = alcove_cgroup:make(Drv, [], #{pids => 7, cpus => "100000"}),
+        [] = own_dirs()
+    end).
+
+%% Two Drvs, and two processes of one, share none.
+own_groups_are_apart(Config) ->
+    with_group([], [pids], Config, fun(Drv, _) ->
+        Other = alcove_test:start(),
+        Path = alcove_test:path(Config),
+        Made = [{D, P, element(2, {ok, _} = alcove_cgroup:make(D, P, #{pids => N}))}
+                || {D, P, N} <- [{Drv, [], 5}, {Other, [], 6}, {Drv, Path, 7}, {Drv, Path, 8}]],
+        [{ok, #{pids := #{limit := 5}}}, {ok, #{pids := #{limit := 6}}}, {ok, #{pids := #{limit := 7}}},
+         {ok, #{pids := #{limit := 8}}}] = [alcove_cgroup:stats(D, P, Group) || {D, P, Group} <- Made],
+        %% Those of one process, and no others.
+        ok = alcove_cgroup:remove(Drv, Path),
+        [{ok, _}, {ok, _}, {error, enoent}, {error, enoent}] =
+            [alcove_cgroup:stats(D, P, Group) || {D, P, Group} <- Made],
+        [ok = alcove_cgroup:remove(D, P, Group) || {D, P, Group} <- Made],
+        alcove_test:stop(Other),
+        [] = own_dirs()
+    end).
+
+%% What a Drv leaves behind that was killed, the next one removes; what a Drv has that is alive, it
+%% leaves alone, also when that Drv is one of another virtual machine.
+left_behind(Config) ->
+    with_group([], [pids], Config, fun(Drv, _) ->
+        Killed = alcove_test:start(),
+        [Parent] = alcove_test:fork(Killed, []),
+        {ok, _} = alcove_cgroup:make(Killed, [Parent], #{pids => 5}),
+        Left = own_dirs(),
+        [_ | _] = Left,
+        {ok, Mine} = alcove_cgroup:make(Drv, [], #{pids => 5}),
+        %% Its owner lives.
+        true = lists:all(fun filelib:is_dir/1, Left),
+        alcove_test:stop(Killed),
+        true = lists:all(fun filelib:is_dir/1, Left),
+        {ok, Next} = alcove_cgroup:make(Drv, [], #{pids => 5}),
+        [] = [Dir || Dir <- Left, filelib:is_dir(Dir)],
+        {ok, _} = alcove_cgroup:stats(Drv, [], Mine),
+        ok = alcove_cgroup:remove(Drv, [], Mine),
+        ok = alcove_cgroup:remove(Drv, [], Next),
+        [] = own_dirs()
+    end).
+
+%% However long it takes, one call removes them all.
+many_empty_groups(Config) ->
+    with_group([], [], Config, fun(Drv, Name) ->
+        [begin
+             {ok, _} = alcove:batch(Drv, [], [{mkdir, [filename:join(Directory, ["n", integer_to_list(N)]), 8#755]}
+                                              || N <- lists:seq(1, 400)])
+         end || Directory <- [hd(directories(Drv, Name))]],
+        ok = alcove_cgroup:destroy(Drv, [], Name),
+        [] = directories(Drv, Name)
+    end).
+
+%% Of what is mounted at one place the last counts, also when whole trees lie over each other.
+mounts_over_mounts(Config) ->
+    with_group([], [], Config, fun(Drv, _) ->
+        Inside = cloned(Drv, clone_newns),
+        ok = alcove:mount(Drv, Inside, "none", "/", "", [rec, private], ""),
+        Tmp = alcove_test:tmp(Config),
+        {Type, Source} = case [Path || {Path, Options} <- alcove_cgroup:cgroup(Drv), lists:member(<<"cgroup2">>, Options)] of
+                             [Path | _] -> {"cgroup2", Path};
+                             [] -> {none, none}
+                         end,
+        Type =:= none andalso alcove_test:skip("needs version 2"),
+        ok = alcove:mount(Drv, Inside, Source, Tmp, "", [bind], ""),
+        %% A new tree over the old one, with a hierarchy where one lies below it.
+        ok = alcove:mount(Drv, Inside, "tmpfs", "/sys/fs/cgroup", "tmpfs", 0, ""),
+        [Tmp] = [binary_to_list(Path) || {Path, _} <- alcove_cgroup:cgroup(Drv, Inside)],
+        Again = case Source of
+                    <<"/sys/fs/cgroup">> -> Source;
+                    _ -> ok = alcove:mkdir(Drv, Inside, Source, 8#755), Source
+                end,
+        ok = alcove:mount(Drv, Inside, Tmp, Again, "", [bind], ""),
+        ok = alcove:umount2(Drv, Inside, Tmp, mnt_detach),
+        [Again] = [Path || {Path, _} <- alcove_cgroup:cgroup(Drv, Inside)],
+        %% Over that, once more.
+        ok = alcove:mount(Drv, Inside, Again, Again, "", [bind], ""),
+        [Again] = [Path || {Path, _} <- alcove_cgroup:cgroup(Drv, Inside)]
+    end).
+
+%% Where whoever attaches and kills by itself has to write.
+files_for_others(Config) ->
+    with_group([], [pids], Config, fun(Drv, _) ->
+        {ok, Group} = alcove_cgroup:make(Drv, [], #{pids => 7}),
+        {ok, Files} = alcove_cgroup:attach_files(Drv, [], Group),
+        Path = alcove_test:fork(Drv, []),
+        [ok = file:write_file(File, integer_to_binary(lists:last(Path))) || File <- Files],
+        {ok, [_]} = alcove_cgroup:procs(Drv, [], Group),
+        case alcove_cgroup:kill_file(Drv, [], Group) of
+            {ok, Kill} ->
+                ok = file:write_file(Kill, "1"),
+                alcove_test:event(Drv, Path, {termsig, sigkill});
+            {error, enodev} ->
+                ok
+        end,
+        ok = alcove_cgroup:remove(Drv, [], Group)
+    end).
+
+%% ---------------------------------------------------------------------------
 %% Limits
 %% ---------------------------------------------------------------------------
 
@@ -745,6 +886,79 @@ kill_forking(Config) ->
 %% Version 2
 %% ---------------------------------------------------------------------------
 
+%% The directory of version 2 of a group, where it has a controller that the kernel calls threaded.
+with_threaded(Config, Fun) ->
+    with_group([], [cgroup2], Config, fun(Drv, Name) ->
+        [Dir] = alcove_cgroup:fold(Drv, cgroup2, Name, fun(Path, Acc) -> [Path | Acc] end, []),
+        Offered = [C || C <- [<<"pids">>, <<"cpu">>, <<"cpuset">>],
+                        lists:member(C, binary:split(read(filename:join(filename:dirname(Dir), "cgroup.controllers")),
+                                                     <<" ">>, [global]))],
+        case Offered of
+            [] -> alcove_test:skip("version 2 has no controllers here");
+            [Controller | _] -> Fun(Drv, Name, Dir, Controller)
+        end
+    end).
+
+%% A group with members is left as it is, and those in it too.
+threaded_above_members(Config) ->
+    with_threaded(Config, fun(Drv, Name, Dir, Controller) ->
+        ok = alcove_cgroup:create(Drv, [], [Name, "below"]),
+        Path = alcove_test:fork(Drv, []),
+        ok = alcove_cgroup:attach(Drv, [], Name, lists:last(Path)),
+        Subtree = <<Dir/binary, "/cgroup.subtree_control">>,
+        {error, {Subtree, ebusy}} = alcove_cgroup:enable(Drv, [], [Name, "below"], [Controller]),
+        {error, {Subtree, ebusy}} = alcove_cgroup:set(Drv, [], Controller, [Name, "below"], "cgroup.freeze", "0"),
+        (Controller =:= <<"pids">>) andalso
+            ({error, {Subtree, ebusy}} =:= alcove_cgroup:limit(Drv, [], [Name, "below"], #{pids => 20}) orelse ct:fail(limit)),
+        <<"domain">> = read(<<Dir/binary, "/cgroup.type">>),
+        <<"domain">> = read(<<Dir/binary, "/below/cgroup.type">>),
+        ok = alcove_cgroup:attach(Drv, [], [Name, "below"], lists:last(Path)),
+        ok = alcove_cgroup:enable(Drv, [], [Name, "below"], [Controller])
+    end).
+
+%% Nor does one get members that has controllers for the groups in it.
+members_above_controllers(Config) ->
+    with_threaded(Config, fun(Drv, Name, Dir, Controller) ->
+        ok = alcove_cgroup:create(Drv, [], [Name, "below"]),
+        ok = alcove_cgroup:enable(Drv, [], [Name, "below"], [Controller]),
+        Path = alcove_test:fork(Drv, []),
+        Procs = <<Dir/binary, "/cgroup.procs">>,
+        {error, {Procs, ebusy}} = alcove_cgroup:attach(Drv, [], Name, lists:last(Path)),
+        {error, {Procs, ebusy}} = alcove_cgroup:attach_files(Drv, [], Name),
+        {error, {Procs, ebusy}} =
+            alcove_cgroup:set(Drv, [], cgroup2, Name, "cgroup.procs", integer_to_list(lists:last(Path))),
+        <<"domain">> = read(<<Dir/binary, "/below/cgroup.type">>),
+        ok = alcove_cgroup:attach(Drv, [], [Name, "below"], lists:last(Path))
+    end).
+
+%% Where the own group has members, as the process itself is one, a group for a program is made there only
+%% when these are moved to a leaf.
+below_the_own_group(Config) ->
+    with_threaded(Config, fun(Drv, Name, Dir, Controller) ->
+        Limits = case Controller of <<"pids">> -> #{pids => 20}; <<"cpu">> -> #{cpu => 1}; _ -> #{cpus => "0"} end,
+        %% A namespace in which it is the root of all that there is.
+        [Pid] = Inside = cloned(Drv, clone_newns),
+        ok = alcove_cgroup:create(Drv, [], [Name, "x"]),
+        ok = alcove_cgroup:enable(Drv, [], [Name, "x"], [Controller]),
+        ok = alcove_cgroup:attach(Drv, [], [Name, "x"], Pid),
+        ok = alcove:unshare(Drv, Inside, clone_newcgroup),
+        ok = alcove:mount(Drv, Inside, "none", "/", "", [rec, private], ""),
+        [Root] = [Path || {Path, Options} <- alcove_cgroup:cgroup(Drv), lists:member(<<"cgroup2">>, Options)],
+        ok = alcove:mount(Drv, Inside, "cgroup2", Root, "cgroup2", 0, ""),
+        Subtree = <<Root/binary, "/cgroup.subtree_control">>,
+        {error, {Subtree, ebusy}} = alcove_cgroup:make(Drv, Inside, Limits),
+        <<"domain">> = read(<<Dir/binary, "/x/cgroup.type">>),
+        ok = alcove_cgroup:leaf(Drv, Inside),
+        ok = alcove_cgroup:leaf(Drv, Inside),
+        {ok, Group} = alcove_cgroup:make(Drv, Inside, Limits),
+        [_] = filelib:wildcard(binary_to_list(Dir) ++ "/x/alcove-own.*"),
+        {ok, Child} = alcove:fork(Drv, Inside),
+        ok = alcove_cgroup:attach(Drv, Inside, Group, Child),
+        {ok, [Child]} = alcove_cgroup:procs(Drv, Inside, Group),
+        ok = alcove_cgroup:remove(Drv, Inside, Group),
+        [] = filelib:wildcard(binary_to_list(Dir) ++ "/x/alcove-own.*")
+    end).
+
 %% With a controller that the unified hierarchy has here, for real. Only below the
 %% case's own group: the root's stays as it is where that has none enabled.
 enable_controllers(Config) ->
@@ -810,7 +1024,7 @@ recorded(Config, Fun) ->
     alcove_test:need(Needs, fun() ->
         Tree = filename:join(alcove_test:tmp(Config), "v2"),
         Record = filename:join(proplists:get_value(data_dir, Config), "v2"),
-        "" = os:cmd(lists:concat(["cp -r ", Record, " ", Tree])),
+        "" = os:cmd("cp -r " ++ alcove_test:quote(Record) ++ " " ++ alcove_test:quote(Tree)),
         Inside = cloned(Drv, Flags),
         ok = alcove:chroot(Drv, Inside, Tree),
         ok = alcove:chdir(Drv, Inside, "/"),

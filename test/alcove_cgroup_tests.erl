@@ -267,3 +267,52 @@ memory_without_swap_test() ->
         {ok, [{<<"memory.limit_in_bytes">>, <<"8">>}]},
         alcove_cgroup_limits:memory(8, keep, {4, none})
     ).
+
+%% Which mounts a path leads to: {Id, Parent, Path} of mountinfo, and the ids that are visible.
+visible_test_() ->
+    Visible = fun(Mounts) ->
+        [
+            Id
+         || #{id := Id} <- alcove_cgroup_paths:visible([
+                #{id => Id, parent => Parent, path => Path}
+             || {Id, Parent, Path} <- Mounts
+            ])
+        ]
+    end,
+    [
+        ?_assertEqual(Ids, Visible(Mounts))
+     || {Ids, Mounts} <- [
+            {[], []},
+            {[1, 2], [{1, 0, <<"/">>}, {2, 1, <<"/cg">>}]},
+            %% One over another, at the same directory.
+            {[1, 3], [{1, 0, <<"/">>}, {2, 1, <<"/cg">>}, {3, 2, <<"/cg">>}]},
+            {[1, 3], [{1, 0, <<"/">>}, {2, 1, <<"/cg">>}, {3, 1, <<"/cg">>}]},
+            %% A tree over another.
+            {[1, 4, 5], [
+                {1, 0, <<"/">>},
+                {2, 1, <<"/cg">>},
+                {3, 2, <<"/cg/cpu">>},
+                {4, 2, <<"/cg">>},
+                {5, 4, <<"/cg/cpu">>}
+            ]},
+            %% Covered from above.
+            {[1, 4], [{1, 0, <<"/">>}, {2, 1, <<"/a">>}, {3, 2, <<"/a/cg">>}, {4, 1, <<"/a">>}]},
+            %% Of a process whose root directory is no mount, the parent isn't in the list.
+            {[2, 3], [{2, 9, <<"/proc">>}, {3, 9, <<"/cg">>}]},
+            {[3], [{2, 9, <<"/cg">>}, {3, 2, <<"/cg">>}]},
+            %% A root over the root.
+            {[2, 3], [{1, 1, <<"/">>}, {2, 1, <<"/">>}, {3, 2, <<"/cg">>}]},
+            %% Names that only begin alike.
+            {[1, 2, 3], [{1, 0, <<"/">>}, {2, 1, <<"/cg">>}, {3, 1, <<"/cg2">>}]}
+        ]
+    ].
+
+memberships_test() ->
+    ?assertEqual(
+        [
+            {[<<"cpu">>, <<"cpuacct">>], <<"/a">>},
+            {[<<"name=systemd">>], <<"/">>},
+            {[], <<"/user.slice/x:y">>}
+        ],
+        alcove_cgroup_text:memberships(<<"4:cpu,cpuacct:/a\n1:name=systemd:/\n0::/user.slice/x:y\n">>)
+    ).

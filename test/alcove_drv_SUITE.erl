@@ -18,14 +18,20 @@
          executable_by_hand/1]).
 %% ownership
 -export([owner_death_stops_drv/1, owner_option/1, controlling_process/1, path_owner_death/1,
-         calls_from_any_process/1, tickets/1, wrong_owners/1]).
+         calls_from_any_process/1, tickets/1, wrong_owners/1, registered_names/1, no_drv/1]).
 %% stopping
--export([supervisor_restarts/1, start_link/1, stop_leaves_nothing/1, stop_during_calls/1, stop_twice/1,
+-export([supervisor_restarts/1, start_link/1, stop_of_what_is_stopped/1, stop_tells_what_is_left/1,
+         stop_leaves_nothing/1, stop_during_calls/1, stop_twice/1,
          stop_reasons/1, info/1, a_hundred_drivers/1]).
+%% the application's
+-export([default_is_started_when_asked_for/1, default_runs_programs/1, default_is_followed/1, default_options/1, default_has_an_owner/1]).
 %% other nodes
 -export([remote_calls/1, remote_exceptions/1, remote_timeout/1, remote_streams/1, remote_owner_death/1]).
+%% limits of open files
+-export([files_24/1, files_64/1, files_256/1, files_1024/1, files_4096/1, files_1000000/1, files_1000000000/1,
+         files_64_to_4096/1]).
 %% called in other virtual machines
--export([limited_user/1]).
+-export([limited_user/1, with_files/0]).
 %% supervisor
 -export([init/1]).
 
@@ -44,11 +50,16 @@ groups() ->
      {privileges, [], [sudo_as_root, sudo_as_ordinary_user, sudo_refuses, setuid_executable,
                        executable_by_hand]},
      {ownership, [], [owner_death_stops_drv, owner_option, controlling_process, path_owner_death,
-                      calls_from_any_process, tickets, wrong_owners]},
-     {stopping, [], [supervisor_restarts, start_link, stop_leaves_nothing, stop_during_calls, stop_twice,
+                      calls_from_any_process, tickets, wrong_owners, registered_names, no_drv]},
+     {stopping, [], [supervisor_restarts, start_link, stop_leaves_nothing, stop_of_what_is_stopped,
+                     stop_tells_what_is_left, stop_during_calls, stop_twice,
                      stop_reasons, info, a_hundred_drivers]},
+     {default, [], [default_is_started_when_asked_for, default_runs_programs, default_is_followed, default_options,
+                    default_has_an_owner]},
      {other_nodes, [], [remote_calls, remote_exceptions, remote_timeout, remote_streams,
-                        remote_owner_death]}].
+                        remote_owner_death]},
+     {files, [], [files_24, files_64, files_256, files_1024, files_4096, files_1000000, files_1000000000,
+                  files_64_to_4096]}].
 
 init_per_suite(Config) ->
     alcove_test:init_suite(Config).
@@ -60,6 +71,8 @@ init_per_testcase(_Case, Config) ->
     alcove_test:init_case(Config).
 
 end_per_testcase(_Case, Config) ->
+    _ = application:stop(alcove),
+    _ = application:unset_env(alcove, drv),
     alcove_test:end_case(Config).
 
 %% An executable script.
@@ -87,14 +100,14 @@ act(Actor, Fun) ->
     receive
         {Ref, Result} -> demonitor(Ref, [flush]), Result;
         {'DOWN', Ref, process, Actor, Reason} -> ct:fail({actor, Reason})
-    after 20000 -> ct:fail(actor_is_stuck)
+    after alcove_test:ms(20000) -> ct:fail(actor_is_stuck)
     end.
 
 end_of(Pid) ->
     Ref = monitor(process, Pid),
     receive
         {'DOWN', Ref, process, Pid, Reason} -> Reason
-    after 5000 -> ct:fail({still_there, Pid})
+    after alcove_test:ms(5000) -> ct:fail({still_there, Pid})
     end.
 
 %% ---------------------------------------------------------------------------
@@ -122,7 +135,7 @@ inheritance(_Config) ->
     Path = alcove_test:chain(Drv, [], 3),
     [1, 1, 5, 3, 0] = Read(Path),
     5 = alcove:getopt(Drv, Path, childlimit),
-    {error, einval} = alcove:fork(Drv, Path),
+    {error, eagain} = alcove:fork(Drv, Path),
     ok = alcove:exit(Drv, Path, 7),
     ok = alcove_test:event(Drv, Path, {exit_status, 7}),
     %% false and the plain words.
@@ -173,7 +186,7 @@ root_stderr_is_the_consoles(_Config) ->
     <<"err\n">> = alcove:stderr(Drv, Child),
     %% Only root may look at an event loop's descriptors.
     alcove_test:need(
-      [root],
+      [root, {cap, cap_sys_ptrace}],
       fun() ->
               [Ours, Roots, Childs] = [begin
                                            {ok, Link} = file:read_link_all(lists:concat(["/proc/", P, "/fd/2"])),
@@ -213,7 +226,7 @@ verbose(_Config) ->
      end || {Option, N} <- [{{verbose, 0}, 0}, {{verbose, 2}, 2}, {verbose, 1}]].
 
 wrong_options_are_named(_Config) ->
-    Wrong = [no_such_option, {no_such_option, 1}, {env, a}, {env, [a]}, {env, [{"A"}]}, {env, [{a, "1"}]},
+    Wrong = [no_such_option, {no_such_option, 1}, {env, a}, {env, [{a, "1"}]},
              {env, [{"A=B", "1"}]}, {env, [{"", "1"}]}, {env, [{"A", [0]}]}, {env, [{"A", <<"1", 0>>}]},
              {exec, a}, {exec, 1}, {exec, "a" ++ [0]}, {progname, a}, {progname, ""}, {progname, [0]},
              {exit_status, 2}, {exit_status, yes}, {termsig, -1}, {verbose, -1}, {verbose, a},
@@ -228,8 +241,20 @@ wrong_options_are_named(_Config) ->
                      error:{badarg, Which} -> {named, Which};
                      Class:Reason -> {Class, Reason}
                  end,
-         ?assertEqual({Option, {named, Option}}, {Option, Named})
+         %% What may be a secret isn't told.
+         Told = case Option of
+                    {env, [{Name, _}]} -> {env, Name};
+                    {env, #{} = Env} -> {env, hd(maps:keys(Env))};
+                    {exec, [_ | _]} -> {exec, '[...]'};
+                    [_ | _] -> '[...]';
+                    _ -> Option
+                end,
+         ?assertEqual({Option, {named, Told}}, {Option, Named})
      end || Option <- Wrong],
+    [
+        ?assertError({badarg, {env, no_pair}}, alcove_drv:start([{env, [NoPair]}]))
+     || NoPair <- [a, {"A"}, "A=secret", {"A", "secret", 1}]
+    ],
     [?assertError(_, alcove_drv:start(Options)) || Options <- [a, [a | b], {exec, "sudo"}]],
     ?assertError({badarg, {verbose, a}}, alcove_drv:start(#{exit_status => true, verbose => a})).
 
@@ -256,7 +281,7 @@ missing_exec(_Config) ->
     enoent = fails([{exec, "/nonexistent/sudo"}]).
 
 exec_refuses(Config) ->
-    {exit_status, 7} = fails([{exec, script(Config, "seven", ["sleep 0.05", "exit 7"])}]),
+    ended({exit_status, 7}, fails([{exec, script(Config, "seven", ["sleep 0.05", "exit 7"])}])),
     refused(1, fails([{exec, "false"}])),
     refused(0, fails([{exec, "true"}])).
 
@@ -264,8 +289,17 @@ exec_refuses(Config) ->
 refused(Status, {exit_status, Status}) -> ok;
 refused(_Status, exited) -> ok.
 
+%% The virtual machine ignores SIGCHLD: of a start that failed there is a status where the kernel
+%% keeps it for whoever holds the process.
+ended(End, Reason) ->
+    Told = case alcove_test:can(told) of
+               true -> End;
+               {false, _} -> exited
+           end,
+    ?assertEqual(Told, Reason).
+
 exec_dies(Config) ->
-    {termsig, sigkill} = fails([{exec, script(Config, "kill", ["sleep 0.05", "kill -9 $$"])}]).
+    ended({termsig, sigkill}, fails([{exec, script(Config, "kill", ["sleep 0.05", "kill -9 $$"])}])).
 
 exec_eats_the_channel(_Config) ->
     case fails([{exec, "cat"}, {timeout, 2000}]) of
@@ -280,7 +314,7 @@ exec_never_answers(Config) ->
     Start = erlang:monotonic_time(millisecond),
     timeout = fails([{exec, Sleep}, {timeout, 300}]),
     Took = erlang:monotonic_time(millisecond) - Start,
-    ?assert(Took >= 300 andalso Took < 2000),
+    ?assert(Took >= 300 andalso Took < alcove_test:ms(2000)),
     %% Deaf to what asks it to end.
     Deaf = script(Config, "deaf", ["trap '' TERM HUP INT", "sleep 1000"]),
     timeout = fails([{exec, Deaf}, {timeout, 100}]),
@@ -308,8 +342,10 @@ exec_is_another_version(Config) ->
 
 exec_closes_the_channel(Config) ->
     Closes = script(Config, "closes", ["sleep 0.05", "exec \"$@\" < /dev/null 2> /dev/null"]),
-    {exit_status, Status} = fails([{exec, Closes}, {timeout, 2000}]),
-    ?assert(Status > 0),
+    case fails([{exec, Closes}, {timeout, 2000}]) of
+        {exit_status, Status} when Status > 0 -> ok;
+        Reason -> ended({exit_status, 1}, Reason)
+    end,
     %% It ends, but what it started lives on with nobody to talk to.
     Hangs = script(Config, "hangs", ["exec < /dev/null > /dev/null", "sleep 1000"]),
     case fails([{exec, Hangs}, {timeout, 300}]) of
@@ -320,8 +356,8 @@ exec_closes_the_channel(Config) ->
 
 %% A process that the failing command started in the background goes with it.
 exec_leaves_a_process(Config) ->
-    {exit_status, 1} = fails([{exec, script(Config, "leaves", ["sleep 1000 &", "sleep 0.05", "exit 1"])},
-                              {timeout, 1000}]).
+    ended({exit_status, 1}, fails([{exec, script(Config, "leaves", ["sleep 1000 &", "sleep 0.05", "exit 1"])},
+                                   {timeout, 1000}])).
 
 failing_start_link(_Config) ->
     process_flag(trap_exit, true),
@@ -338,6 +374,73 @@ a_hundred_failures(_Config) ->
     [enoent = fails([{progname, "/nonexistent"}]) || _ <- lists:seq(1, 50)],
     Drv = alcove_test:start(),
     true = is_integer(alcove:getpid(Drv)).
+
+%% ---------------------------------------------------------------------------
+%% Limits of open files: the soft and the hard one of a virtual machine
+%% ---------------------------------------------------------------------------
+
+files_24(Config) -> files(Config, 24, 24).
+files_64(Config) -> files(Config, 64, 64).
+files_256(Config) -> files(Config, 256, 256).
+files_1024(Config) -> files(Config, 1024, 1024).
+files_4096(Config) -> files(Config, 4096, 4096).
+files_1000000(Config) -> files(Config, 1000000, 1000000).
+files_1000000000(Config) -> files(Config, 1000000000, 1000000000).
+files_64_to_4096(Config) -> files(Config, 64, 4096).
+
+%% What there is no room for is emfile, whatever it is, and takes nothing from what there is room for.
+%% No start takes longer for the size of the limit: closing a thousand million descriptors takes minutes.
+files(_Config, Soft, Hard) ->
+    Limits = lists:concat(["--nofile=", Soft, ":", Hard]),
+    alcove_test:need([{program, "prlimit"}], fun() ->
+        Erl = filename:join([code:root_dir(), "bin", "erl"]),
+        Prlimit = ["prlimit ", Limits, " "],
+        Boots = ["ERL_CRASH_DUMP_SECONDS=0 "] ++ Prlimit ++ ["'", Erl, "' -noinput -eval 'halt(0).' >/dev/null 2>&1; echo $?"],
+        case {os:cmd(lists:append(Prlimit) ++ "true 2>&1"), Soft < 64 andalso string:trim(os:cmd(lists:append(Boots)))} of
+            {"", No} when No =:= false; No =:= "0" ->
+                Peer = alcove_test:peer(alcove_test:paths(), #{exec => {os:find_executable("prlimit"), [Limits, Erl]}}),
+                Started = alcove_test:in_peer(Peer, fun ?MODULE:with_files/0, alcove_test:ms(60000)),
+                alcove_test:stop_peer(Peer),
+                ct:log("~p", [Started]),
+                as_there_is_room(Soft, Hard, Started);
+            {"", _} ->
+                alcove_test:skip(lists:concat(["a virtual machine doesn't start with ", Soft, " files"]));
+            {Said, _} ->
+                alcove_test:skip(string:trim(Said))
+        end
+    end).
+
+as_there_is_room(_Soft, Hard, {error, Reason}) ->
+    ?assert(Hard < 256),
+    ?assertEqual(emfile, Reason);
+as_there_is_room(Soft, Hard, {ok, First, Many, Last}) ->
+    Told = iolist_to_binary(io_lib:format("~b ~b\n", [Soft, Hard])),
+    Refused = [Reason || {error, Reason} <- Many],
+    [?assert(lists:member(Reason, [emfile, {fork, emfile}])) || Reason <- Refused],
+    case First of
+        {ok, #{stdout := Text}} -> ?assertEqual(Told, Text);
+        {error, Reason} -> ?assert(Hard < 256), ?assert(lists:member(Reason, [emfile, {fork, emfile}]))
+    end,
+    %% What was refused did no harm.
+    ?assertEqual(element(1, First), element(1, Last)),
+    [?assertEqual([], Refused) || Hard >= 1024].
+
+%% A Drv with a program, with twenty at once, and with one again.
+with_files() ->
+    Limits = ["sh", "-c", "echo $(ulimit -Sn) $(ulimit -Hn)"],
+    case alcove_drv:start() of
+        {ok, Drv} ->
+            First = alcove_proc:run(Drv, Limits),
+            Many = [alcove_proc:start(Drv, ["cat"]) || _ <- lists:seq(1, 20)],
+            {ok, _} = file:read_file("/proc/self/status"),
+            [_ = alcove_proc:stop(Pid) || {ok, Pid} <- Many],
+            Last = alcove_proc:run(Drv, Limits),
+            _ = alcove_drv:stop(Drv),
+            {ok, First, Many, Last};
+        {error, Reason} ->
+            {ok, _} = file:read_file("/proc/self/status"),
+            {error, Reason}
+    end.
 
 %% ---------------------------------------------------------------------------
 %% Privileges
@@ -376,7 +479,7 @@ sudo_as_root(Config) ->
 %% As an ordinary user, with a rule for the executable that lasts as long as the case.
 sudo_as_ordinary_user(Config) ->
     alcove_test:need(
-      [root, sudo, ordinary],
+      [root, sudo, ordinary, gains],
       fun() ->
               Paths = alcove_test:user_paths(Config),
               Executable = installed(Paths),
@@ -415,7 +518,7 @@ helpers() ->
 
 setuid_executable(Config) ->
     alcove_test:need(
-      [root, ordinary],
+      [root, ordinary, gains, namespaces],
       fun() ->
               Copy = filename:join(alcove_test:tmp(Config), "alcove-setuid"),
               {ok, _} = file:copy(executable(), Copy),
@@ -598,7 +701,7 @@ tickets(_Config) ->
     Await = fun(Ticket) ->
                     Ref = make_ref(),
                     ok = alcove_nif:await(Ticket, Ref),
-                    receive {Ref, Outcome} -> Outcome after 10000 -> error(timeout) end
+                    receive {Ref, Outcome} -> Outcome after alcove_test:ms(10000) -> error(timeout) end
             end,
     Poll = fun(Ms) ->
                    Ticket = alcove_nif:call(Drv, [], poll, [[], Ms]),
@@ -617,10 +720,10 @@ tickets(_Config) ->
     false = alcove_nif:cancel(Early),
     %% Given up before there is a reply, and before the wait began.
     [begin
-         Given = Poll(20),
+         Given = Poll(1000),
          [ok = alcove_nif:await(Given, make_ref()) || Waits],
          true = alcove_nif:cancel(Given),
-         receive {alcove_call, Drv, [], {ok, []}} -> ok after 10000 -> error(timeout) end
+         receive {alcove_call, Drv, [], {ok, []}} -> ok after alcove_test:ms(10000) -> error(timeout) end
      end || Waits <- [false, true]],
     %% A caller that dies meanwhile.
     {Dies, Ref} = spawn_monitor(fun() -> _ = Poll(20) end),
@@ -695,7 +798,7 @@ start_link(_Config) ->
          ?assert(lists:member(Drv, element(2, process_info(self(), links)))),
          true = is_integer(alcove:getpid(Drv)),
          exit(Drv, kill),
-         receive {'EXIT', Drv, killed} -> ok after 5000 -> ct:fail(no_exit) end
+         receive {'EXIT', Drv, killed} -> ok after alcove_test:ms(5000) -> ct:fail(no_exit) end
      end || Start <- [fun() -> alcove_drv:start_link() end,
                       fun() -> alcove_drv:start_link([{exit_status, true}]) end]],
     %% For somebody else.
@@ -707,7 +810,7 @@ start_link(_Config) ->
     {error, {noproc, no_such_name}} = alcove_drv:start_link(no_such_name, []),
     %% An orderly end is no failure for who is linked.
     ok = alcove_drv:stop(Theirs),
-    receive {'EXIT', Theirs, normal} -> ok after 5000 -> ct:fail(no_exit) end,
+    receive {'EXIT', Theirs, normal} -> ok after alcove_test:ms(5000) -> ct:fail(no_exit) end,
     Other ! stop,
     %% Whoever is linked takes it along, and it what it runs.
     Owner = actor(),
@@ -728,7 +831,7 @@ stop_leaves_nothing(_Config) ->
     ok = alcove_drv:stop(Drv),
     _ = end_of(Drv),
     ?assert(alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, [Root | Pids]) end, 1000)),
-    ?assert(erlang:monotonic_time(millisecond) - Start < 2000).
+    ?assert(erlang:monotonic_time(millisecond) - Start < alcove_test:ms(2000)).
 
 %% Whoever waits for an answer learns at once that there will be none.
 stop_during_calls(_Config) ->
@@ -742,7 +845,7 @@ stop_during_calls(_Config) ->
     %% They are in the call when their process is.
     ?assert(alcove_test:until(fun() -> lists:all(fun(P) -> waits_in_select(lists:last(P)) end, Paths) end)),
     ok = alcove_drv:stop(Drv),
-    [receive {done, Caller} -> ok after 5000 -> ct:fail(hangs) end || Caller <- Callers].
+    [receive {done, Caller} -> ok after alcove_test:ms(5000) -> ct:fail(hangs) end || Caller <- Callers].
 
 waits_in_select(Pid) ->
     case file:read_file(lists:concat(["/proc/", Pid, "/wchan"])) of
@@ -854,6 +957,215 @@ a_hundred_drivers(_Config) ->
               ?assert(alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, Roots) end))
       end).
 
+%% A name is as good as a pid, everywhere; messages have the pid.
+registered_names(_Config) ->
+    Names = fun(Name) -> [Name, {Name, node()}, {global, Name}, {via, global, Name}] end,
+    Drv = alcove_test:start([{name, alcove_test_named}, {exit_status, true}]),
+    yes = global:register_name(alcove_test_named, Drv),
+    [
+        begin
+            #{os_pid := OsPid} = alcove_drv:info(Name),
+            ?assertEqual(OsPid, alcove:getpid(Name)),
+            ?assertEqual(OsPid, alcove:getpid(Name, [])),
+            {ok, Pid} = alcove:spawn(Name, [], fork, []),
+            ok = alcove_drv:controlling_process(Name, [Pid], self()),
+            ?assertMatch({ok, [_]}, alcove:batch(Name, [Pid], [{getpid, []}])),
+            ok = alcove:execvp(Name, [Pid], "cat", ["cat"]),
+            true = alcove:stdin(Name, [Pid], "abc"),
+            ?assertEqual(<<"abc">>, alcove:stdout(Name, [Pid])),
+            ok = alcove:eof(Name, [Pid]),
+            ?assertEqual({exit_status, 0}, alcove:event(Name, [Pid])),
+            ?assertEqual(2, alcove:signal_define(Name, sigint)),
+            ?assertMatch(#{pid := OsPid}, alcove:tree(Name)),
+            ?assertEqual(ok, alcove:i(Name)),
+            ?assertMatch({ok, #{stdout := <<"x\n">>}}, alcove_proc:run(Name, ["echo", "x"])),
+            ?assertMatch({ok, _}, alcove_cgroup:mounts(Name, [])),
+            ?assertExit(timeout, alcove:call(Name, [], select, [[], [], [], {alcove_timeval, 1, 0}], 1)),
+            receive {alcove_call, Drv, [], {ok, [], [], []}} -> ok end
+        end
+     || Name <- Names(alcove_test_named)
+    ],
+    ok = alcove_drv:stop(alcove_test_named),
+    ?assertNot(is_process_alive(Drv)),
+    %% Nobody has the name any more.
+    [
+        alcove_test:badarg(fun() -> Function(Name) end)
+     || Name <- Names(alcove_test_named),
+        Function <- [
+            fun alcove:getpid/1, fun alcove:stdout/1, fun alcove:i/1, fun alcove_drv:info/1, fun alcove_drv:stop/1
+        ]
+    ].
+
+%% Processes that are no Drv, whatever they do with messages: nobody waits for them.
+no_drv(_Config) ->
+    Deaf = spawn(fun() -> receive stop -> ok end end),
+    Suspended = spawn(fun Loop() -> Loop() end),
+    true = erlang:suspend_process(Suspended),
+    Ended = spawn(fun() -> ok end),
+    [
+        begin
+            alcove_test:badpid(fun() -> alcove:getpid(Pid) end),
+            alcove_test:badpid(fun() -> alcove:stdin(Pid, [], "x") end),
+            alcove_test:badpid(fun() -> alcove_drv:info(Pid) end),
+            alcove_test:badpid(fun() -> alcove_drv:controlling_process(Pid, [], self()) end),
+            ?assertEqual({error, gone}, alcove:tree(Pid)),
+            ?assertEqual({error, gone}, alcove:i(Pid)),
+            ?assertEqual({error, {drv, noproc}}, alcove_proc:run(Pid, ["true"], #{timeout => 500})),
+            ?assertEqual({error, {drv, noproc}}, alcove_proc:start(Pid, ["true"]))
+        end
+     || Pid <- [self(), whereis(init), Deaf, Suspended, Ended]
+    ],
+    [alcove_test:badarg(fun() -> alcove_drv:stop(Pid) end) || Pid <- [self(), whereis(init), Deaf, Suspended]],
+    ?assert(is_process_alive(Deaf)),
+    ok = alcove_drv:stop(Ended),
+    [alcove_test:badarg(fun() -> Function(What) end)
+     || Function <- [fun alcove:getpid/1, fun alcove:i/1, fun alcove:tree/1, fun alcove_drv:stop/1, fun alcove_drv:info/1],
+        What <- ["drv", 1, undefined, {a, b, c}, #{}]],
+    exit(Suspended, kill),
+    Deaf ! stop.
+
+%% A program of the same user may stop alcove's own processes, again and again, and gets round
+%% nothing by that.
+stop_of_what_is_stopped(_Config) ->
+    Drv = alcove_test:start(),
+    Path = alcove_test:fork(Drv, []),
+    Root = alcove:getpid(Drv),
+    Guardian = alcove_test:parent(Root),
+    Script = lists:concat(["trap '' TERM; while :; do kill -STOP ", Guardian, " ", Root, "; sleep 0.01; done"]),
+    {ok, _} = alcove:spawn(Drv, Path, fork, [{execvp, ["sh", ["sh", "-c", Script]]}]),
+    true = alcove_test:until(fun() -> alcove_test:state(Guardian) =:= $T end),
+    Below = alcove_test:descendants(Guardian),
+    ?assertEqual(ok, alcove_drv:stop(Drv)),
+    ?assertEqual([], [Pid || Pid <- [Guardian | Below], alcove_test:alive(Pid)]).
+
+%% What is frozen can't be killed: nobody says that it is gone.
+stop_tells_what_is_left(_Config) ->
+    Other = alcove_test:start(),
+    Name = lists:concat(["alcove-frozen-", os:getpid()]),
+    case alcove_cgroup:supported(Other, [], freezer) andalso alcove_cgroup:create(Other, [], Name) of
+        ok ->
+            Drv = alcove_test:start(),
+            Guardian = alcove_test:parent(alcove:getpid(Drv)),
+            {ok, Pid} = alcove:spawn(Drv, [], fork, [{execvp, ["sleep", ["sleep", "1000"]]}]),
+            {ok, _} = alcove_cgroup:set(Other, [], freezer, Name, "tasks", integer_to_list(Pid)),
+            {ok, _} = alcove_cgroup:set(Other, [], freezer, Name, "freezer.state", "FROZEN"),
+            true = alcove_test:until(fun() ->
+                alcove_cgroup:get(Other, [], freezer, Name, "freezer.state") =:= {ok, <<"FROZEN\n">>}
+            end),
+            {error, {leftovers, Left}} = alcove_drv:stop(Drv),
+            ?assert(lists:member(Guardian, Left), {Guardian, Left}),
+            ?assert(alcove_test:alive(Pid)),
+            {ok, _} = alcove_cgroup:set(Other, [], freezer, Name, "freezer.state", "THAWED"),
+            ?assert(alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, [Pid | Left]) end)),
+            ok = alcove_cgroup:destroy(Other, [], Name),
+            alcove_test:stop(Other);
+        Not ->
+            alcove_test:stop(Other),
+            alcove_test:skip(lists:flatten(io_lib:format("needs the freezer of version 1: ~0p", [Not])))
+    end.
+
+%% ---------------------------------------------------------------------------
+%% The Drv of the application
+%% ---------------------------------------------------------------------------
+
+default_is_started_when_asked_for(_Config) ->
+    ?assertEqual({error, {not_started, alcove}}, alcove_drv:default()),
+    Before = alcove_test:descendants(),
+    {ok, _} = application:ensure_all_started(alcove),
+    ?assertEqual(Before, alcove_test:descendants()),
+    %% Many ask at once, and there is one.
+    Parent = self(),
+    Askers = [spawn_link(fun() -> Parent ! {self(), alcove_drv:default()} end) || _ <- lists:seq(1, 50)],
+    [{ok, Drv}] = lists:usort([receive {Asker, Answer} -> Answer end || Asker <- Askers]),
+    ?assertMatch({ok, #{stdout := <<"x\n">>}}, alcove_proc:run(Drv, ["echo", "x"])),
+    OsPid = alcove:getpid(Drv),
+    ?assert(alcove_test:alive(OsPid)),
+    ok = application:stop(alcove),
+    ?assertNot(is_process_alive(Drv)),
+    ?assertNot(alcove_test:alive(OsPid)),
+    ?assertEqual({error, {not_started, alcove}}, alcove_drv:default()).
+
+%% Who runs a program needs none of its own.
+default_runs_programs(_Config) ->
+    ?assertEqual({error, {drv, {not_started, alcove}}}, alcove_proc:run(["true"])),
+    ?assertEqual({error, {drv, {not_started, alcove}}}, alcove_proc:start(["cat"])),
+    {ok, _} = application:ensure_all_started(alcove),
+    ?assertMatch({ok, #{stdout := <<"x\n">>}}, alcove_proc:run(["echo", "x"])),
+    ?assertMatch({ok, #{stdout := <<"in">>}}, alcove_proc:run(["cat"], #{stdin => "in"})),
+    [
+        begin
+            {ok, Proc} = Start(),
+            ok = alcove_proc:write(Proc, "x"),
+            ok = alcove_proc:eof(Proc),
+            ?assertMatch({ok, #{status := 0}}, alcove_proc:await(Proc))
+        end
+     || Start <- [
+            fun() -> alcove_proc:start(["cat"]) end,
+            fun() -> alcove_proc:start(["cat"], [{timeout, 5000}]) end,
+            fun() -> alcove_proc:start_link(["cat"]) end,
+            fun() -> alcove_proc:start_link(["cat"], #{}) end
+        ]
+    ],
+    [
+        ?assertError({badarg, Wrong}, Run())
+     || {Wrong, Run} <- [
+            {{timeout, a}, fun() -> alcove_proc:run(["true"], #{timeout => a}) end},
+            {{nonsense, 1}, fun() -> alcove_proc:start(["true"], #{nonsense => 1}) end}
+        ]
+    ],
+    ?assertError({badarg, {argv, _}}, alcove_proc:run("ls -l")),
+    ?assertError({badarg, {argv, _}}, alcove_proc:run([], #{})).
+
+%% However it ends, who asks next has a new one.
+default_is_followed(_Config) ->
+    {ok, _} = application:ensure_all_started(alcove),
+    End = fun(Do) ->
+        {ok, Drv} = alcove_drv:default(),
+        Ref = monitor(process, Drv),
+        Do(Drv),
+        {ok, Next} = alcove_drv:default(),
+        ?assertNotEqual(Drv, Next),
+        ?assertMatch({ok, #{status := 0}}, alcove_proc:run(Next, ["true"])),
+        receive {'DOWN', Ref, process, Drv, _} -> ok end
+    end,
+    End(fun alcove_drv:stop/1),
+    End(fun(Drv) -> exit(Drv, kill), alcove_test:until(fun() -> not is_process_alive(Drv) end) end),
+    End(fun(Drv) ->
+        alcove_test:signal(alcove:getpid(Drv), "KILL"),
+        alcove_test:until(fun() -> not is_process_alive(Drv) end)
+    end),
+    %% Nor does its end take the application down.
+    ?assertMatch({alcove, _, _}, lists:keyfind(alcove, 1, application:which_applications())).
+
+default_options(_Config) ->
+    Start = fun(Options) ->
+        _ = application:stop(alcove),
+        ok = application:set_env(alcove, drv, Options),
+        {ok, _} = application:ensure_all_started(alcove),
+        alcove_drv:default()
+    end,
+    {ok, Drv} = Start([{name, alcove_test_default}, {maxforkdepth, 3}]),
+    ?assertEqual(Drv, whereis(alcove_test_default)),
+    ?assertEqual(3, alcove:getopt(Drv, maxforkdepth)),
+    {ok, Other} = Start(#{maxforkdepth => 4}),
+    ?assertEqual(4, alcove:getopt(Other, maxforkdepth)),
+    %% What is wrong is told to who asks, and the application goes on.
+    ?assertEqual({error, {badarg, {nonsense, 1}}}, Start([{nonsense, 1}])),
+    ?assertEqual({error, enoent}, Start([{progname, "/nowhere"}])),
+    ok = application:unset_env(alcove, drv),
+    ?assertMatch({ok, _}, alcove_drv:default()).
+
+%% What comes of processes that nobody else owns is dropped, and reaches nobody's mailbox.
+default_has_an_owner(_Config) ->
+    {ok, _} = application:ensure_all_started(alcove),
+    {ok, Drv} = alcove_drv:default(),
+    Owner = maps:get(owner, alcove_drv:info(Drv)),
+    ?assertEqual(whereis(alcove_default), Owner),
+    {ok, Pid} = alcove:spawn(Drv, [], fork, [{execvp, ["yes", ["yes"]]}]),
+    ?assert(alcove_test:until(fun() -> maps:get(output_bytes, alcove_drv:info(Drv)) > 10000000 end)),
+    ok = alcove:kill(Drv, Pid, sigkill),
+    ?assert(alcove_test:until(fun() -> process_info(Owner, message_queue_len) =:= {message_queue_len, 0} end)).
+
 %% ---------------------------------------------------------------------------
 %% Other nodes
 %% ---------------------------------------------------------------------------
@@ -932,7 +1244,7 @@ remote_exceptions(_Config) ->
                                   B, fun() ->
                                              Caller ! {self(), outcome},
                                              receive {outcome, Outcome} -> Outcome
-                                             after 10000 -> hangs end
+                                             after alcove_test:ms(10000) -> hangs end
                                      end)
       end).
 
@@ -943,11 +1255,11 @@ remote_timeout(_Config) ->
                      B,
                      fun() ->
                              Path = alcove_test:fork(Drv, []),
-                             Select = [[], [], [], #alcove_timeval{sec = 0, usec = 300000}],
+                             Select = [[], [], [], #alcove_timeval{sec = 2, usec = 0}],
                              timeout = try alcove:call(Drv, Path, select, Select, 50)
                                        catch exit:Reason -> Reason end,
                              receive {alcove_call, Drv, Path, {ok, [], [], []}} -> ok
-                             after 5000 -> error(no_late_reply) end,
+                             after alcove_test:ms(5000) -> error(no_late_reply) end,
                              %% It answered nothing but the call it was for.
                              true = is_integer(alcove:getpid(Drv, Path)),
                              ok

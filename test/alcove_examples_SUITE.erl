@@ -18,7 +18,14 @@
     tcp_one_at_a_time/1,
     light_by_files/1,
     light_by_device/1,
+    light_of_a_controller/1,
     light_needs_a_pin/1,
+    snippets/1,
+    snippets_rootless/1,
+    conversion/1,
+    conversion_rootless/1,
+    builds/1,
+    builds_rootless/1,
     demo_as_root/1,
     demo_as_an_ordinary_user/1,
     demo_fails_when_a_step_does/1
@@ -41,7 +48,14 @@ all() ->
         tcp_one_at_a_time,
         light_by_files,
         light_by_device,
+        light_of_a_controller,
         light_needs_a_pin,
+        snippets,
+        snippets_rootless,
+        conversion,
+        conversion_rootless,
+        builds,
+        builds_rootless,
         demo_as_root,
         demo_as_an_ordinary_user,
         demo_fails_when_a_step_does
@@ -89,9 +103,9 @@ chroot(Config) ->
         match = re:run(Limits, "^Max open files +0 +0", [multiline, {capture, none}]),
         % Inside.
         true = alcove:stdin(Drv, [Sh], "> foo\n"),
-        <<"sh: can't create foo: Too many open files\n">> = line(Drv, [Sh], stderr),
+        complains("can't create foo: Too many open files", line(Drv, [Sh], stderr)),
         true = alcove:stdin(Drv, [Sh], "/busybox true\n"),
-        <<"sh: can't fork", _/binary>> = line(Drv, [Sh], stderr),
+        complains("can't fork", line(Drv, [Sh], stderr)),
         {signal, sigchld} = alcove:event(Drv),
         [Cat] = alcove:pid(Drv)
     end).
@@ -207,9 +221,10 @@ rootless_container(Busybox) ->
     <<"/bin /proc /tmp\n">> = Ask("echo /*"),
     Id = binary_to_integer(string:trim(Ask("busybox id -u"))),
     ?assert(Id >= 16#f0000000),
-    <<"sh: can't create /bin/new: Read-only file system\n">> = Ask("{ > /bin/new; } 2>&1"),
-    <<"sh: can't create /new: Read-only file system\n">> = Ask("{ > /new; } 2>&1"),
-    <<"/tmp/new\n">> = Ask("> /tmp/new; echo /tmp/*"),
+    complains("can't create /bin/new: Read-only file system", Ask("{ > /bin/new; } 2>&1")),
+    complains("can't create /new: Read-only file system", Ask("{ > /new; } 2>&1")),
+    New = lists:concat(["/tmp/alcove-new-", os:getpid()]),
+    ?assertEqual(list_to_binary(New ++ "\n"), Ask(["> ", New, "; echo /tmp/*"])),
     <<"CapEff:\t0000000000000000\n">> = Ask("busybox grep CapEff /proc/self/status"),
     <<"16384\n">> = Ask("ulimit -v"),
     <<"done\n">> = Ask("busybox mount -t tmpfs none /tmp 2>&- || busybox umount /tmp 2>&- || echo done"),
@@ -223,7 +238,7 @@ rootless_container(Busybox) ->
      || Name <- ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"]
     ],
     {ok, Before} = file:read_file("/proc/self/mountinfo"),
-    false = filelib:is_file("/tmp/new"),
+    false = filelib:is_file(New),
     ok = nsex_rootless:stop(Drv),
     false = alcove_test:alive(Sh),
     ok.
@@ -314,16 +329,19 @@ tcp_ends(Config) ->
         true = Gone(),
         % The server is stopped.
         Fourth = Busy(),
-        Group = filelib:wildcard("/sys/fs/cgroup/*/alcove-*"),
+        Groups = groups_of_nsex(Idle),
         ok = tcpsh:stop(Server),
         <<>> = rest(Fourth),
         true = Gone(),
-        [] = [Dir || Dir <- Group, filelib:is_dir(Dir), lists:member(root_of(Dir), Idle)]
+        [] = [Dir || Dir <- Groups, filelib:is_dir(Dir)]
     end).
 
-%% A control group of nsex is named after the port.
-root_of(Dir) ->
-    list_to_integer(lists:last(string:split(Dir, "-", trailing))).
+%% nsex names a control group after the root process.
+groups_of_nsex(Roots) ->
+    lists:append([
+        filelib:wildcard("/sys/fs/cgroup/*/alcove-" ++ integer_to_list(Root))
+     || Root <- Roots
+    ]).
 
 init_of_namespace(Pid) ->
     [_ | Numbers] = status(Pid, "NSpid"),
@@ -452,6 +470,39 @@ light_by_device(Config) ->
         {error, enoent} = Start(1)
     end).
 
+%% The lines of a controller are those of its device, in whichever order they are counted: here
+%% the numbers go down while those of the controllers go up, and one has no device above it.
+light_of_a_controller(Config) ->
+    alcove_test:need([root], fun() ->
+        Root = filename:join(alcove_test:tmp(Config), "tree"),
+        Path = fun(Name) -> filename:join(Root, Name) end,
+        Bus = Path("sys/bus/gpio/devices"),
+        Class = Path("sys/class/gpio"),
+        [ok = filelib:ensure_dir(filename:join(Dir, "x")) || Dir <- [Bus, Class]],
+        [
+            begin
+                Device = Path("sys/devices/" ++ Where ++ "/gpiochip" ++ Chip),
+                Lines = Path("sys/devices/" ++ LinesIn ++ "/gpio/gpiochip" ++ Base),
+                [ok = filelib:ensure_dir(filename:join(Dir, "x")) || Dir <- [Device, Lines]],
+                ok = file:make_symlink(Device, filename:join(Bus, "gpiochip" ++ Chip)),
+                ok = file:make_symlink(Lines, filename:join(Class, "gpiochip" ++ Base))
+            end
+         || {Chip, Where, LinesIn, Base} <- [
+                {"0", "platform/sim.0", "platform/sim.0", "512"},
+                {"1", "platform/sim.1", "platform/sim.1", "480"},
+                {"2", "virtual", "virtual/gpiochip2", "448"}
+            ]
+        ],
+        [ok = file:write_file(filename:join(Class, File), "") || File <- ["export", "unexport"]],
+        Exported = fun(Chip) ->
+            {error, enoent} = gpioled:start({Chip, 3}, #{root => Root, alcove => []}),
+            {ok, Number} = file:read_file(filename:join(Class, "export")),
+            Number
+        end,
+        [<<"515">>, <<"483">>, <<"451">>] = [Exported(Chip) || Chip <- [0, 1, 2]],
+        {error, enodev} = gpioled:start({3, 0}, #{root => Root, alcove => []})
+    end).
+
 light_needs_a_pin(Config) ->
     alcove_test:need([root], fun() ->
         {Root, Read} = gpio(Config),
@@ -484,6 +535,10 @@ demo_fails_when_a_step_does(Config) ->
         ?assertNotEqual(0, Status),
         {match, _} = re:run(Output, "FAILED +chroot +ok +\\{error,eperm\\}")
     end).
+
+%% What a shell says, which may name the line before.
+complains(Text, Said) ->
+    ?assertMatch({match, _}, re:run(Said, "^sh: (line \\d+: )?" ++ Text)).
 
 as_user() ->
     case alcove_test:root() of
@@ -543,7 +598,7 @@ wait(Port, Output) ->
     receive
         {Port, {data, Data}} -> wait(Port, [Output, Data]);
         {Port, {exit_status, Status}} -> {Status, iolist_to_binary(Output)}
-    after 50000 ->
+    after alcove_test:ms(50000) ->
         ct:fail({demo, iolist_to_binary(Output)})
     end.
 
@@ -606,4 +661,112 @@ line(Drv, Path, Stream, Read) ->
     case binary:last(All) of
         $\n -> All;
         _ -> line(Drv, Path, Stream, All)
+    end.
+
+%% What strangers send, in sandboxes of root and of an ordinary user.
+snippets(_Config) ->
+    alcove_test:need([root, {program, "/usr/bin/python3"}], fun() -> with_drv(fun snippets_of/1) end).
+
+snippets_rootless(Config) ->
+    alcove_test:need([ordinary, userns, {program, "/usr/bin/python3"}], fun() ->
+        as_user(Config, fun() -> with_drv(fun snippets_of/1) end)
+    end).
+
+snippets_of(Drv) ->
+    {ok, <<"42\n">>} = untrusted:python(Drv, "print(6 * 7)"),
+    {ok, <<"hello\n">>} = untrusted:python(Drv, "print(input())", "hello\n"),
+    {failed, <<"ZeroDivisionError: division by zero">>} = untrusted:python(Drv, "1 / 0"),
+    {limit, cpu_time} = untrusted:python(Drv, "while True: pass"),
+    {limit, output} = untrusted:python(Drv, "while True: print('x' * 1000)"),
+    {failed, <<"OSError: [Errno 30]", _/binary>>} = untrusted:python(Drv, "open('/usr/x', 'w')"),
+    {failed, <<"FileNotFoundError", _/binary>>} = untrusted:python(Drv, "open('/etc/shadow')"),
+    {failed, <<"OSError: [Errno", _/binary>>} =
+        untrusted:python(Drv, "import socket; socket.create_connection(('192.0.2.1', 80))"),
+    %% A control group kills it; a limit of the address space is an exception.
+    case untrusted:python(Drv, "x = bytearray(1 << 30)") of
+        {limit, memory} -> ok;
+        {failed, <<"MemoryError">>} -> ok
+    end,
+    {ok, <<"0\n">>} = untrusted:python(Drv, "import os; print(len(os.listdir('/tmp'))); open('/tmp/x', 'w')"),
+    {ok, <<"0\n">>} = untrusted:python(Drv, "import os; print(len(os.listdir('/tmp')))").
+
+conversion(Config) ->
+    alcove_test:need([root, {program, "gzip"}], fun() ->
+        Dir = shared(Config),
+        with_drv(fun(Drv) -> conversions(Drv, Dir) end)
+    end).
+
+conversion_rootless(Config) ->
+    alcove_test:need([ordinary, userns, {program, "gzip"}], fun() ->
+        Dir = shared(Config),
+        as_user(Config, fun() -> with_drv(fun(Drv) -> conversions(Drv, Dir) end) end)
+    end).
+
+conversions(Drv, Dir) ->
+    From = filename:join(Dir, "file"),
+    To = filename:join(Dir, "file.gz"),
+    Data = crypto:strong_rand_bytes(100000),
+    ok = file:write_file(From, Data),
+    ok = converter:gzip(Drv, From, To),
+    {ok, Compressed} = file:read_file(To),
+    ?assertEqual(Data, zlib:gunzip(Compressed)),
+    {error, eexist} = converter:gzip(Drv, From, To),
+    %% What fails leaves nothing, and can't do more than fail.
+    Other = filename:join(Dir, "other"),
+    {error, {failed, 2, <<"no\n">>}} =
+        converter:convert(Drv, ["sh", "-c", "echo some; echo no >&2; exit 2"], From, Other),
+    {error, {failed, 1, _}} = converter:convert(Drv, ["cat", From], From, Other),
+    {error, {failed, 2, _}} = converter:convert(Drv, ["sh", "-c", "echo x > /proc/self/fd/0"], From, Other),
+    {error, {limit, file_size}} = converter:convert(Drv, ["cat", "/dev/zero"], From, Other),
+    {error, {open, enoent}} = converter:gzip(Drv, filename:join(Dir, "none"), Other),
+    {error, enoent} = file:read_file(Other),
+    ?assertEqual({ok, Data}, file:read_file(From)).
+
+builds(Config) ->
+    alcove_test:need([root], fun() ->
+        Dir = shared(Config),
+        with_drv(fun(Drv) -> built(Drv, Dir) end)
+    end).
+
+builds_rootless(Config) ->
+    alcove_test:need([ordinary, userns], fun() ->
+        Dir = shared(Config),
+        as_user(Config, fun() -> with_drv(fun(Drv) -> built(Drv, Dir) end) end)
+    end).
+
+built(Drv, Dir) ->
+    ok = file:write_file(filename:join(Dir, "text"), "text\n"),
+    ok = file:write_file(filename:join(Dir, "build.sh"), "mkdir out && tr a-z A-Z < text > out/text && echo built\n"),
+    {ok, <<"TEXT\n">>, <<"built\n">>} = throwaway:build(Drv, Dir, "sh build.sh", "out/text"),
+    {error, {failed, 3, <<"no\n">>}} = throwaway:build(Drv, Dir, "echo no; exit 3", "out/text"),
+    %% The sources are as they were.
+    {error, {failed, 1, _}} = throwaway:build(Drv, Dir, "rm /sources/text", "text"),
+    {ok, Names} = file:list_dir(Dir),
+    ?assertEqual(["build.sh", "text"], lists:sort(Names)).
+
+with_drv(Fun) ->
+    {ok, Drv} = alcove_drv:start(),
+    try
+        Fun(Drv)
+    after
+        alcove_drv:stop(Drv)
+    end.
+
+%% A directory that every user may use.
+shared(Config) ->
+    Dir = filename:join(?config(tmp, Config), "shared"),
+    ok = file:make_dir(Dir),
+    ok = file:change_mode(Dir, 8#777),
+    Dir.
+
+%% In a virtual machine of an ordinary user, which has the examples as well.
+as_user(Config, Fun) ->
+    [_, Suites] = Paths = alcove_test:install(?config(tmp, Config)),
+    [{ok, _} = file:copy(Beam, filename:join(Suites, filename:basename(Beam)))
+     || Beam <- filelib:wildcard(filename:join(?config(ebin, Config), "*.beam"))],
+    Peer = alcove_test:user_peer(Config, Paths),
+    try
+        alcove_test:in_peer(Peer, Fun, 60000)
+    after
+        alcove_test:stop_peer(Peer)
     end.

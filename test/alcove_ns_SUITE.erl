@@ -867,7 +867,7 @@ mount_refused(Config) ->
         {error, enotblk} = Do(mount, ["/dev/null", Dir, "ext4", [], ""]),
         {error, einval} = Do(mount, ["none", Dir, "", [remount, rdonly], ""]),
         alcove_test:badarg(fun() -> Do(mount, ["tmpfs", Dir, "tmpfs", [nonesuch], ""]) end),
-        alcove_test:badarg(fun() -> Do(mount, ["tmpfs", [Dir, 0], "tmpfs", [], ""]) end),
+        alcove_test:badarg(fun() -> Do(mount, ["tmpfs", [Dir, 0, "x"], "tmpfs", [], ""]) end),
         %% Mounts are the privileged user's.
         User = alcove_test:fork(Drv, []),
         ok = alcove:setresuid(Drv, User, 65534, 65534, 65534),

@@ -84,7 +84,7 @@ drv_and_path(Config) ->
 at_once(Funs) ->
     Self = self(),
     Workers = [spawn_link(fun() -> Self ! {self(), Fun()} end) || Fun <- Funs],
-    [receive {Worker, Result} -> Result after 30000 -> ct:fail(stuck) end || Worker <- Workers].
+    [receive {Worker, Result} -> Result after alcove_test:ms(30000) -> ct:fail(stuck) end || Worker <- Workers].
 
 no_messages() ->
     receive Message -> ct:fail({message, Message}) after 0 -> ok end.
@@ -171,20 +171,20 @@ exec_is_answered_ok(Config) ->
 messages_are_as_documented(Config) ->
     {Drv, Path} = drv_and_path(Config),
     Pid = alcove_test:shell(Drv, Path, "echo out; read x; echo err >&2; read x; kill -USR1 $$"),
-    receive {alcove_stdout, Drv, Pid, <<"out\n">>} -> ok after 5000 -> ct:fail(stdout) end,
+    receive {alcove_stdout, Drv, Pid, <<"out\n">>} -> ok after alcove_test:ms(5000) -> ct:fail(stdout) end,
     true = alcove:stdin(Drv, Pid, "\n"),
-    receive {alcove_stderr, Drv, Pid, <<"err\n">>} -> ok after 5000 -> ct:fail(stderr) end,
+    receive {alcove_stderr, Drv, Pid, <<"err\n">>} -> ok after alcove_test:ms(5000) -> ct:fail(stderr) end,
     true = alcove:stdin(Drv, Pid, "\n"),
-    receive {alcove_event, Drv, Pid, {termsig, sigusr1}} -> ok after 5000 -> ct:fail(termsig) end,
+    receive {alcove_event, Drv, Pid, {termsig, sigusr1}} -> ok after alcove_test:ms(5000) -> ct:fail(termsig) end,
     ok = alcove:sigaction(Drv, Path, sighup, trap),
     ok = alcove:kill(Drv, lists:last(Path), sighup),
-    receive {alcove_event, Drv, Path, {signal, sighup}} -> ok after 5000 -> ct:fail(signal) end,
+    receive {alcove_event, Drv, Path, {signal, sighup}} -> ok after alcove_test:ms(5000) -> ct:fail(signal) end,
     Child = alcove_test:fork(Drv, Path),
     ok = alcove:exit(Drv, Child, 2),
-    receive {alcove_event, Drv, Child, {exit_status, 2}} -> ok after 5000 -> ct:fail(exit_status) end,
+    receive {alcove_event, Drv, Child, {exit_status, 2}} -> ok after alcove_test:ms(5000) -> ct:fail(exit_status) end,
     Select = [[], [], [], #alcove_timeval{sec = 0, usec = 50000}],
     timeout = try alcove:call(Drv, Path, select, Select, 0) catch exit:Reason -> Reason end,
-    receive {alcove_call, Drv, Path, {ok, [], [], []}} -> ok after 5000 -> ct:fail(call) end,
+    receive {alcove_call, Drv, Path, {ok, [], [], []}} -> ok after alcove_test:ms(5000) -> ct:fail(call) end,
     %% And nothing else, ever.
     _ = alcove:getpid(Drv, Path),
     no_messages().
@@ -308,7 +308,7 @@ badpid_after_death(Config) ->
     ok = alcove_test:event(Drv, Ended, {exit_status, 0}),
     alcove_test:badpid(fun() -> alcove:getpid(Drv, Ended) end),
     alcove_test:badpid(fun() -> alcove:stdin(Drv, Ended, "x") end),
-    alcove_test:badpid(fun() -> alcove:eof(Drv, Ended) end),
+    {error, esrch} = alcove:eof(Drv, Ended),
     Killed = alcove_test:fork(Drv, Path),
     ok = alcove:kill(Drv, lists:last(Killed), sigkill),
     ok = alcove_test:event(Drv, Killed, {termsig, sigkill}),
@@ -340,7 +340,7 @@ badpid_during_a_call(Config) ->
                     || _ <- lists:seq(1, 3)],
          true = alcove_test:until(blocked_in(Drv, Child)),
          ok = alcove:kill(Drv, lists:last(Child), sigkill),
-         [receive {Caller, done} -> ok after 5000 -> ct:fail(hangs) end || Caller <- Callers],
+         [receive {Caller, done} -> ok after alcove_test:ms(5000) -> ct:fail(hangs) end || Caller <- Callers],
          ok = alcove_test:event(Drv, Child, {termsig, sigkill})
      end || N <- lists:seq(1, 30)],
     no_messages().
@@ -349,7 +349,7 @@ badpid_during_a_call(Config) ->
 %% another process.
 pids_are_not_reused(Config) ->
     alcove_test:need(
-      [root],
+      [root, namespaces],
       fun() ->
               {Drv, Path} = drv_and_path(Config),
               {ok, Pid} = alcove:clone(Drv, Path, [clone_newpid, clone_newns]),
@@ -384,7 +384,7 @@ late_replies(Config) ->
          true = alcove:stdin(Drv, Path, "x"),
          %% The next call's reply is its own.
          <<"1">> = alcove:getenv(Drv, Path, "A"),
-         receive {alcove_call, Drv, Path, {ok, [0], [], []}} -> ok after 5000 -> ct:fail(no_late_reply) end,
+         receive {alcove_call, Drv, Path, {ok, [0], [], []}} -> ok after alcove_test:ms(5000) -> ct:fail(no_late_reply) end,
          {ok, <<"x">>} = alcove:read(Drv, Path, 0, 1)
      end || N <- lists:seq(1, 50)],
     no_messages(),
@@ -396,7 +396,7 @@ late_replies(Config) ->
                     catch
                         exit:timeout ->
                             receive {alcove_call, Drv, Path, {ok, [], [], []}} -> late
-                            after 5000 -> ct:fail(no_late_reply) end
+                            after alcove_test:ms(5000) -> ct:fail(no_late_reply) end
                     end
                 end || _ <- lists:seq(1, 300)],
     300 = length(Outcomes),
@@ -422,13 +422,13 @@ timeouts_of_many(Config) ->
                                   receive {alcove_call, Drv, Path, Pid} -> Self ! {self(), late} end
                           end) || _ <- lists:seq(1, 50)],
     Await = fun(What) ->
-                    [receive {Caller, What} -> ok after 5000 -> ct:fail(What) end || Caller <- Callers]
+                    [receive {Caller, What} -> ok after alcove_test:ms(5000) -> ct:fail(What) end || Caller <- Callers]
             end,
     _ = Await(timeout),
     no_messages(),
     true = alcove:stdin(Drv, Path, "x"),
     _ = Await(late),
-    receive {'DOWN', Ref, process, Blocker, _} -> ok after 5000 -> ct:fail(blocked) end,
+    receive {'DOWN', Ref, process, Blocker, _} -> ok after alcove_test:ms(5000) -> ct:fail(blocked) end,
     no_messages().
 
 %% ---------------------------------------------------------------------------
@@ -455,7 +455,7 @@ in_order(Drv, Path) ->
                        {alcove_stdout, Drv, Path, Bytes} -> {out, Bytes};
                        {alcove_stderr, Drv, Path, Bytes} -> {err, Bytes};
                        {alcove_event, Drv, Path, Event} -> Event
-                   after 10000 -> ct:fail({nothing_from, Path})
+                   after alcove_test:ms(10000) -> ct:fail({nothing_from, Path})
                    end
            end,
     First = Next(),
@@ -514,7 +514,7 @@ through_cat(Drv, Cat) ->
     {Size, Md5} = digest(Drv, Cat, 0, erlang:md5_init()),
     ?assertEqual(Piece * Count, Size),
     ?assertEqual(erlang:md5_final(Expected), Md5),
-    receive {'DOWN', Ref, process, Writer, normal} -> ok after 5000 -> ct:fail(writer) end.
+    receive {'DOWN', Ref, process, Writer, normal} -> ok after alcove_test:ms(5000) -> ct:fail(writer) end.
 
 %% The size and the digest of all that a process writes until it exits.
 digest(Drv, Path, Size, Md5) ->
@@ -523,7 +523,7 @@ digest(Drv, Path, Size, Md5) ->
             digest(Drv, Path, Size + byte_size(Bytes), erlang:md5_update(Md5, Bytes));
         {alcove_event, Drv, Path, {exit_status, 0}} ->
             {Size, erlang:md5_final(Md5)}
-    after 20000 ->
+    after alcove_test:ms(20000) ->
         ct:fail({stuck_after, Size})
     end.
 
@@ -577,7 +577,7 @@ unread_output_holds_nobody_else(Config) ->
          Pid = lists:last(Path),
          Pid = alcove:getpid(Drv, Path)
      end || N <- lists:seq(1, 200)],
-    ?assert(erlang:monotonic_time(millisecond) - Start < 2000),
+    ?assert(erlang:monotonic_time(millisecond) - Start < alcove_test:ms(2000)),
     ok = alcove:kill(Drv, lists:last(Flood), sigkill),
     unlink(Deaf),
     Deaf ! stop,
@@ -605,7 +605,7 @@ unread_input_holds_only_the_writer(Config) ->
     receive
         {'DOWN', Ref, process, Writer, {stdin, Outcome}} ->
             ?assert(lists:member(Outcome, [{error, epipe}, badpid]))
-    after 5000 -> ct:fail(writer_hangs)
+    after alcove_test:ms(5000) -> ct:fail(writer_hangs)
     end.
 
 write_forever(Drv, Path, Bytes) ->
@@ -750,16 +750,16 @@ fork_chain_of_16(Config) ->
     Deepest = alcove_test:chain(Drv, Path, 15),
     16 = length(Deepest),
     ?assertEqual(lists:last(Deepest), alcove:getpid(Drv, Deepest)),
-    {error, einval} = alcove:fork(Drv, Deepest),
-    {error, einval} = alcove:clone(Drv, Deepest, 0),
-    {error, einval} = alcove:spawn(Drv, Deepest, fork, []),
+    {error, eagain} = alcove:fork(Drv, Deepest),
+    {error, eagain} = alcove:clone(Drv, Deepest, 0),
+    {error, eagain} = alcove:spawn(Drv, Deepest, fork, []),
     {ok, _} = alcove:fork(Drv, lists:droplast(Deepest)).
 
 fork_chain_of_64(_Config) ->
     Drv = alcove_test:start([{maxforkdepth, 64}, {exit_status, true}]),
     Deepest = alcove_test:chain(Drv, [], 64),
     ?assertEqual(lists:last(Deepest), alcove:getpid(Drv, Deepest)),
-    {error, einval} = alcove:fork(Drv, Deepest),
+    {error, eagain} = alcove:fork(Drv, Deepest),
     %% Each knows its way.
     [?assertEqual(lists:last(Path), alcove:getpid(Drv, Path))
      || N <- lists:seq(1, 64), Path <- [lists:sublist(Deepest, N)]],
@@ -804,9 +804,14 @@ four_thousand_processes(_Config) ->
               {ok, Socket} = gen_tcp:listen(0, []),
               ok = gen_tcp:close(Socket),
               Root = alcove:getpid(Drv),
-              ok = alcove_test:stop(Drv),
-              ?assertNot(alcove_test:alive(Root)),
-              ?assertEqual([], [Leaf || Leaf <- Leaves, alcove_test:alive(lists:last(Leaf))])
+              %% So many may take a busy machine more than the five seconds that are waited for.
+              case alcove_drv:stop(Drv) of
+                  ok -> ?assertNot(alcove_test:alive(Root));
+                  {error, {leftovers, _}} -> ok
+              end,
+              ?assert(alcove_test:until(fun() ->
+                  not lists:any(fun alcove_test:alive/1, [Root | [lists:last(Leaf) || Leaf <- Leaves]])
+              end))
       end).
 
 %% A virtual machine with few descriptors: a fork that finds none is an error of
@@ -1008,7 +1013,7 @@ root_is_killed(Config) ->
     _ = alcove_test:signal(Root, "KILL"),
     receive
         {'DOWN', Ref, process, Drv, Reason} -> ?assertEqual({termsig, sigkill}, Reason)
-    after 5000 -> ct:fail(drv_lives)
+    after alcove_test:ms(5000) -> ct:fail(drv_lives)
     end,
     %% When Drv has ended there is nothing left.
     ?assertEqual([], [Pid || Pid <- [Root | Pids], alcove_test:alive(Pid)]).
@@ -1021,7 +1026,7 @@ guardian_is_killed(Config) ->
     Ref = monitor(process, Drv),
     _ = alcove_test:signal(alcove_test:parent(Root), "KILL"),
     gone([Root | Pids]),
-    receive {'DOWN', Ref, process, Drv, _} -> ok after 5000 -> ct:fail(drv_lives) end.
+    receive {'DOWN', Ref, process, Drv, _} -> ok after alcove_test:ms(5000) -> ct:fail(drv_lives) end.
 
 %% Starts a Drv with many processes in another virtual machine. All their pids.
 crowd() ->
@@ -1033,7 +1038,7 @@ crowd() ->
                   Self ! {pids, [Guardian | settled(Guardian, 50)]},
                   receive after infinity -> ok end
           end),
-    receive {pids, Pids} -> Pids after 20000 -> error(timeout) end.
+    receive {pids, Pids} -> Pids after alcove_test:ms(20000) -> error(timeout) end.
 
 virtual_machine_is_killed(_Config) ->
     Peer = alcove_test:peer(alcove_test:paths(), #{peer_down => continue}),

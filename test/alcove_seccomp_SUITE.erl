@@ -10,10 +10,15 @@
 %% programs
 -export([first_rule_decides/1, conditions/1, other_architectures/1, newer_calls/1, actions/1,
          names/1, wrong_shapes/1, sizes/1, explanations/1]).
+%% architectures
+-export([essential_names/1, names_of_both/1, arm_numbers/1, sandbox_is_complete/1, sandbox_decides/1,
+         sandbox_options/1, sandbox_documented/1]).
+%% sandboxed
+-export([sandbox_refuses/1, sandbox_admits/1, sandbox_namespaces/1]).
 %% by_hand
 -export([instructions/1, macros/1, argument_halves/1, structure/1]).
 %% processes
--export([killed/1, trapped/1, errno/1, logged/1, allowed/1, arguments/1, least_filter/1,
+-export([killed/1, trapped/1, errno/1, no_clone3/1, logged/1, allowed/1, arguments/1, least_filter/1,
          event_loop_is_enough/1, inherited/1, programs/1, most_restrictive_wins/1,
          foreign_calls/1, nameless_error/1, ordinary_user/1, in_one_call/1, refused/1, from_another_node/1]).
 
@@ -26,8 +31,11 @@ all() ->
 groups() ->
     [{programs, [], [first_rule_decides, conditions, other_architectures, newer_calls, actions,
                      names, wrong_shapes, sizes, explanations]},
+     {architectures, [], [essential_names, names_of_both, arm_numbers, sandbox_is_complete, sandbox_decides,
+                          sandbox_options, sandbox_documented]},
+     {sandboxed, [], [sandbox_refuses, sandbox_admits, sandbox_namespaces]},
      {by_hand, [], [instructions, macros, argument_halves, structure]},
-     {processes, [], [killed, trapped, errno, logged, allowed, arguments, least_filter,
+     {processes, [], [killed, trapped, errno, no_clone3, logged, allowed, arguments, least_filter,
                       event_loop_is_enough, inherited, programs, most_restrictive_wins,
                       foreign_calls, nameless_error, ordinary_user, in_one_call, refused, from_another_node]}].
 
@@ -241,7 +249,9 @@ names(_Config) ->
     Rules = [getpid, no_such_call, {[read, not_this_one], kill}, {no_such_call, []}],
     ?assertEqual({error, {unknown_syscall, [no_such_call, not_this_one]}},
                  alcove_seccomp:compile(#{default => allow, rules => Rules})),
-    ?assertEqual([getpid, sys_read], alcove_seccomp:available([getpid, no_such_call, sys_read])),
+    ?assertEqual([getpid, sys_read], alcove_seccomp:available([getpid, socketcall, sys_read])),
+    [alcove_test:badarg(fun() -> alcove_seccomp:available(Wrong) end)
+     || Wrong <- [[getpid, no_such_call], [getpid | read], ["getpid"], getpid, [1]]],
     [?assertEqual(Names, alcove_seccomp:available(Names))
      || Names <- [alcove_seccomp:event_loop(), alcove_seccomp:exec()]].
 
@@ -304,8 +314,157 @@ explanations(_Config) ->
     ?assertMatch(#{3 := "no policy" ++ _}, Why(fun() -> alcove_seccomp:install(self(), [], Policy) end)),
     ?assertMatch(#{3 := "not iodata" ++ _}, Why(fun() -> alcove_seccomp:install(self(), [], <<1>>) end)),
     ?assertMatch(#{1 := "not iodata" ++ _}, Why(fun() -> alcove_seccomp:calls([]) end)),
+    ?assertMatch(#{1 := "no system calls of any architecture: [opem]"},
+                 Why(fun() -> alcove_seccomp:available([open, opem]) end)),
+    ?assertMatch(#{1 := "no such option" ++ _}, Why(fun() -> alcove_seccomp:sandbox(#{netlink => true}) end)),
     ?assertMatch(#{1 := "not the number" ++ _}, Why(fun() -> alcove_seccomp:number(no_such_call) end)),
     ?assertMatch(#{1 := "not an instruction" ++ _}, Why(fun() -> alcove_seccomp:stmt(0, 1 bsl 32) end)).
+
+%% ---------------------------------------------------------------------------
+%% Each architecture
+%% ---------------------------------------------------------------------------
+
+-define(ALLOW, ?SECCOMP_RET_ALLOW).
+
+audit(x86_64) -> ?AUDIT_ARCH_X86_64;
+audit(aarch64) -> ?AUDIT_ARCH_AARCH64;
+audit(arm) -> ?AUDIT_ARCH_ARM;
+audit(riscv64) -> ?AUDIT_ARCH_RISCV64.
+
+number(Arch, Name) ->
+    proplists:get_value(Name, alcove_nif:seccomp_calls(Arch)).
+
+%% What dynamic programs were seen to do at their start, with the numbers of the kernel's headers.
+essential(x86_64) ->
+    [{execve, 59}, {brk, 12}, {mmap, 9}, {mprotect, 10}, {munmap, 11}, {access, 21}, {openat, 257}, {close, 3}, {read, 0},
+     {pread64, 17}, {newfstatat, 262}, {fstat, 5}, {arch_prctl, 158}, {set_tid_address, 218}, {set_robust_list, 273},
+     {rseq, 334}, {prlimit64, 302}, {getrandom, 318}, {futex, 202}];
+essential(aarch64) ->
+    [{execve, 221}, {brk, 214}, {mmap, 222}, {mprotect, 226}, {munmap, 215}, {faccessat, 48}, {openat, 56}, {close, 57},
+     {read, 63}, {newfstatat, 79}, {fstat, 80}, {set_tid_address, 96}, {set_robust_list, 99}, {rseq, 293},
+     {prlimit64, 261}, {getrandom, 278}, {futex, 98}];
+essential(arm) ->
+    [{execve, 11}, {brk, 45}, {mmap2, 192}, {mprotect, 125}, {munmap, 91}, {access, 33}, {openat, 322}, {close, 6},
+     {read, 3}, {fstat64, 197}, {stat64, 195}, {fstatat64, 327}, {fcntl64, 221}, {'_llseek', 140}, {ugetrlimit, 191},
+     {getuid32, 199}, {futex_time64, 422}, {futex, 240}, {set_tls, 16#f0005}, {set_tid_address, 256},
+     {set_robust_list, 338}, {rseq, 398}, {prlimit64, 369}, {getrandom, 384}, {statx, 397}];
+essential(riscv64) ->
+    [{execve, 221}, {brk, 214}, {mmap, 222}, {openat, 56}, {newfstatat, 79}, {riscv_flush_icache, 259}].
+
+%% A list that loses a name that programs need on an architecture is found there, and on all others.
+essential_names(_Config) ->
+    [begin
+         Names = alcove_seccomp:available(alcove_seccomp_table:exec(), Arch),
+         {ok, Exec} = alcove_seccomp:compile(#{default => kill, rules => Names}, Arch),
+         {ok, Sandbox} = alcove_seccomp:compile(alcove_seccomp:sandbox(#{architecture => Arch}), Arch),
+         [?assertEqual(?ALLOW, run(Program, audit(Arch), Number, []), {Arch, Name})
+          || Program <- [Exec, Sandbox], {Name, Number} <- essential(Arch)],
+         Loop = alcove_seccomp:available(alcove_seccomp_table:event_loop(), Arch),
+         ?assertEqual([], [read, write, writev, exit, exit_group, rt_sigreturn, wait4] -- Loop)
+     end || Arch <- alcove_seccomp:architectures()].
+
+%% A call with two names is known by both, wherever it is.
+names_of_both(_Config) ->
+    [begin
+         [Program, Program] =
+             [element(2, {ok, _} = alcove_seccomp:compile(#{default => kill, rules => [Name]}, Arch))
+              || Name <- [newfstatat, fstatat]],
+         ?assertEqual(?ALLOW, run(Program, audit(Arch), Number, []))
+     end || {Arch, Number} <- [{x86_64, 262}, {aarch64, 79}, {riscv64, 79}]],
+    ?assertEqual({error, {unknown_syscall, [newfstatat]}},
+                 alcove_seccomp:compile(#{default => kill, rules => [newfstatat, openat]}, arm)),
+    ?assertEqual({error, {unknown_syscall, [open]}},
+                 alcove_seccomp:compile(#{default => kill, rules => [open, openat]}, aarch64)),
+    ?assertEqual({error, unsupported}, alcove_seccomp:compile(#{default => kill}, vax)).
+
+%% ARM has calls of its own far above the others: between them, and above, there are none.
+arm_numbers(_Config) ->
+    {ok, Program} = alcove_seccomp:compile(#{default => {errno, eperm}, rules => [set_tls]}, arm),
+    Highest = lists:max([Number || {_, Number} <- alcove_nif:seccomp_calls(arm), Number < 16#f0000]),
+    Returns = fun(Number) -> run(Program, ?AUDIT_ARCH_ARM, Number, []) end,
+    ?assertEqual(?ALLOW, Returns(16#f0005)),
+    ?assertEqual(returned({errno, 1}), Returns(16#f0002)),
+    ?assertEqual(returned({errno, 1}), Returns(Highest)),
+    [?assertEqual(enosys(), Returns(Number))
+     || Number <- [Highest + 1, 16#effff, 16#f0010, ?X32_SYSCALL_BIT, 16#ffffffff]],
+    ?assertEqual(?SECCOMP_RET_KILL_PROCESS, run(Program, ?AUDIT_ARCH_I386, 3, [])).
+
+%% Every call that a kernel of these days has is in the table: once, but for conditions.
+sandbox_is_complete(_Config) ->
+    [begin
+         Rows = alcove_seccomp:sandbox_rows(Options#{architecture => Arch}),
+         Decided = [Call || {_, Calls, _} <- Rows, Call <- Calls, is_atom(Call)],
+         Asked = [Call || {_, Calls, _} <- Rows, {Call, _} <- Calls],
+         ?assertEqual([], Decided -- lists:usort(Decided), Arch),
+         ?assertEqual([], lists:usort(Asked) -- Decided, Arch),
+         Numbers = lists:usort([number(Arch, Call) || Call <- Decided]),
+         ?assertEqual([], [Call || {Call, Number} <- alcove_nif:seccomp_calls(Arch),
+                                   not lists:member(Number, Numbers), not lists:suffix("_time64", atom_to_list(Call)),
+                                   not lists:suffix("64", atom_to_list(Call))],
+                      Arch),
+         [?assert(length(Why) > 5, Row) || {_, _, Why} = Row <- Rows]
+     end || Arch <- alcove_seccomp:architectures(),
+            Options <- [#{}, #{namespaces => true, trace => true}]].
+
+%% What becomes of arguments, on each architecture.
+sandbox_decides(_Config) ->
+    High = 1 bsl 63,
+    Eperm = returned({errno, 1}),
+    [begin
+         {ok, Program} = alcove_seccomp:compile(alcove_seccomp:sandbox(#{architecture => Arch}), Arch),
+         ct:log("~s: ~b instructions", [Arch, byte_size(Program) div 8]),
+         Returns = fun(Call, Args) -> run(Program, audit(Arch), number(Arch, Call), Args) end,
+         [?assertEqual(Eperm, Returns(ioctl, [0, Upper + Request]), {Arch, Request})
+          || Request <- [16#5412, 16#541c, 16#5423], Upper <- [0, 1 bsl 32, High]],
+         ?assertEqual(?ALLOW, Returns(ioctl, [0, 16#5401])),
+         [?assertEqual(Eperm, Returns(Call, [Upper + Flag + 17]), {Arch, Call, Flag})
+          || Call <- [clone, unshare], Upper <- [0, High],
+             Flag <- [16#10000000, 16#20000, 16#2000000, 16#4000000, 16#8000000, 16#20000000, 16#40000000]],
+         ?assertEqual(Eperm, Returns(unshare, [16#80])),
+         ?assertEqual(?ALLOW, Returns(clone, [16#3d0f00])),
+         ?assertEqual(?ALLOW, Returns(clone, [16#1200011])),
+         ?assertEqual(?ALLOW, Returns(unshare, [16#600])),
+         ?assertEqual(enosys(), Returns(clone3, [])),
+         [?assertEqual(?ALLOW, Returns(socket, [Family, 1, 6])) || Family <- [1, 2, 10]],
+         ?assertEqual(?ALLOW, Returns(socket, [16, 16#80003, 0])),
+         [?assertEqual(returned({errno, 93}), Returns(socket, [16, 3, Protocol]))
+          || Protocol <- [4, 9, 12, 15, 16, 21]],
+         [?assertEqual(returned({errno, 97}), Returns(Call, [Family, 3, 0]))
+          || Call <- [socket, socketpair], Family <- [3, 9, 17, 21, 29, 30, 31, 36, 38, 40, 43, 44, (1 bsl 32) + 40]],
+         ?assertEqual(returned({errno, 97}), Returns(socketpair, [2, 1, 0])),
+         ?assertEqual(?ALLOW, Returns(socketpair, [1, 1, 0])),
+         [?assertEqual(Eperm, Returns(mknodat, [0, 0, Upper + Mode, 0]))
+          || Mode <- [8#020666, 8#060666], Upper <- [0, 16#10000, 1 bsl 32]],
+         [?assertEqual(?ALLOW, Returns(mknodat, [0, 0, Mode, 0])) || Mode <- [8#010666, 8#100666, 8#140666, 8#666]],
+         [?assertEqual(?ALLOW, Returns(personality, [Persona])) || Persona <- [0, 16#ffffffff, High + 8]],
+         [?assertEqual(Eperm, Returns(personality, [Persona])) || Persona <- [16#40000, 16#400000]],
+         [?assertEqual(enosys(), run(Program, audit(Arch), Number, [])) || Number <- [600, 999, 5000]],
+         [?assertEqual(?SECCOMP_RET_KILL_PROCESS, run(Program, audit(Other), 1, []))
+          || Other <- alcove_seccomp:architectures(), Other =/= Arch]
+     end || Arch <- alcove_seccomp:architectures()].
+
+sandbox_options(_Config) ->
+    Returns = fun(Options, Call, Args) -> run(compile(alcove_seccomp:sandbox(Options)), alcove_seccomp:number(Call), Args) end,
+    ?assertEqual(returned({errno, 97}), Returns(#{families => []}, socket, [1, 1, 0])),
+    ?assertEqual(?ALLOW, Returns(#{families => [unix]}, socket, [1, 1, 0])),
+    ?assertEqual(returned({errno, 97}), Returns(#{families => [unix]}, socket, [2, 1, 0])),
+    ?assertEqual(returned({errno, 93}), Returns(#{families => [inet]}, socket, [16, 3, 0])),
+    [?assertEqual(?ALLOW, Returns(#{namespaces => true}, Call, [16#10000000]))
+     || Call <- [clone, clone3, unshare, setns, mount, umount2, pivot_root, chroot]],
+    ?assertEqual(returned({errno, 1}), Returns(#{namespaces => true}, open_by_handle_at, [])),
+    ?assertEqual(?ALLOW, Returns(#{trace => true}, ptrace, [])),
+    %% What the user says goes first.
+    ?assertEqual(?ALLOW, Returns(#{allow => [bpf]}, bpf, [])),
+    ?assertEqual(returned(kill), Returns(#{allow => [{getpid, kill}]}, getpid, [])),
+    [alcove_test:badarg(fun() -> alcove_seccomp:sandbox(Wrong) end)
+     || Wrong <- [[], x, #{families => [packet]}, #{families => inet}, #{families => [inet | unix]}, #{namespaces => yes},
+                  #{trace => 1}, #{architecture => vax}, #{allow => bpf}, #{allowed => []}, #{"trace" => true}]].
+
+%% docs/sandbox-policy.md is this table.
+sandbox_documented(_Config) ->
+    {ok, Page} = file:read_file(filename:join([alcove_test:top(), "docs", "sandbox-policy.md"])),
+    [?assertNotEqual(nomatch, binary:match(Page, unicode:characters_to_binary(Line)), Line)
+     || Line <- alcove_seccomp_table:document()].
 
 %% ---------------------------------------------------------------------------
 %% Filters by hand
@@ -358,6 +517,77 @@ structure(_Config) ->
     ?assertEqual(erlang:system_info({wordsize, external}), byte_size(<<Length/binary, Padding/binary>>)),
     [alcove_test:badarg(fun() -> alcove_seccomp:sock_fprog(Wrong) end)
      || Wrong <- [[], <<>>, <<0:56>>, <<0:72>>, <<0:(4097 * 64)>>, program, [x], #{default => allow}]].
+
+%% ---------------------------------------------------------------------------
+%% The policy of sandboxes, in force
+%% ---------------------------------------------------------------------------
+
+%% Root's own attempts: without the policy each would get another answer.
+sandbox_refuses(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    install(Drv, Path, alcove_seccomp:sandbox()),
+    Tries =
+        [{eperm, Name, lists:duplicate(6, 0)}
+         || Name <- alcove_seccomp:available(
+                      [io_uring_setup, io_uring_enter, io_uring_register, userfaultfd, bpf, perf_event_open, add_key,
+                       request_key, keyctl, ptrace, process_vm_readv, process_vm_writev, process_madvise, kcmp,
+                       pidfd_getfd, open_by_handle_at, name_to_handle_at, fanotify_init, fanotify_mark, init_module,
+                       finit_module, delete_module, kexec_load, kexec_file_load, reboot, swapon, swapoff, acct, quotactl,
+                       settimeofday, clock_settime, iopl, ioperm, syslog, mount, umount2, pivot_root, move_mount,
+                       open_tree, fsopen, fsconfig, fsmount, fspick, mount_setattr, chroot, setns, sethostname,
+                       setdomainname, mbind, move_pages, migrate_pages])]
+        ++ [{enosys, Name, []} || Name <- alcove_seccomp:available([modify_ldt, uselib, lookup_dcookie, '_sysctl'])]
+        ++ [{enosys, Number, []} || Number <- [777, 4000]]
+        ++ [{eperm, unshare, [Flag]} || Flag <- [16#10000000, 16#20000, 16#40000000, 16#80]]
+        ++ [{eafnosupport, socket, [Family, 3, 0]} || Family <- [17, 38, 40, 44, 29, 30]]
+        ++ [{eprotonosupport, socket, [16, 3, Protocol]} || Protocol <- [9, 12, 15, 16]]
+        ++ [{eperm, ioctl, [0, Request, 0]} || Request <- [16#5412, 16#541c, (1 bsl 32) + 16#5412, (1 bsl 63) + 16#541c]]
+        ++ [{eperm, mknodat, [-100, <<"/nonexistent/null", 0>>, 8#020666, 259]}, {eperm, personality, [16#40000]}],
+    Said = [{Error, Name, Args, alcove:syscall(Drv, Path, Name, Args)} || {Error, Name, Args} <- Tries],
+    ?assertEqual([], [Wrong || {Error, _, _, Answer} = Wrong <- Said, Answer =/= {error, Error}]),
+    %% The process is as it was.
+    ?assertEqual(lists:last(Path), alcove:getpid(Drv, Path)).
+
+%% Programs as there are many: shells with pipes, threads, sockets, clocks.
+sandbox_admits(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Tmp = alcove_test:tmp(Config),
+    Run = fun(Argv) ->
+                  Child = alcove_test:fork(Drv, Path),
+                  install(Drv, Child, alcove_seccomp:sandbox()),
+                  ok = alcove:execvp(Drv, Child, hd(Argv), Argv),
+                  alcove_test:output(Drv, Child)
+          end,
+    {<<"3\n">>, {exit_status, 0}} =
+        Run(["/bin/sh", "-c", "cd " ++ Tmp ++ " && mkfifo p && (echo a b c >p &) && tr ' ' '\n' <p | sort | wc -l"]),
+    {<<"ok\n">>, {exit_status, 0}} =
+        Run(["/bin/sh", "-c", "cd " ++ Tmp ++ " && touch f && chmod 600 f && mv f g && ln -s g h && ls -l h >/dev/null "
+             "&& rm g h && sleep 0.01 && date >/dev/null && id >/dev/null && echo ok"]),
+    case os:find_executable("python3") of
+        false -> ok;
+        Python ->
+            Script = "import threading, socket, time, tempfile, subprocess, mmap\n"
+                "t = threading.Thread(target=lambda: time.sleep(0.001)); t.start(); t.join()\n"
+                "a, b = socket.socketpair(); a.send(b'x'); assert b.recv(1) == b'x'\n"
+                "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); socket.if_nameindex()\n"
+                "with tempfile.TemporaryFile(dir='" ++ Tmp ++ "') as f: f.write(b'hello'); f.flush(); mmap.mmap(f.fileno(), 5)\n"
+                "print(subprocess.check_output(['/bin/echo', 'hi']).decode().strip())\n",
+            {<<"hi\n">>, {exit_status, 0}} = Run([Python, "-c", Script])
+    end,
+    Erl = os:find_executable("erl"),
+    {<<"[2,4]">>, {exit_status, 0}} =
+        Run([Erl, "-noshell", "-eval", "io:format(\"~w\", [lists:map(fun(X) -> 2 * X end, [1, 2])]), halt()."]).
+
+%% Namespaces inside, when they are asked for, and not otherwise.
+sandbox_namespaces(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Unshare = fun(Options) ->
+                      Child = alcove_test:fork(Drv, Path),
+                      install(Drv, Child, alcove_seccomp:sandbox(Options)),
+                      alcove:unshare(Drv, Child, [clone_newns])
+              end,
+    ?assertEqual({error, eperm}, Unshare(#{})),
+    alcove_test:need([root], fun() -> ?assertEqual(ok, Unshare(#{namespaces => true})) end).
 
 %% ---------------------------------------------------------------------------
 %% Processes
@@ -419,6 +649,19 @@ trapped(Config) ->
     install(Drv, Untrapped, Policy),
     alcove_test:badpid(fun() -> alcove:chdir(Drv, Untrapped, "/proc") end),
     ok = alcove_test:event(Drv, Untrapped, {termsig, sigsys}).
+
+%% A filter that doesn't know clone3 mostly says EPERM, which it may also say of namespaces: clone(2) tells.
+no_clone3(Config) ->
+    alcove_test:need([root, namespaces], fun() ->
+        {Drv, Path} = drv_and_path(Config),
+        install(Drv, Path, #{default => allow, rules => [{clone3, {errno, eperm}}]}),
+        {ok, Pid} = alcove:clone(Drv, Path, clone_newuts),
+        ok = alcove:sethostname(Drv, Path ++ [Pid], "inside"),
+        {ok, <<"inside">>} = alcove:gethostname(Drv, Path ++ [Pid]),
+        ?assertNotMatch({ok, <<"inside">>}, alcove:gethostname(Drv, Path)),
+        install(Drv, Path, #{default => allow, rules => [{clone, {errno, eacces}}]}),
+        {error, eacces} = alcove:clone(Drv, Path, clone_newuts)
+    end).
 
 errno(Config) ->
     {Drv, Path} = drv_and_path(Config),
@@ -592,7 +835,16 @@ nameless_error(Config) ->
     install(Drv, Path, #{default => allow, rules => [{chdir, {errno, 4095}}, {getcwd, {errno, 4000}}]}),
     {error, 4095} = alcove:chdir(Drv, Path, "/"),
     {error, 4000} = alcove:getcwd(Drv, Path),
-    {error, {1, chdir, 4095}} = alcove:batch(Drv, Path, [{chdir, ["/"]}]).
+    {error, {1, chdir, 4095}} = alcove:batch(Drv, Path, [{chdir, ["/"]}]),
+    %% Of an exec too, in whatever way a program is started.
+    Policy = #{default => allow, rules => [{execve, {errno, 4095}}]},
+    ?assertEqual({error, {execvp, 4095}}, alcove_proc:run(Drv, ["true"], #{seccomp => Policy})),
+    ?assertEqual({error, {execvp, 4095}}, alcove_proc:run(Drv, ["/bin/true"], #{seccomp => Policy})),
+    {ok, Filtered} = alcove:fork(Drv, []),
+    install(Drv, [Filtered], Policy),
+    ?assertEqual({error, {execvp, 4095}}, alcove_proc:run(Drv, ["true"], #{in => [Filtered]})),
+    ?assertEqual({error, 4095}, alcove:execvp(Drv, [Filtered], "true", ["true"])),
+    ?assertEqual({error, {1, execvp, 4095}}, alcove:spawn(Drv, [Filtered], fork, [{execvp, ["true", ["true"]]}])).
 
 %% No privilege is needed to give up calls, only no_new_privs, which install/3 sets.
 ordinary_user(Config) ->

@@ -18,7 +18,7 @@
 -define(HANG, 20000).
 
 suite() ->
-    [{timetrap, {minutes, minutes() + 3}}].
+    [{timetrap, {minutes, minutes() + alcove_test:ms(3)}}].
 
 all() ->
     [random_operations].

@@ -22,7 +22,7 @@
 
 %% Each cell with survivors takes its second, and some start a virtual machine.
 suite() ->
-    [{timetrap, {minutes, 4}}].
+    [{timetrap, alcove_test:ms(240000)}].
 
 all() ->
     [matrix_of_root, matrix_of_an_ordinary_user].
@@ -171,7 +171,7 @@ crowd(How, Namespaces) ->
                           Self ! {crowd, crowd_(How, Namespaces)},
                           receive after infinity -> ok end
                   end),
-    receive {crowd, Crowd} -> Crowd#{owner => Owner} after 20000 -> error(timeout) end.
+    receive {crowd, Crowd} -> Crowd#{owner => Owner} after alcove_test:ms(20000) -> error(timeout) end.
 
 crowd_(How, Namespaces) ->
     Before = pollers(),

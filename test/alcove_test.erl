@@ -6,16 +6,16 @@
 %% machine is known to be able to run everything, nothing is skipped unseen.
 -module(alcove_test).
 
--export([suite/0, init_suite/1, init_case/1, init_case/2, end_case/1]).
+-export([suite/0, ms/1, init_suite/1, init_case/1, init_case/2, end_case/1]).
 -export([both/2, start/0, start/1, stop/1, fork/2, chain/3, shell/3, run/3, run/4]).
 -export([event/3, collect/3, output/2, until/2, until/1, badarg/1, badpid/1, alive_after/2]).
 -export([tmp/1, drv/1, path/1, constant/1, busybox/0, chroot_dir/1]).
--export([need/2, skip/1, root/0, can/1, top/0]).
+-export([need/2, skip/1, root/0, can/1, top/0, probe/0, probe/1]).
 -export([ospid/0, alive/1, state/1, descendants/1, descendants/0, parent/1, signal/2, threads/0]).
--export([install/1, peer/2, user_peer/1, user_peer/2, paths/0, user_paths/1, user/0, in_peer/2, in_peer/3, stop_peer/1]).
+-export([quote/1, install/1, peer/2, user_peer/1, user_peer/2, setpriv_peer/2, paths/0, user_paths/1, user/0, in_peer/2, in_peer/3, stop_peer/1]).
 -export([nodes/1, hold/1]).
 
--define(DEADLINE, 5000).
+-define(DEADLINE, (ms(5000))).
 -define(MARK, "ALCOVE_TEST_MARK").
 
 %% ---------------------------------------------------------------------------
@@ -23,7 +23,16 @@
 %% ---------------------------------------------------------------------------
 
 suite() ->
-    [{timetrap, {seconds, 60}}].
+    [{timetrap, ms(60000)}].
+
+%% How long something may take on this machine, of what it may on a fast one, in milliseconds:
+%% ALCOVE_TEST_SLOW=20 in the environment is a machine that is twenty times slower, as an
+%% emulated one is.
+ms(Ms) ->
+    case os:getenv("ALCOVE_TEST_SLOW") of
+        Unset when Unset =:= false; Unset =:= "" -> Ms;
+        Factor -> Ms * list_to_integer(Factor)
+    end.
 
 %% A first start and stop: what a virtual machine makes once and keeps (threads,
 %% the ports' helper) is there before the first look.
@@ -218,7 +227,7 @@ output(Drv, Path, Bytes) ->
             output(Drv, Path, [Bytes, More]);
         {alcove_event, Drv, Path, {Kind, _} = End} when Kind =:= exit_status; Kind =:= termsig ->
             {iolist_to_binary(Bytes), End}
-    after 20000 ->
+    after ms(20000) ->
         ct:fail({no_end, Path, iolist_size(Bytes)})
     end.
 
@@ -230,6 +239,25 @@ top(Dir) ->
     case filelib:is_regular(filename:join(Dir, "README.md")) of
         true -> Dir;
         false -> top(filename:dirname(Dir))
+    end.
+
+%% The program that tries to get out of where it is, native/alcove_probe, or why there is none.
+probe() ->
+    probe(alcove_probe).
+
+%% Another program of native/alcove_probe.
+probe(Name) ->
+    Top = top(),
+    Target = os:getenv("CARGO_TARGET_DIR", filename:join(Top, "target")),
+    Cargo = [Path || Path <- [os:find_executable("cargo"),
+                              filename:join([os:getenv("HOME", "/"), ".cargo", "bin", "cargo"])],
+                     Path =/= false, filelib:is_regular(Path)],
+    Said = [os:cmd(lists:concat(["cd '", Top, "' && PATH=\"$PATH:", filename:dirname(Path), "\" '", Path,
+                                 "' build --quiet -p alcove_probe 2>&1"])) || Path <- lists:sublist(Cargo, 1)],
+    Built = filename:join([Target, "debug", Name]),
+    case filelib:is_regular(Built) of
+        true -> {ok, Built};
+        false -> {false, lists:concat(["needs ", Name, ", and cargo to build it: " | Said])}
     end.
 
 drv(Config) ->
@@ -253,19 +281,22 @@ constant(Name) ->
 until(Fun) ->
     until(Fun, ?DEADLINE).
 
-%% Whether something that sends no message comes true within so many milliseconds.
+%% Whether something that sends no message comes true within so many milliseconds. A while in
+%% which this process was kept from looking counts as a moment: the machine was mostly kept
+%% from what is waited for, too.
 until(Fun, Ms) ->
-    until_(Fun, erlang:monotonic_time(millisecond) + Ms).
+    until_(Fun, Ms * 1000, erlang:monotonic_time(microsecond)).
 
-until_(Fun, Deadline) ->
+until_(Fun, Left, Looked) ->
     case Fun() of
         true ->
             true;
+        false when Left =< 0 ->
+            false;
         false ->
-            case erlang:monotonic_time(millisecond) > Deadline of
-                true -> false;
-                false -> receive after 2 -> until_(Fun, Deadline) end
-            end
+            receive after 2 -> ok end,
+            Now = erlang:monotonic_time(microsecond),
+            until_(Fun, Left - min(Now - Looked, 20000), Now)
     end.
 
 badarg(Fun) ->
@@ -327,8 +358,48 @@ can({nofile, N}) ->
                              [{capture, all_but_first, list}]),
     yes(Hard =:= "unlimited" orelse list_to_integer(Hard) >= N,
         lists:concat(["needs a hard limit of ", N, " open files, it is ", Hard]));
+can(namespaces) ->
+    made(clone, [[clone_newns, clone_newuts, clone_newpid]], "needs namespaces, and clone says ");
+can({probe, Name}) ->
+    case probe(Name) of
+        {ok, _} -> true;
+        No -> No
+    end;
+%% What is there answers that the arguments are no good.
+can({call, Name}) ->
+    case made(syscall, [Name, [-1, 0, 0, 0, 0, 0]], lists:concat(["needs ", Name, "(2), which says "])) of
+        {false, Text} = No ->
+            case lists:any(fun(Missing) -> lists:suffix(Missing, Text) end, [" enosys", " eperm"]) of
+                true -> No;
+                false -> true
+            end;
+        true -> true
+    end;
+can(told) ->
+    case os:version() of
+        Version when Version >= {6, 15} -> can({call, pidfd_open});
+        _ -> {false, "needs a kernel that tells how a process ended that was reaped, as Linux 6.15 does"}
+    end;
+can({cap, Name}) ->
+    {ok, Status} = file:read_file("/proc/self/status"),
+    {match, [Caps]} = re:run(Status, "CapEff:\\s+([0-9a-f]+)", [{capture, all_but_first, binary}]),
+    yes(binary_to_integer(Caps, 16) band (1 bsl constant(Name)) =/= 0,
+        lists:concat(["needs ", string:uppercase(atom_to_list(Name))]));
+can(gains) ->
+    {ok, Status} = file:read_file("/proc/self/status"),
+    yes(re:run(Status, "NoNewPrivs:\\s+1") =:= nomatch, "needs programs that gain privileges, no_new_privs is set");
 can({program, Name}) ->
     yes(os:find_executable(Name) =/= false, "needs " ++ Name).
+
+%% Whether a call works in a root process of its own.
+made(Call, Args, Text) ->
+    Drv = start(),
+    Result = apply(alcove, Call, [Drv, [] | Args]),
+    _ = stop(Drv),
+    case Result of
+        {error, Reason} -> {false, lists:concat([Text, Reason])};
+        _ -> true
+    end.
 
 yes(true, _Text) -> true;
 yes(false, Text) -> {false, Text}.
@@ -437,17 +508,25 @@ install(Dir) ->
     Lib = code:lib_dir(alcove),
     Here = filename:dirname(code:which(?MODULE)),
     To = filename:join(Dir, "alcove"),
-    Copy = ["mkdir -p ", To, "/ebin ", To, "/test && cp -L ", Lib, "/ebin/* ", To, "/ebin && ",
-            "cp -rL ", Lib, "/priv ", To, " && cp -L ", Here, "/*.beam ", To, "/test && ",
-            "chmod -R a+rX ", To, " && echo copied"],
-    "copied\n" = os:cmd(lists:flatten(Copy)),
+    Q = fun quote/1,
+    Copy = ["cd ", Q(To), " && mkdir ebin test && cp -L ", Q(Lib), "/ebin/* ebin && ",
+            "cp -rL ", Q(Lib), "/priv . && cp -L ", Q(Here), "/*.beam test && ",
+            "chmod -R a+rX . && echo copied"],
+    case file:make_dir(To) of
+        ok -> "copied\n" = os:cmd(lists:flatten(Copy));
+        {error, eexist} -> there
+    end,
     [filename:join(To, "ebin"), filename:join(To, "test")].
+
+%% A word of a shell's, whatever is in it.
+quote(Word) ->
+    "'" ++ lists:flatmap(fun($') -> "'\\''"; (C) -> [C] end, lists:flatten(Word)) ++ "'".
 
 %% A virtual machine of one's own, controlled over its stdio.
 peer(Paths, Options) ->
     Args = lists:append([["-pa", Path] || Path <- Paths]),
-    Started = peer:start_link(maps:merge(#{connection => standard_io, args => Args, exec => erl()},
-                                         Options)),
+    Started = peer:start_link(maps:merge(#{connection => standard_io, args => Args, exec => erl(),
+                                           wait_boot => ms(15000)}, Options)),
     ok = element(1, Started),
     Peer = element(2, Started),
     {module, ?MODULE} = peer:call(Peer, code, ensure_loaded, [?MODULE]),
@@ -458,11 +537,17 @@ user_peer(Config) ->
     user_peer(Config, user_paths(Config)).
 
 user_peer(_Config, Paths) ->
-    Exec = case root() of
-               true -> {os:find_executable("setpriv"),
-                        ["--reuid=" ++ user(), "--regid=" ++ group(), "--clear-groups", "--", erl()]};
-               false -> erl()
-           end,
+    case root() of
+        true -> setpriv_peer(Paths, ["--reuid=" ++ user(), "--regid=" ++ group(), "--clear-groups"]);
+        false -> peer_at_root(Paths, erl())
+    end.
+
+%% A virtual machine that setpriv(1) starts with these arguments.
+setpriv_peer(Paths, Args) ->
+    peer_at_root(Paths, {os:find_executable("setpriv"), Args ++ ["--", erl()]}).
+
+%% Whoever it runs as can be there.
+peer_at_root(Paths, Exec) ->
     {ok, Cwd} = file:get_cwd(),
     ok = file:set_cwd("/"),
     try
@@ -496,7 +581,7 @@ erl() ->
 
 %% Evaluates a fun of a suite in another virtual machine, in one process.
 in_peer(Peer, Fun) ->
-    in_peer(Peer, Fun, 30000).
+    in_peer(Peer, Fun, ms(30000)).
 
 in_peer(Peer, Fun, Timeout) ->
     peer:call(Peer, erlang, apply, [Fun, []], Timeout).
@@ -515,7 +600,7 @@ nodes(Fun) ->
                         ++ ["-erl_epmd_port", integer_to_list(Port), "-start_epmd", "false",
                             "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
                             "-setcookie", "alcove_test" | More],
-                    peer(paths(), #{name => Node, host => "localhost", args => Args, env => [{"HOME", "/tmp"}]})
+                    peer(paths(), #{name => Node, host => "localhost", args => Args, env => [{"HOME", "/nonexistent"}]})
             end,
     %% A name server that runs by chance may hear of them.
     Name = fun(Prefix) -> list_to_atom(Prefix ++ os:getpid()) end,
@@ -531,4 +616,4 @@ nodes(Fun) ->
 hold(Options) ->
     Self = self(),
     spawn(fun() -> Self ! {drv, start(Options)}, receive after infinity -> ok end end),
-    receive {drv, Drv} -> Drv after 10000 -> error(timeout) end.
+    receive {drv, Drv} -> Drv after ms(10000) -> error(timeout) end.

@@ -14,4 +14,12 @@ defmodule Consumer do
     IO.write(:alcove.stdout(drv, [pid]))
     :ok = :alcove_drv.stop(drv)
   end
+
+  @doc """
+  The same by the modules for Elixir, which are there when mix has built alcove.
+  """
+  def elixir do
+    {:ok, _} = Application.ensure_all_started(:alcove)
+    IO.write(apply(Alcove, :run!, [["echo", "hello from Elixir"]]).stdout)
+  end
 end

@@ -1,0 +1,388 @@
+%% @doc What those have of alcove who depend on it: packages, archives of what was built, and
+%% releases.
+%%
+%% Nothing is compiled from Rust here: what is tested is what was built for these tests.
+-module(alcove_build_SUITE).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-export([suite/0, all/0, init_per_suite/1, end_per_suite/1]).
+-export([init_per_testcase/2, end_per_testcase/2]).
+-export([prebuilt_is_taken/1, prebuilt_is_fetched/1, prebuilt_is_refused/1]).
+-export([targets_are_known/1, a_priv_for_each_target/1, no_rust_is_one_message/1]).
+-export([package_is_complete/1, rebar3_release/1, mix_release/1, mix_install/1]).
+
+suite() ->
+    [{timetrap, alcove_test:ms(300000)}].
+
+all() ->
+    [prebuilt_is_taken, prebuilt_is_fetched, prebuilt_is_refused, targets_are_known,
+     a_priv_for_each_target, no_rust_is_one_message, package_is_complete, rebar3_release,
+     mix_release, mix_install].
+
+%% The archive of what these tests run is made once.
+init_per_suite(Config) ->
+    Config1 = alcove_test:init_suite(Config),
+    Archive = filename:join([proplists:get_value(priv_dir, Config1), "made elsewhere", name()]),
+    ok = filelib:ensure_dir(Archive),
+    "" = run("/", "tar -cf - -C \"$2\" alcove alcove_nif.so | gzip -1 >\"$1\"",
+             [Archive, code:priv_dir(alcove)], []),
+    [{archive, Archive} | Config1].
+
+end_per_suite(Config) ->
+    {Archive, _} = archive(Config),
+    ok = file:del_dir_r(filename:dirname(Archive)).
+
+%% Everything is done in a directory with a space.
+init_per_testcase(_Case, Config) ->
+    Config1 = alcove_test:init_case(Config),
+    Dir = filename:join(alcove_test:tmp(Config1), "a b"),
+    ok = file:make_dir(Dir),
+    [{dir, Dir} | Config1].
+
+end_per_testcase(_Case, Config) ->
+    alcove_test:end_case(Config).
+
+dir(Config) ->
+    proplists:get_value(dir, Config).
+
+%% ---------------------------------------------------------------------------
+%% Made elsewhere
+%% ---------------------------------------------------------------------------
+
+prebuilt_is_taken(Config) ->
+    {Archive, Sum} = archive(Config),
+    Dir = filename:dirname(Archive),
+    [begin
+         App = filename:join(dir(Config), "app"),
+         Output = build(Config, [{"MIX_APP_PATH", App} | prebuilt(From, Sum)]),
+         Took = "^alcove: took .*" ++ name() ++ " for ",
+         ?assertMatch({match, _}, re:run(Output, Took, [multiline])),
+         ?assert(same(App)),
+         ok = file:del_dir_r(App)
+     end
+     || From <- [Archive, Dir, Dir ++ "/", "file://" ++ Archive]],
+    clean(Config).
+
+%% What was fetched once isn't fetched again, as long as it is what was asked for.
+prebuilt_is_fetched(Config) ->
+    {Archive, Sum} = archive(Config),
+    {Server, Port} = serve(Archive),
+    Env = fun(Name) ->
+                  [{"MIX_APP_PATH", filename:join(dir(Config), Name)}
+                   | prebuilt(lists:concat(["http://127.0.0.1:", Port]), Sum)]
+          end,
+    ?assertMatch({match, _}, re:run(build(Config, Env("one")), "fetching http")),
+    ?assert(same(filename:join(dir(Config), "one"))),
+    ok = gen_tcp:close(Server),
+    ?assertMatch(nomatch, re:run(build(Config, Env("two")), "fetching http")),
+    ?assert(same(filename:join(dir(Config), "two"))),
+    [Fetched] = filelib:wildcard(filename:join([target(Config), "prebuilt", "*.tar.gz"])),
+    ok = file:write_file(Fetched, "something else"),
+    refused(Config, Env("three"), "can't be fetched"),
+    clean(Config).
+
+%% Gives one file to one who asks for it, and says no to whoever asks for another.
+serve(File) ->
+    Options = [binary, {ip, {127, 0, 0, 1}}, {active, false}, {packet, http_bin}],
+    {ok, Server} = gen_tcp:listen(0, Options),
+    {ok, Port} = inet:port(Server),
+    Path = list_to_binary([$/ | filename:basename(File)]),
+    Answer = fun() ->
+                     {ok, Socket} = gen_tcp:accept(Server),
+                     {ok, {http_request, 'GET', {abs_path, Path}, _}} = gen_tcp:recv(Socket, 0),
+                     ok = inet:setopts(Socket, [{packet, raw}]),
+                     ok = gen_tcp:send(Socket, "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n"),
+                     {ok, _} = file:sendfile(File, Socket),
+                     ok = gen_tcp:shutdown(Socket, write),
+                     % What it had to say besides, until it has all and goes.
+                     (fun Rest() -> {ok, _} = gen_tcp:recv(Socket, 0), Rest() end)()
+             end,
+    _ = spawn(fun() -> try Answer() catch error:{badmatch, {error, closed}} -> ok end end),
+    {Server, Port}.
+
+prebuilt_is_refused(Config) ->
+    {Archive, Sum} = archive(Config),
+    App = filename:join(dir(Config), "app"),
+    Refused = fun(Env, Why) ->
+                      refused(Config, [{"MIX_APP_PATH", App} | Env], Why),
+                      ?assertNot(filelib:is_file(filename:join([App, "priv", "alcove"])))
+              end,
+    Refused([{"ALCOVE_PREBUILT", Archive}], "not taken without its checksum"),
+    Other = lists:duplicate(64, $0),
+    Refused(prebuilt(Archive, Other), "has the checksum"),
+    Refused(prebuilt(dir(Config), Sum), "isn't there"),
+    % What is meant for another machine.
+    Target = case erlang:system_info(system_architecture) of
+                 "aarch64" ++ _ -> "x86_64-unknown-linux-gnu";
+                 _ -> "aarch64-unknown-linux-gnu"
+             end,
+    Refused([{"CARGO_BUILD_TARGET", Target} | prebuilt(Archive, Sum)], "is not for " ++ Target),
+    % A link in an archive would lead elsewhere.
+    Links = filename:join(dir(Config), "links"),
+    ok = file:make_dir(Links),
+    [ok = file:make_symlink("/bin/sh", filename:join(Links, Name)) || Name <- names()],
+    Bad = filename:join(dir(Config), name()),
+    _ = run(dir(Config), "tar -czf \"$1\" -C \"$2\" alcove alcove_nif.so", [Bad, Links], []),
+    Refused(prebuilt(Bad, sum(Bad)), "has no alcove"),
+    % What is no archive.
+    ok = file:write_file(Bad, "no archive"),
+    Refused(prebuilt(Bad, sum(Bad)), "can't be unpacked"),
+    clean(Config).
+
+%% Which archive is looked for, by what cross builds have in their environment: cargo's, Nerves'
+%% and compilers'.
+targets_are_known(Config) ->
+    Gcc = fun(Machine) ->
+                  File = filename:join(dir(Config), "gcc-" ++ Machine),
+                  ok = file:write_file(File, ["#!/bin/sh\necho ", Machine, "\n"]),
+                  ok = file:change_mode(File, 8#755),
+                  {"CC", File}
+          end,
+    Nerves = fun(Arch, Cpu, Abi) ->
+                     [{"TARGET_ARCH", Arch}, {"TARGET_CPU", Cpu}, {"TARGET_OS", "linux"},
+                      {"TARGET_ABI", Abi}]
+             end,
+    None = filename:join(dir(Config), "none"),
+    [begin
+         Env1 = [{"CC", false}, {"CROSSCOMPILE", false} | Env ++ prebuilt(None, "00")],
+         refused(Config, Env1, "-" ++ Target ++ "\\.tar\\.gz isn't there")
+     end
+     || {Env, Target} <-
+            [{[{"CARGO_BUILD_TARGET", "aarch64-unknown-linux-musl"}], "aarch64-unknown-linux-musl"},
+             {Nerves("aarch64", "cortex_a72", "gnu"), "aarch64-unknown-linux-gnu"},
+             {Nerves("arm", "cortex_a7", "gnueabihf"), "armv7-unknown-linux-gnueabihf"},
+             {Nerves("arm", "arm1176jzf_s", "gnueabihf"), "arm-unknown-linux-gnueabihf"},
+             {Nerves("x86_64", "generic", "musl"), "x86_64-unknown-linux-musl"},
+             {[{"CROSSCOMPILE", "/no/bin/aarch64-nerves-linux-gnu"}], "aarch64-unknown-linux-gnu"},
+             {[Gcc("aarch64-linux-gnu")], "aarch64-unknown-linux-gnu"},
+             {[Gcc("armv7-nerves-linux-gnueabihf")], "armv7-unknown-linux-gnueabihf"},
+             {[Gcc("i686-linux-gnu")], "i686-unknown-linux-gnu"}]],
+    refused(Config, Nerves("mips", "generic", "gnu"), "no target of Rust is known here .* mips").
+
+%% mix links to the project's own priv from the directories of all of its targets: what is built
+%% for one must not be what another has.
+a_priv_for_each_target(Config) ->
+    {Archive, Sum} = archive(Config),
+    Shared = filename:join(dir(Config), "shared"),
+    ok = file:make_dir(Shared),
+    ok = file:write_file(filename:join(Shared, "alcove"), "the host's"),
+    App = filename:join(dir(Config), "app"),
+    ok = file:make_dir(App),
+    ok = file:make_symlink(Shared, filename:join(App, "priv")),
+    _ = build(Config, [{"REBAR_BARE_COMPILER_OUTPUT_DIR", App} | prebuilt(Archive, Sum)]),
+    ?assert(same(App)),
+    ?assertEqual({ok, ["alcove"]}, file:list_dir(Shared)),
+    ?assertEqual({ok, <<"the host's">>}, file:read_file(filename:join(Shared, "alcove"))),
+    % Nothing but what is used.
+    {ok, Installed} = file:list_dir(filename:join(App, "priv")),
+    ?assertEqual(lists:sort(names()), lists:sort(Installed)).
+
+%% Before anything is compiled, and with what is there instead.
+no_rust_is_one_message(Config) ->
+    Old = filename:join(dir(Config), "old"),
+    ok = file:make_dir(Old),
+    [begin
+         File = filename:join(Old, Name),
+         ok = file:write_file(File, ["#!/bin/sh\necho '", Name, " 1.63.0'\n"]),
+         ok = file:change_mode(File, 8#755)
+     end || Name <- ["cargo", "rustc"]],
+    App = {"MIX_APP_PATH", filename:join(dir(Config), "app")},
+    Output = refused(Config, [App, {"PATH", Old ++ ":" ++ path()}], "is needed to build alcove"),
+    ?assertMatch({match, _}, re:run(Output, "here is 1\\.63\\.0 \\(" ++ Old ++ "/cargo\\)")),
+    ?assertMatch([_], string:split(string:trim(Output), "\n", all)).
+
+%% ---------------------------------------------------------------------------
+%% Packages and releases
+%% ---------------------------------------------------------------------------
+
+%% All that Cargo.toml and the build's hooks name is in the package.
+package_is_complete(Config) ->
+    Package = package(Config),
+    Exists = fun(Name) -> filelib:is_file(filename:join(Package, Name)) end,
+    {ok, Cargo} = file:read_file(filename:join(Package, "Cargo.toml")),
+    {match, [Members]} = re:run(Cargo, "members = \\[(.*)\\]", [{capture, all_but_first, list}]),
+    [?assert(Exists(filename:join(Member, "Cargo.toml")))
+     || Member <- string:lexemes(Members, "\", ")],
+    {ok, Rebar} = file:read_file(filename:join(Package, "rebar.config")),
+    {ok, Mix} = file:read_file(filename:join(Package, "mix.exs")),
+    % The commands of hooks, not what a comment names.
+    {match, Scripts} = re:run([Rebar, Mix], "\"(?:scripts/)?([a-z-]+\\.sh)",
+                              [global, {capture, all_but_first, list}]),
+    {ok, Script} = file:read_file(filename:join([Package, "scripts", "build-native.sh"])),
+    {match, Sourced} = re:run(Script, "^\\. .*/([a-z-]+\\.sh)",
+                              [global, multiline, {capture, all_but_first, list}]),
+    [?assert(Exists(filename:join("scripts", Name))) || [Name] <- Scripts ++ Sourced],
+    [?assert(Exists(Name)) || Name <- ["LICENSE", "README.md", "CHANGELOG.md", "Cargo.lock"]],
+    % Nothing that was built.
+    [?assertNot(Exists(Name)) || Name <- ["priv", "_build", "target", "dist", "doc"]].
+
+rebar3_release(Config) ->
+    alcove_test:need(
+      [{program, "rebar3"}, {program, "git"}],
+      fun() ->
+              Project = copy(Config, "consumer_rebar3"),
+              Checkouts = filename:join(Project, "_checkouts"),
+              ok = file:make_dir(Checkouts),
+              ok = file:rename(package(Config), filename:join(Checkouts, "alcove")),
+              _ = run(Project, "rebar3 release", [], from_archive(Config)),
+              Release = filename:join([Project, "_build", "default", "rel", "consumer"]),
+              Output = as_user(Config, Release, "bin/consumer -noinput -s consumer main"),
+              ?assertEqual("hello from rebar3\n", Output)
+      end).
+
+%% As a user of Elixir has it: mix builds it, with the modules for Elixir.
+mix_release(Config) ->
+    alcove_test:need(
+      [{program, "mix"}, {program, "git"}],
+      fun() ->
+              Project = copy(Config, "consumer_mix"),
+              Env = [{"ALCOVE_PATH", package(Config)}, {"ALCOVE_MANAGER", "mix"},
+                     {"MIX_ENV", "prod"} | mix(Config)],
+              _ = run(Project, "mix release", [], Env),
+              Release = filename:join([Project, "_build", "prod", "rel", "consumer"]),
+              Main = "bin/consumer eval 'Consumer.main(); Consumer.elixir()'",
+              Output = as_user(Config, Release, Main),
+              ?assertEqual("hello from mix\nhello from Elixir\n", Output)
+      end).
+
+%% As a notebook has it.
+mix_install(Config) ->
+    alcove_test:need(
+      [{program, "mix"}, {program, "git"}],
+      fun() ->
+              Env = [{"MIX_INSTALL_DIR", filename:join(dir(Config), "install")},
+                     {"ALCOVE_PATH", package(Config)} | mix(Config)],
+              Script = "Mix.install([{:alcove, path: System.fetch_env!(\"ALCOVE_PATH\")}]); "
+                  "IO.write(Alcove.run!([\"echo\", \"hello from a notebook\"]).stdout)",
+              Output = run(dir(Config), "elixir -e \"$1\"", [Script], Env),
+              ?assertMatch({match, _}, re:run(Output, "^hello from a notebook$", [multiline]))
+      end).
+
+%% What a package has: the files that alcove.app.src lists for it, as far as they are in the
+%% working tree, or would be after the next commit.
+package(Config) ->
+    To = filename:join(dir(Config), "alcove"),
+    ok = file:make_dir(To),
+    {ok, [{application, alcove, About}]} =
+        file:consult(filename:join([alcove_test:top(), "lib", "alcove.app.src"])),
+    Files = proplists:get_value(files, About),
+    _ = run(alcove_test:top(),
+            "to=$1; shift; git ls-files -co --exclude-standard -- \"$@\" | "
+            "while IFS= read -r file; do [ ! -e \"$file\" ] || printf '%s\\n' \"$file\"; done | "
+            "tar -cf - -T - | tar -xf - -C \"$to\"",
+            [To | Files], []),
+    To.
+
+copy(Config, Name) ->
+    To = filename:join(dir(Config), Name),
+    From = filename:join([alcove_test:top(), "test", Name]),
+    _ = run(dir(Config), "cp -r \"$1\" \"$2\"", [From, To], []),
+    To.
+
+mix(Config) ->
+    [{"MIX_HOME", filename:join(dir(Config), "mix")}, {"LC_ALL", "C.UTF-8"} | from_archive(Config)].
+
+%% A release runs in another place, for somebody without a home.
+as_user(Config, Release, Command) ->
+    Place = filename:join(dir(Config), "else where"),
+    ok = file:rename(Release, Place),
+    _ = run(dir(Config), "chmod -R a+rX \"$1\"", [Place], []),
+    User = case alcove_test:root() of
+               true ->
+                   Id = string:trim(os:cmd("id -g " ++ alcove_test:user())),
+                   ["setpriv --reuid=", alcove_test:user(), " --regid=", Id, " --clear-groups "];
+               false ->
+                   []
+           end,
+    Env = "env -i PATH=/usr/bin:/bin LC_ALL=C.UTF-8 RELEASE_TMP=/nonexistent ",
+    run(Place, lists:concat([lists:append(User), Env, "sh -c \"$1\""]), [Command], []).
+
+%% ---------------------------------------------------------------------------
+%% The script, and what it is given
+%% ---------------------------------------------------------------------------
+
+names() ->
+    ["alcove", "alcove_nif.so"].
+
+name() ->
+    {ok, Cargo} = file:read_file(filename:join(alcove_test:top(), "Cargo.toml")),
+    {match, [Version]} = re:run(Cargo, "^version = \"(.*)\"",
+                                [multiline, {capture, all_but_first, list}]),
+    Machine = string:trim(os:cmd("uname -m")),
+    C = case filelib:wildcard("/lib/ld-musl-*") of
+            [] -> "gnu";
+            _ -> "musl"
+        end,
+    lists:concat(["alcove-", Version, "-", Machine, "-unknown-linux-", C, ".tar.gz"]).
+
+archive(Config) ->
+    Archive = proplists:get_value(archive, Config),
+    {Archive, sum(Archive)}.
+
+from_archive(Config) ->
+    {Archive, Sum} = archive(Config),
+    prebuilt(Archive, Sum).
+
+prebuilt(From, Sum) ->
+    [{"ALCOVE_PREBUILT", From}, {"ALCOVE_PREBUILT_SHA256", Sum}].
+
+sum(File) ->
+    {ok, Bytes} = file:read_file(File),
+    lists:flatten([io_lib:format("~2.16.0b", [Byte]) || <<Byte>> <= crypto:hash(sha256, Bytes)]).
+
+same(App) ->
+    lists:all(fun(Name) ->
+                      file:read_file(filename:join([App, "priv", Name]))
+                          =:= file:read_file(filename:join(code:priv_dir(alcove), Name))
+              end, names()).
+
+%% A path without Rust.
+path() ->
+    "/usr/local/bin:/usr/bin:/bin".
+
+target(Config) ->
+    filename:join(dir(Config), "target").
+
+hidden(Config) ->
+    [{"PATH", path()}, {"CARGO", false}, {"CARGO_HOME", "/nonexistent"}, {"HOME", "/nonexistent"},
+     {"CARGO_TARGET_DIR", target(Config)}, {"TMPDIR", dir(Config)}].
+
+build(Config, Env) ->
+    run(dir(Config), "\"$1\"", [script()], hidden(Config) ++ Env).
+
+refused(Config, Env, Why) ->
+    {Status, Output} = try_run(dir(Config), "\"$1\"", [script()], hidden(Config) ++ Env),
+    ?assertEqual(1, Status),
+    ?assertMatch({match, _}, re:run(Output, "^alcove: .*" ++ Why, [multiline])),
+    Output.
+
+script() ->
+    filename:join([alcove_test:top(), "scripts", "build-native.sh"]).
+
+%% The script leaves no directory of its own.
+clean(Config) ->
+    ?assertEqual([], filelib:wildcard(filename:join(dir(Config), "alcove_prebuilt*"))).
+
+run(Dir, Command, Args, Env) ->
+    {Status, Output} = try_run(Dir, Command, Args, Env),
+    ?assertEqual({Command, 0}, {Command, Status}),
+    Output.
+
+try_run(Dir, Command, Args, Env) ->
+    % What rebar3 sets for the run of these tests isn't meant for other projects.
+    Own = [{Name, false} || Name <- ["REBAR_CONFIG", "REBAR_PROFILE", "REBAR_BASE_DIR", "ERL_LIBS",
+                                     "ERL_FLAGS", "MIX_APP_PATH", "CARGO_BUILD_TARGET",
+                                     "REBAR_BARE_COMPILER_OUTPUT_DIR"]],
+    Port = open_port({spawn_executable, "/bin/sh"},
+                     [{args, ["-c", Command, "sh" | Args]}, {cd, Dir}, exit_status,
+                      stderr_to_stdout, binary, {env, maps:to_list(maps:from_list(Own ++ Env))}]),
+    {Status, Output} = wait(Port, []),
+    ct:log("~ts ~tp~n~ts", [Command, Args, Output]),
+    {Status, unicode:characters_to_list(Output)}.
+
+wait(Port, Output) ->
+    receive
+        {Port, {data, Bytes}} -> wait(Port, [Output, Bytes]);
+        {Port, {exit_status, Status}} -> {Status, iolist_to_binary(Output)}
+    end.

@@ -1,0 +1,473 @@
+%% @doc Programs in pools, on one node and on several.
+-module(alcove_pool_SUITE).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
+%% one node
+-export([no_more_than_max/1, busy/1, needs/1, first_come_first_served/1, callers_that_end/1, leases/1,
+         draining/1, results/1, wrong_arguments/1, a_member_that_ends/1,
+         drv_of_a_member/1]).
+%% several
+-export([least_loaded/1, lost_nodes/1, retries/1, streams/1, members_that_come_and_go/1, live_view/1, ten_thousand/1]).
+
+suite() ->
+    alcove_test:suite() ++ [{timetrap, alcove_test:ms(900000)}].
+
+all() ->
+    [{group, one_node}, {group, several_nodes}].
+
+groups() ->
+    [{one_node, [], [no_more_than_max, busy, needs, first_come_first_served, callers_that_end, leases, draining,
+                     results, wrong_arguments, a_member_that_ends, drv_of_a_member]},
+     {several_nodes, [], [least_loaded, lost_nodes, retries, streams, members_that_come_and_go, live_view, ten_thousand]}].
+
+init_per_suite(Config) ->
+    {ok, _} = application:ensure_all_started(alcove),
+    alcove_test:init_suite(Config).
+
+end_per_suite(_Config) ->
+    application:stop(alcove).
+
+init_per_testcase(_Case, Config) ->
+    alcove_test:init_case([], Config).
+
+end_per_testcase(_Case, Config) ->
+    alcove_test:end_case(Config).
+
+%%--------------------------------------------------------------------
+%% One node
+%%--------------------------------------------------------------------
+
+member(Config, Options) ->
+    {ok, Member} = alcove_pool:start_link(Options#{name => ?MODULE, drv => alcove_test:drv(Config)}),
+    Member.
+
+leave(Member) ->
+    unlink(Member),
+    ok = gen_server:stop(Member).
+
+info() ->
+    [Info] = alcove_pool:info(?MODULE),
+    Info.
+
+state(Key) ->
+    fun(Value) -> alcove_test:until(fun() -> maps:get(Key, info()) =:= Value end) end.
+
+%% Programs say when they run by files in a directory.
+no_more_than_max(Config) ->
+    Member = member(Config, #{max => 3}),
+    Dir = alcove_test:tmp(Config),
+    Script = "mkdir $0/$$; ls $0 | wc -l; sleep 0.05; rmdir $0/$$",
+    Runs = pmap(fun(_) -> alcove_pool:run(?MODULE, ["sh", "-c", Script, Dir], #{wait => infinity}) end, lists:seq(1, 20)),
+    Counts = [binary_to_integer(string:trim(Out)) || {ok, #{status := 0, stdout := Out}} <- Runs],
+    ?assertEqual(20, length(Counts)),
+    ?assertEqual(3, lists:max(Counts)),
+    ?assertMatch(#{running := 0, waiting := 0, started := 20, finished := 20, refused := 0}, info()),
+    leave(Member).
+
+busy(Config) ->
+    Member = member(Config, #{max => 1, queue => 1}),
+    {Pid, _} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"]) end),
+    true = (state(running))(1),
+    %% It waits, and for as long as it was told.
+    {Time, {error, busy}} = timer:tc(fun() -> alcove_pool:run(?MODULE, ["true"], #{wait => 300}) end),
+    ?assert(Time >= 300000),
+    ?assertEqual({error, busy}, alcove_pool:run(?MODULE, ["true"], #{wait => 0})),
+    %% The queue is full.
+    {Waiter, _} = async(fun() -> alcove_pool:run(?MODULE, ["true"], #{wait => infinity}) end),
+    true = (state(waiting))(1),
+    ?assertEqual({error, busy}, alcove_pool:run(?MODULE, ["true"], #{wait => infinity})),
+    ?assertMatch(#{refused := 1}, info()),
+    exit(Waiter, kill),
+    true = (state(waiting))(0),
+    exit(Pid, kill),
+    true = (state(running))(0),
+    ?assertMatch({ok, #{status := 0}}, alcove_pool:run(?MODULE, ["true"])),
+    leave(Member).
+
+needs(Config) ->
+    Member = member(Config, #{max => 10, memory => 1000, cpu => 1.5}),
+    {Pid, _} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"], #{need => #{memory => 600, cpu => 1}}) end),
+    true = (state(running))(1),
+    ?assertMatch(#{used := #{memory := 600, cpu := 1}}, info()),
+    No = fun(Need) -> alcove_pool:run(?MODULE, ["true"], #{need => Need, wait => 50}) end,
+    ?assertEqual({error, busy}, No(#{memory => 401})),
+    ?assertEqual({error, busy}, No(#{cpu => 0.6})),
+    ?assertMatch({ok, _}, No(#{memory => 400, cpu => 0.5})),
+    ?assertEqual({error, too_large}, No(#{memory => 1001})),
+    ?assertEqual({error, too_large}, No(#{cpu => 2})),
+    exit(Pid, kill),
+    true = (state(running))(0),
+    ?assertMatch(#{used := #{memory := 0}}, info()),
+    leave(Member).
+
+%% Also past one that takes more room than there is.
+first_come_first_served(Config) ->
+    Member = member(Config, #{max => 10, memory => 10}),
+    Self = self(),
+    {Pid, _} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"], #{need => #{memory => 5}}) end),
+    true = (state(running))(1),
+    [begin
+         async(fun() -> {ok, _} = alcove_pool:run(?MODULE, ["true"], #{need => #{memory => Memory}}), Self ! {ran, N} end),
+         true = (state(waiting))(N)
+     end || {N, Memory} <- [{1, 10}, {2, 1}, {3, 10}]],
+    exit(Pid, kill),
+    ?assertEqual([1, 2, 3], [receive {ran, N} -> N after alcove_test:ms(10000) -> none end || _ <- [1, 2, 3]]),
+    leave(Member).
+
+%% Nothing is left of what a caller wanted: room, place in the queue, program.
+callers_that_end(Config) ->
+    Member = member(Config, #{max => 4}),
+    Drv = alcove_test:drv(Config),
+    Callers = [element(1, async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"], #{wait => infinity}) end)) || _ <- lists:seq(1, 12)],
+    true = (state(running))(4),
+    true = (state(waiting))(8),
+    [exit(Caller, kill) || Caller <- Callers],
+    true = (state(running))(0),
+    true = (state(waiting))(0),
+    true = alcove_test:until(fun() -> length(maps:get(children, alcove:tree(Drv))) =< 4 end),
+    ?assertMatch({ok, _}, alcove_pool:run(?MODULE, ["true"])),
+    %% The member has nothing of them.
+    leave(Member).
+
+leases(Config) ->
+    Member = member(Config, #{max => 1}),
+    Drv = alcove_test:drv(Config),
+    ?assertEqual({Drv, 1}, alcove_pool:with(?MODULE, #{}, fun(D) -> {D, maps:get(running, info())} end)),
+    true = (state(running))(0),
+    ?assertError(oops, alcove_pool:with(?MODULE, #{}, fun(_) -> error(oops) end)),
+    true = (state(running))(0),
+    {ok, Cat} = alcove_pool:start_link(?MODULE, ["cat"], #{}),
+    ?assertEqual({error, busy}, alcove_pool:start(?MODULE, ["cat"], #{wait => 50})),
+    ok = alcove_proc:write(Cat, "hello"),
+    receive {alcove_proc, Cat, {stdout, <<"hello">>}} -> ok after alcove_test:ms(5000) -> error(timeout) end,
+    ok = alcove_proc:eof(Cat),
+    {ok, #{status := 0}} = alcove_proc:await(Cat),
+    true = (state(running))(0),
+    ?assertEqual({error, {execvp, enoent}}, alcove_pool:start(?MODULE, ["no-such-program"], #{})),
+    ?assertError({badarg, _}, alcove_pool:start(?MODULE, ["cat"], #{nonsense => 1})),
+    true = (state(running))(0),
+    leave(Member).
+
+draining(Config) ->
+    Member = member(Config, #{max => 1}),
+    {Pid, _} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"]) end),
+    true = (state(running))(1),
+    {_, Waiter} = async(fun() -> alcove_pool:run(?MODULE, ["true"], #{wait => 1000}) end),
+    true = (state(waiting))(1),
+    ?assertEqual({error, {running, 1}}, alcove_pool:drain(?MODULE, 100)),
+    %% It takes no more.
+    ?assertEqual({error, {no_member, ?MODULE}}, alcove_pool:run(?MODULE, ["true"])),
+    ?assertEqual({error, busy}, result(Waiter)),
+    exit(Pid, kill),
+    true = alcove_test:until(fun() -> gen_server:call(Member, running) =:= 0 end),
+    leave(Member).
+
+results(Config) ->
+    Member = member(Config, #{max => 2}),
+    ?assertMatch({ok, #{status := 3, stdout := <<"o\n">>, stderr := <<"e\n">>}},
+                 alcove_pool:run(?MODULE, ["sh", "-c", "echo o; echo e >&2; exit 3"])),
+    ?assertMatch({ok, #{stdout := <<"x">>}}, alcove_pool:run(?MODULE, ["cat"], [{stdin, "x"}])),
+    ?assertMatch({error, {timeout, #{status := {termsig, sigterm}}}},
+                 alcove_pool:run(?MODULE, ["sleep", "1000"], #{timeout => 1000})),
+    ?assertEqual({error, {execvp, enoent}}, alcove_pool:run(?MODULE, ["no-such-program"])),
+    leave(Member),
+    %% With a Drv of its own, which ends with it.
+    {ok, Own} = alcove_pool:start_link(#{name => ?MODULE, drv => {start, []}}),
+    Drv = alcove_pool:with(?MODULE, #{}, fun(D) -> D end),
+    ?assert(is_process_alive(Drv)),
+    leave(Own),
+    ?assertNot(is_process_alive(Drv)).
+
+wrong_arguments(_Config) ->
+    [?assertError({badarg, _}, alcove_pool:start_link(Options))
+     || Options <- [#{}, #{name => 1}, #{name => a, max => 0}, #{name => a, nonsense => 1}, [{name, a}, max], #{name => a, drv => 7}]],
+    [?assertError({badarg, _}, alcove_pool:run(a, ["true"], Options))
+     || Options <- [#{wait => -1}, #{retry => -1}, #{need => #{nonsense => 1}}, #{need => 7}, #{timeout => -1},
+                    #{owner => self()}, #{stdout => message}, #{nonsense => 1}, nonsense]],
+    ?assertError({badarg, {argv, _}}, alcove_pool:run(a, "ls", #{})),
+    ?assertError({badarg, _}, alcove_pool:run("a", ["true"], #{})),
+    ?assertEqual({error, {no_member, a}}, alcove_pool:run(a, ["true"])).
+
+a_member_that_ends(Config) ->
+    Member = member(Config, #{max => 2}),
+    Drv = alcove_test:drv(Config),
+    {_, Running} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"]) end),
+    true = (state(running))(1),
+    unlink(Member),
+    exit(Member, kill),
+    ?assertEqual({error, {member, killed}}, result(Running)),
+    true = alcove_test:until(fun() -> not sleeps(Drv) end).
+
+%% Who asks for it starts none.
+drv_of_a_member(Config) ->
+    Member = member(Config, #{}),
+    ?assertMatch(#{drv := Drv} when is_pid(Drv), info()),
+    ?assertEqual(alcove_test:drv(Config), maps:get(drv, info())),
+    leave(Member),
+    {ok, Later} = alcove_pool:start_link(#{name => ?MODULE, drv => alcove_pool_no_drv}),
+    ?assertMatch(#{drv := undefined}, info()),
+    leave(Later),
+    ok = application:stop(alcove),
+    {ok, _} = application:ensure_all_started(alcove),
+    {ok, Default} = alcove_pool:start_link(#{name => ?MODULE}),
+    ?assertMatch(#{drv := undefined}, info()),
+    {ok, _} = alcove_pool:run(?MODULE, ["true"]),
+    ?assertEqual(alcove_drv:default(), {ok, maps:get(drv, info())}),
+    leave(Default).
+
+sleeps(Drv) ->
+    string:find(unicode:characters_to_binary(alcove_tree:format(alcove:tree(Drv))), "sleep 1000") =/= nomatch.
+
+%%--------------------------------------------------------------------
+%% Several
+%%--------------------------------------------------------------------
+
+%% Nodes that can reach each other: each has an address of its own, and no name server is needed.
+with_nodes(N, Fun) ->
+    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Socket),
+    ok = gen_tcp:close(Socket),
+    Nodes = [start_node(Port, I) || I <- lists:seq(1, N)],
+    try
+        Fun(Nodes)
+    after
+        [catch alcove_test:stop_peer(Node) || Node <- Nodes]
+    end.
+
+start_node(Port, I) ->
+    Host = lists:concat(["127.0.0.", I + 1]),
+    Args = lists:append([["-pa", Path] || Path <- alcove_test:paths()])
+        ++ ["-erl_epmd_port", integer_to_list(Port), "-start_epmd", "false", "-kernel", "inet_dist_use_interface",
+            lists:concat(["{127,0,0,", I + 1, "}"]), "-setcookie", "alcove_test"],
+    Peer = alcove_test:peer(alcove_test:paths(), #{name => list_to_atom("alcove_pool_" ++ os:getpid()), host => Host,
+                                                  longnames => true, args => Args, env => [{"HOME", "/nonexistent"}]}),
+    {ok, _} = peer:call(Peer, application, ensure_all_started, [alcove]),
+    First = list_to_atom("alcove_pool_" ++ os:getpid() ++ "@127.0.0.2"),
+    true = peer:call(Peer, net_kernel, connect_node, [First]),
+    Peer.
+
+%% A member on a node, in a process that lives as long as that.
+join(Peer, Options) ->
+    in(Peer, fun() ->
+        Self = self(),
+        spawn(fun() ->
+            {ok, _} = alcove_pool:start_link(Options#{name => ?MODULE}),
+            Self ! joined,
+            receive after infinity -> ok end
+        end),
+        receive joined -> ok after alcove_test:ms(10000) -> error(timeout) end
+    end).
+
+in(Peer, Fun) -> alcove_test:in_peer(Peer, Fun).
+
+%% What takes its time, on another node.
+async_in(Peer, Fun) -> async(fun() -> peer:call(Peer, erlang, apply, [Fun, []], 900000) end).
+
+node_of(Peer) -> peer:call(Peer, erlang, node, []).
+
+known(Peer, N) ->
+    true = alcove_test:until(fun() -> length(peer:call(Peer, alcove_pool, members, [?MODULE])) =:= N end).
+
+infos(Peer) -> in(Peer, fun() -> alcove_pool:info(?MODULE) end).
+
+running(Peer, Numbers) ->
+    true = alcove_test:until(fun() -> Numbers =:= lists:sort([maps:get(running, Info) || Info <- infos(Peer)]) end).
+
+kill(Peer) ->
+    alcove_test:signal(list_to_integer(peer:call(Peer, os, getpid, [])), "KILL").
+
+least_loaded(_Config) ->
+    with_nodes(3, fun([A, B, C] = Nodes) ->
+        [join(Node, #{max => 4}) || Node <- Nodes],
+        [known(Node, 3) || Node <- Nodes],
+        Hold = fun() ->
+            [{ok, _} = alcove_pool:start(?MODULE, ["sleep", "1000"], #{}) || _ <- lists:seq(1, 9)],
+            receive after infinity -> ok end
+        end,
+        async_in(A, Hold),
+        running(B, [3, 3, 3]),
+        %% What has more to do for another reason is left alone.
+        async_in(B, fun() ->
+            [{ok, _} = alcove_pool:start(?MODULE, ["sleep", "1000"], #{}) || _ <- lists:seq(1, 3)],
+            receive after infinity -> ok end
+        end),
+        running(C, [4, 4, 4])
+    end).
+
+%% The members of all nodes, a line for each, and what runs there.
+live_view(_Config) ->
+    with_nodes(2, fun([A, B]) ->
+        [join(Node, #{max => 4}) || Node <- [A, B]],
+        [known(Node, 2) || Node <- [A, B]],
+        in(A, fun() ->
+            Self = self(),
+            spawn(fun() ->
+                Terminal = alcove_top_SUITE:terminal(40, 120),
+                true = register(alcove_pool_terminal, Terminal),
+                spawn_link(fun() ->
+                    group_leader(Terminal, self()),
+                    ok = alcove_top:run(?MODULE, 200),
+                    register(alcove_pool_ended, self()),
+                    receive after infinity -> ok end
+                end),
+                Self ! begun,
+                receive after infinity -> ok end
+            end),
+            receive begun -> ok after alcove_test:ms(10000) -> error(timeout) end
+        end),
+        Shows = fun(Pattern) -> in(A, fun() -> alcove_top_SUITE:shows(whereis(alcove_pool_terminal), Pattern) end) end,
+        Line = fun(Node, Rest) -> ["^", atom_to_list(node_of(Node)), ": ", Rest] end,
+        %% Nothing is started to be shown.
+        [Shows(Line(Node, "0 running, room for 4, 0 waiting, no Drv runs$")) || Node <- [A, B]],
+        async_in(A, fun() ->
+            [{ok, _} = alcove_pool:start(?MODULE, ["sleep", integer_to_list(1000 + N)], #{}) || N <- lists:seq(1, 8)],
+            alcove_pool:run(?MODULE, ["true"], #{wait => infinity})
+        end),
+        [Shows(Line(Node, "4 running, room for 0, 1 waiting; 10 processes$")) || Node <- [A, B]],
+        [Shows(["program .* sleep ", integer_to_list(1000 + N), "$"]) || N <- lists:seq(1, 8)],
+        in(A, fun() -> alcove_top_SUITE:type(whereis(alcove_pool_terminal), "mh\n") end),
+        %% Sorted, a program is shown with its node.
+        [Shows(["program .* ", atom_to_list(node_of(Node)), " sleep 10..$"]) || Node <- [A, B]],
+        [Shows(Line(Node, "4 running")) || Node <- [A, B]],
+        kill(B),
+        Shows("^1 Drv, 4 programs, "),
+        in(A, fun() ->
+            [gen_server:stop(Member) || Member <- alcove_pool:members(?MODULE)],
+            true = alcove_test:until(fun() -> whereis(alcove_pool_ended) =/= undefined end)
+        end)
+    end).
+
+%% What ran there is lost, what waited there isn't.
+lost_nodes(_Config) ->
+    with_nodes(3, fun([A, B, C]) ->
+        join(B, #{max => 1}),
+        known(A, 1),
+        {_, Running} = async_in(A, fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"]) end),
+        running(A, [1]),
+        {_, Waiting} = async_in(A, fun() -> alcove_pool:run(?MODULE, ["echo", "x"], #{wait => 20000}) end),
+        true = alcove_test:until(fun() -> [1] =:= [maps:get(waiting, Info) || Info <- infos(A)] end),
+        Node = node_of(B),
+        kill(B),
+        ?assertEqual({error, {nodedown, Node}}, result(Running)),
+        join(C, #{max => 1}),
+        ?assertMatch({ok, #{stdout := <<"x\n">>}}, result(Waiting))
+    end).
+
+retries(Config) ->
+    File = filename:join(alcove_test:tmp(Config), "runs"),
+    Script = "echo run >>$0; [ $(wc -l <$0) -gt 1 ] || exec sleep 1000",
+    with_nodes(3, fun([A, B, C]) ->
+        join(B, #{max => 1}),
+        known(A, 1),
+        {_, Run} = async_in(A, fun() -> alcove_pool:run(?MODULE, ["sh", "-c", Script, File], #{retry => 1, wait => 20000}) end),
+        true = alcove_test:until(fun() -> {ok, <<"run\n">>} =:= file:read_file(File) end),
+        join(C, #{max => 1}),
+        known(A, 2),
+        kill(B),
+        ?assertMatch({ok, #{status := 0}}, result(Run)),
+        ?assertEqual({ok, <<"run\nrun\n">>}, file:read_file(File))
+    end).
+
+%% What nobody reads stays on its node.
+streams(Config) ->
+    File = filename:join(alcove_test:tmp(Config), "count"),
+    Script = "n=0; while :; do head -c 1000000 /dev/zero; n=$((n + 1)); echo $n >$0; done",
+    with_nodes(2, fun([A, B]) ->
+        join(B, #{max => 2}),
+        known(A, 1),
+        {ok, Size} = in(A, fun() ->
+            {ok, Pid} = alcove_pool:start(?MODULE, ["head", "-c", "50000000", "/dev/zero"], #{active => false}),
+            alcove_proc:fold(Pid, fun({stdout, Bytes}, Sum) -> Sum + byte_size(Bytes) end, 0)
+        end),
+        ?assertEqual(50000000, Size),
+        running(A, [0]),
+        async_in(A, fun() ->
+            {ok, Pid} = alcove_pool:start(?MODULE, ["sh", "-c", Script, File], #{active => false}),
+            {ok, _} = alcove_proc:read(Pid),
+            receive after infinity -> ok end
+        end),
+        Count = fun() -> case file:read_file(File) of {ok, Text} -> Text; {error, enoent} -> <<>> end end,
+        true = alcove_test:until(fun() -> Before = Count(), timer:sleep(500), Before =:= Count() end),
+        ?assert(binary_to_integer(string:trim(<<"0", (Count())/binary>>)) < 20)
+    end).
+
+members_that_come_and_go(_Config) ->
+    with_nodes(3, fun([A, B, C]) ->
+        join(B, #{max => 1}),
+        known(A, 1),
+        async_in(A, fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"]) end),
+        running(A, [1]),
+        %% One that comes serves who waits already.
+        {_, Waiting} = async_in(A, fun() -> alcove_pool:with(?MODULE, #{wait => 20000}, fun(Drv) -> node(Drv) end) end),
+        true = alcove_test:until(fun() -> [1] =:= [maps:get(waiting, Info) || Info <- infos(A)] end),
+        join(C, #{max => 1}),
+        ?assertEqual(node_of(C), result(Waiting)),
+        ?assertMatch([#{waiting := 0}, #{waiting := 0}], infos(A)),
+        %% One that goes isn't asked.
+        ok = in(C, fun() -> alcove_pool:drain(?MODULE, 10000) end),
+        known(A, 1),
+        ?assertEqual({error, busy}, in(A, fun() -> alcove_pool:run(?MODULE, ["true"], #{wait => 100}) end))
+    end).
+
+%% A node is killed in the middle, another comes: each run is made once, but for those that were
+%% lost with the node, whose callers know, and which are no more than it had room for.
+ten_thousand(Config) ->
+    Runs = 10000,
+    Workers = 32,
+    Max = 4,
+    File = filename:join(alcove_test:tmp(Config), "runs"),
+    ok = file:write_file(File, <<>>),
+    with_nodes(5, fun([A, B, C, D, E]) ->
+        [join(Node, #{max => Max}) || Node <- [B, C, D]],
+        known(A, 3),
+        Lost = node_of(C),
+        {_, All} = async_in(A, fun() ->
+            work([fun() -> [{N, once(N, File)} || N <- lists:seq(W, Runs, Workers)] end || W <- lists:seq(1, Workers)])
+        end),
+        Lines = fun() -> {ok, Text} = file:read_file(File), length(binary:matches(Text, <<"\n">>)) end,
+        true = alcove_test:until(fun() -> Lines() > Runs div 3 end, 600000),
+        kill(C),
+        join(E, #{max => Max}),
+        Outcomes = receive {All, Results} -> Results after alcove_test:ms(600000) -> error(timeout) end,
+        ?assertEqual(lists:seq(1, Runs), lists:sort([N || {N, _} <- Outcomes])),
+        {ok, Text} = file:read_file(File),
+        Times = lists:foldl(fun(Line, Acc) -> maps:update_with(binary_to_integer(Line), fun(T) -> T + 1 end, 1, Acc) end,
+                            #{}, binary:split(Text, <<"\n">>, [global, trim_all])),
+        Failed = [{N, Error} || {N, {error, _} = Error} <- Outcomes],
+        ct:log("lost: ~p~n~p", [Failed, infos(A)]),
+        ?assertEqual([], [{N, Outcome} || {N, Outcome} <- Failed, Outcome =/= {error, {nodedown, Lost}}]),
+        ?assert(length(Failed) =< Max),
+        ?assertEqual([], [{N, maps:get(N, Times, 0)} || {N, {ok, _}} <- Outcomes, maps:get(N, Times, 0) =/= 1]),
+        ?assertEqual([], [N || {N, T} <- maps:to_list(Times), T > 1]),
+        %% The one that came has had its part, and nothing is left of any.
+        Infos = infos(A),
+        ?assertEqual([0, 0, 0], [maps:get(running, Info) || Info <- Infos]),
+        ?assert(lists:all(fun(#{finished := Finished}) -> Finished > Runs div 20 end, Infos))
+    end).
+
+once(N, File) ->
+    Argv = ["sh", "-c", "echo $0 >>$1", integer_to_list(N), File],
+    case alcove_pool:run(?MODULE, Argv, #{wait => infinity}) of
+        {ok, #{status := 0}} -> {ok, 0};
+        Other -> Other
+    end.
+
+work(Funs) ->
+    Refs = [element(2, async(Fun)) || Fun <- Funs],
+    lists:append([receive {Ref, Result} -> Result end || Ref <- Refs]).
+
+%%--------------------------------------------------------------------
+
+async(Fun) ->
+    Self = self(),
+    Ref = make_ref(),
+    Pid = spawn(fun() -> Self ! {Ref, Fun()} end),
+    {Pid, Ref}.
+
+result(Ref) ->
+    receive {Ref, Result} -> Result after alcove_test:ms(20000) -> error(timeout) end.
+
+pmap(Fun, List) ->
+    [result(Ref) || {_, Ref} <- [async(fun() -> Fun(X) end) || X <- List]].
