@@ -3,8 +3,8 @@
     name :: atom(),
     %% What the variants need, made anew for each round or once.
     scope = round :: round | group,
-    enter :: fun((context()) -> {ok, term()} | {skip, string()}),
-    leave :: fun((term()) -> term()),
+    enter = fun(Context) -> {ok, Context} end :: fun((context()) -> {ok, term()} | {skip, string()}),
+    leave = fun(_) -> ok end :: fun((term()) -> term()),
     variants :: [{atom(), fun((term(), pos_integer()) -> alcove_bench_measure:measured())}],
     %% Wait for a quiet machine before each round.
     quiet = true :: boolean(),
@@ -17,8 +17,8 @@
     id :: atom(),
     group :: atom(),
     title :: string(),
-    %% What is compared: the median time of one, or how much in a second, or memory.
-    metric :: time | rate | kib,
+    %% What is compared: the median time of one, or how much in a second, or memory, or how many.
+    metric :: time | rate | kib | count,
     alcove :: atom(),
     limits = [] :: [atom()],
     port = none :: atom(),

@@ -37,13 +37,17 @@ all() ->
         children(children_4000, 4000),
         many(),
         processes(),
+        sandboxes(sandboxes, []),
+        sandboxes(sandboxes_rootless, [
+            {exec, "setpriv --reuid=nobody --regid=nogroup --clear-groups --"}
+        ]),
         streams(),
         start(),
         memory(),
         crowded(),
         one_scheduler(),
         paced()
-    ].
+    ] ++ alcove_bench_programs:all() ++ alcove_bench_nodes:all().
 
 %%--------------------------------------------------------------------
 %% Calls
@@ -322,6 +326,55 @@ processes() ->
         ]
     }.
 
+%% A program that isn't trusted, by alcove's own means and by bubblewrap, which alcove runs: the
+%% same mounts and namespaces. Root's has control groups besides.
+sandboxes(Name, Options) ->
+    #group{
+        name = Name,
+        enter = fun(Context) ->
+            case {os:find_executable("bwrap"), os:find_executable("setpriv")} of
+                {false, _} ->
+                    {skip, "needs bwrap"};
+                {_, false} when Options =/= [] ->
+                    {skip, "needs setpriv"};
+                _ ->
+                    case alcove_drv:start(Options) of
+                        {ok, Drv} -> {ok, Context#{drv => Drv}};
+                        {error, Reason} -> {skip, lists:flatten(io_lib:format("~0p", [Reason]))}
+                    end
+            end
+        end,
+        leave = fun(#{drv := Drv}) -> ok = alcove_drv:stop(Drv) end,
+        variants = [
+            {alcove, fun(#{drv := Drv}, Ms) ->
+                alcove_bench_measure:times(Ms, fun() ->
+                    {ok, #{status := 0}} = alcove_sandbox:run(Drv, ["/usr/bin/true"], #{
+                        mounts => [
+                            {ro, "/usr"},
+                            {symlink, "usr/bin", "/bin"},
+                            {symlink, "usr/lib", "/lib"},
+                            {symlink, "usr/lib64", "/lib64"},
+                            proc,
+                            dev,
+                            {tmpfs, "/tmp"}
+                        ]
+                    })
+                end)
+            end},
+            {bwrap, fun(#{drv := Drv}, Ms) ->
+                Argv = string:lexemes(
+                    "bwrap --unshare-all --die-with-parent --new-session --clearenv --cap-drop ALL "
+                    "--ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib "
+                    "--symlink usr/lib64 /lib64 --proc /proc --dev /dev --tmpfs /tmp /usr/bin/true",
+                    " "
+                ),
+                alcove_bench_measure:times(Ms, fun() ->
+                    {ok, #{status := 0}} = alcove_proc:run(Drv, Argv)
+                end)
+            end}
+        ]
+    }.
+
 spawned(How, Calls) ->
     fun(#{drv := Drv} = State, Ms) ->
         List = Calls(State),
@@ -341,8 +394,6 @@ exited(Drv, Path) ->
 start() ->
     #group{
         name = start,
-        enter = fun(Context) -> {ok, Context} end,
-        leave = fun(_) -> ok end,
         variants = [
             {alcove, fun(_, Ms) ->
                 alcove_bench_measure:timed(Ms, fun() ->
@@ -377,26 +428,19 @@ memory() ->
     #group{
         name = memory,
         rounds = 3,
-        enter = fun(Context) -> {ok, Context} end,
-        leave = fun(_) -> ok end,
         variants = [
             {alcove, fun(_, _) ->
                 Drv = start([{maxchild, ?IDLE}]),
                 {ok, Pids} = fork(Drv, ?IDLE),
                 %% Each has served a call.
                 [alcove:getpid(Drv, [Pid]) || Pid <- Pids],
-                Sum = lists:sum([pss(Pid) || Pid <- Pids]),
+                Sum = lists:sum([alcove_bench_measure:pss(Pid) || Pid <- Pids]),
                 ok = alcove_drv:stop(Drv),
                 {kib, Sum / ?IDLE}
             end},
             {limit, fun(#{limit := Limit}, _) -> alcove_bench_limit:idle(Limit, ?IDLE) end}
         ]
     }.
-
-pss(Pid) ->
-    {ok, Text} = file:read_file(lists:concat(["/proc/", Pid, "/smaps_rollup"])),
-    {match, [Kib]} = re:run(Text, "^Pss: +([0-9]+) kB", [multiline, {capture, [1], binary}]),
-    binary_to_integer(Kib).
 
 %%--------------------------------------------------------------------
 %% Streams

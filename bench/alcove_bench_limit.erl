@@ -1,4 +1,4 @@
-%% @doc The program that shows the limit of the machine: bench/limit.
+%% @doc The program that shows the limit of the machine: native/alcove_bench_limit.
 -module(alcove_bench_limit).
 
 -export([open/1, close/1, path/1, times/2, busy/2, bytes/3, idle/2, crowd/2, calm/1]).

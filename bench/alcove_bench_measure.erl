@@ -1,7 +1,8 @@
 %% @doc Measuring, in the virtual machine.
 -module(alcove_bench_measure).
 
--export([times/2, times/3, timed/2, busy/3, quiet/1, apart/1, nanoseconds/1, quantiles/0]).
+-export([times/2, times/3, timed/2, busy/3, processors/2, own_time/0, pss/1]).
+-export([quiet/1, apart/1, nanoseconds/1, quantiles/0]).
 
 -export_type([measured/0]).
 
@@ -9,17 +10,21 @@
     {times, N :: pos_integer(), Nanoseconds :: pos_integer(), Quantiles :: [integer()]}
     | {rate, PerSecond :: float(), ProcessorsUsed :: float()}
     | {bytes, pos_integer(), Nanoseconds :: pos_integer()}
-    | {kib, float()}.
+    | {kib, float()}
+    | {count, float()}.
 
 %% How many times are kept; later ones take the places of the first.
 -define(KEPT, 262144).
 -define(WARM_UP, 10).
 
+%% Ticks of a second, as Linux tells them everywhere: USER_HZ.
+-define(TICKS, 100).
+
 %% How long is looked whether the processors are idle, and how much they may be used.
 -define(LOOK, 50).
 -define(IDLE, 0.1).
 
-%% @doc The quantiles of {@link measured()}, in thousandths; bench/limit tells the same.
+%% @doc The quantiles of {@link measured()}, in thousandths; native/alcove_bench_limit tells the same.
 -spec quantiles() -> [0..1000].
 quantiles() ->
     [0, 10, 50, 100, 250, 500, 750, 900, 950, 990, 999, 1000].
@@ -107,6 +112,74 @@ wait_until(Time) ->
     timer:sleep(
         max(0, erlang:convert_time_unit(Time - erlang:monotonic_time(), native, millisecond))
     ).
+
+%% @doc Does something over and over for some milliseconds: the processors' time that the virtual
+%% machine and all that it started took for it, which is the same each time.
+-spec processors(pos_integer(), fun(() -> term())) -> measured().
+processors(Ms, Once) ->
+    warm_up(now_plus(?WARM_UP), Once),
+    Start = erlang:monotonic_time(),
+    Before = ticks(),
+    N = repeat(now_plus(Ms), fun() -> _ = Once(), 0 end, atomics:new(?KEPT, []), 0),
+    Each = (ticks() - Before) * (1000000000 div ?TICKS) div N,
+    {times, N, nanoseconds(erlang:monotonic_time() - Start), [Each || _ <- quantiles()]}.
+
+%% The ticks of the processors that were used by the virtual machine, what it started, and what
+%% these have waited for.
+ticks() ->
+    lists:sum([lists:sum(lists:sublist(stat(Pid), 12, 4)) || Pid <- own_processes()]).
+
+%% The fields of proc(5)'s stat after the name: state, parent and so on; a process may be gone.
+stat(Pid) ->
+    case file:read_file(lists:concat(["/proc/", Pid, "/stat"])) of
+        {ok, Text} ->
+            [_, <<_State, " ", Rest/binary>>] = string:split(Text, <<") ">>, trailing),
+            [0 | [binary_to_integer(Word) || Word <- binary:split(Rest, [<<" ">>, <<"\n">>], [global, trim])]];
+        {error, _} ->
+            lists:duplicate(50, 0)
+    end.
+
+own_processes() ->
+    {ok, Names} = file:list_dir("/proc"),
+    Parents = [{Pid, lists:nth(2, stat(Pid))} || Name <- Names, Pid <- number(Name)],
+    with_children([list_to_integer(os:getpid())], Parents).
+
+number(Name) ->
+    case string:to_integer(Name) of
+        {Number, ""} -> [Number];
+        _ -> []
+    end.
+
+with_children([], _Parents) ->
+    [];
+with_children(Pids, Parents) ->
+    Pids ++ with_children([Pid || {Pid, Parent} <- Parents, lists:member(Parent, Pids)], Parents).
+
+%% @doc The processors' time so far of the virtual machine and of what it started and is there,
+%% in microseconds.
+-spec own_time() -> number().
+own_time() ->
+    lists:sum([
+        time_of_thread(File)
+     || Pid <- own_processes(),
+        File <- filelib:wildcard(lists:concat(["/proc/", Pid, "/task/*/schedstat"]))
+    ]).
+
+time_of_thread(File) ->
+    case file:read_file(File) of
+        {ok, Text} ->
+            [Nanoseconds | _] = binary:split(Text, <<" ">>),
+            binary_to_integer(Nanoseconds) / 1000;
+        {error, _} ->
+            0
+    end.
+
+%% @doc The memory of a process in KiB, of which it shares with others only its part.
+-spec pss(integer()) -> integer().
+pss(Pid) ->
+    {ok, Text} = file:read_file(lists:concat(["/proc/", Pid, "/smaps_rollup"])),
+    {match, [Kib]} = re:run(Text, "^Pss: +([0-9]+) kB", [multiline, {capture, [1], binary}]),
+    binary_to_integer(Kib).
 
 %% @doc Waits until nothing else runs on the machine, at most so many
 %% milliseconds; whether it came to that.

@@ -111,6 +111,8 @@ all() ->
                 limits = [container_limit],
                 marks = [{limit, container_limit, 0.85}]
             },
+            sandbox(sandbox, sandboxes, "a sandbox of true, as root"),
+            sandbox(sandbox_rootless, sandboxes_rootless, "a sandbox of true, as an ordinary user"),
             out(stdout_head_1, head1, "stdout of head, depth 1", head_limit, head_port, []),
             out(stdout_head_16, head16, "stdout of head, depth 16", head_limit, head_port, [
                 {like, head1, 0.95}
@@ -161,7 +163,123 @@ all() ->
             slow(call_crowded, crowded, "call, all processors busy", [unpinned, pinned]),
             slow(call_one_scheduler, one_scheduler, "call, one scheduler", [unpinned, pinned]),
             slow(call_paced, paced, "call, one every 2 ms", [unpinned])
+        ] ++ programs() ++ between_nodes().
+
+%% Programs that alcove_proc runs.
+programs() ->
+    [
+        #row{
+            id = run,
+            group = runs,
+            title = "run of true",
+            metric = time,
+            alcove = run,
+            limits = [run_limit],
+            port = run_port,
+            marks = [{against, run_port, 1.0}]
+        },
+        #row{
+            id = run_cpu,
+            group = runs,
+            title = "processors' time of a run of true",
+            metric = time,
+            alcove = cpu,
+            port = cpu_port,
+            marks = [{against, cpu_port, 1.0}]
+        }
+    ] ++
+        [
+            #row{
+                id = Runs,
+                group = workers,
+                title = lists:concat(["runs of true a second, ", N, " workers"]),
+                metric = rate,
+                alcove = Runs,
+                limits = [Limit],
+                port = Ports,
+                marks = [{limit, Limit, 0.85} | [{like, Ports, 1.3} || N > 1]]
+            }
+         || {N, Runs, Ports, Limit} <- alcove_bench_programs:workers()
+        ] ++
+        [
+            line(line_primitive, primitive, "a line through cat, primitives"),
+            line(line_proc, proc, "a line through cat, alcove_proc"),
+            program_out(messages, "stdout of head as messages", 1.0),
+            program_out(fold, "stdout of head to a fold", 1.0),
+            program_out(active, "stdout of head, 10 messages at a time", 0.9),
+            #row{
+                id = run_beside,
+                group = beside,
+                title = "run of true beside 2,000 programs",
+                metric = time,
+                alcove = many,
+                marks = [{against, few, 1.1}]
+            },
+            held(idle, beside, count, "us of a processor a second, 2,000 idle programs", idle, 1000.0),
+            held(descriptors, held, count, "descriptors of a program with streams", descriptors, 5.0),
+            held(descriptors_alone, held, count, "descriptors of one without", descriptors_alone, 2.0),
+            held(processes, held, count, "Erlang processes of a program", processes, 1.0),
+            held(erlang_memory, held, kib, "Erlang memory of a program", memory, 6.0),
+            held(helper, held, kib, "PSS of a program's keeper", helper, 40.0)
         ].
+
+%% Calls to another node, and programs on other nodes.
+between_nodes() ->
+    [
+        #row{
+            id = call_remote,
+            group = nodes,
+            title = "call to a Drv of another node",
+            metric = time,
+            alcove = remote,
+            limits = [erpc],
+            marks = [{against, erpc, 1.2}]
+        }
+    ] ++
+        [
+            #row{
+                id = Variant,
+                group = nodes,
+                title = lists:concat(["runs of true a second by a pool of ", N, " other nodes"]),
+                metric = rate,
+                alcove = Variant,
+                limits = [here]
+            }
+         || {N, Variant} <- alcove_bench_nodes:pools()
+        ].
+
+line(Id, Variant, Title) ->
+    #row{
+        id = Id,
+        group = lines,
+        title = Title,
+        metric = time,
+        alcove = Variant,
+        port = port,
+        marks = [{against, port, 1.1}]
+    }.
+
+program_out(Variant, Title, AtLeast) ->
+    #row{
+        id = Variant,
+        group = output,
+        title = Title,
+        metric = rate,
+        alcove = Variant,
+        limits = [output_limit],
+        port = output_port,
+        marks = [{like, output_port, AtLeast}]
+    }.
+
+held(Id, Group, Metric, Title, Variant, AtMost) ->
+    #row{
+        id = Id,
+        group = Group,
+        title = Title,
+        metric = Metric,
+        alcove = Variant,
+        marks = [{most, AtMost}]
+    }.
 
 %% @doc The variants that a row is made of.
 -spec needs(#row{}) -> [atom()].
@@ -203,6 +321,18 @@ out(Id, Variant, Title, Limit, Port, Marks) ->
         limits = [Limit],
         port = Port,
         marks = [{limit, Limit, 1.0}, above_port] ++ Marks
+    }.
+
+%% The other is bubblewrap.
+sandbox(Id, Group, Title) ->
+    #row{
+        id = Id,
+        group = Group,
+        title = Title,
+        metric = time,
+        alcove = alcove,
+        limits = [bwrap],
+        marks = [{limit, bwrap, 1.0}]
     }.
 
 slow(Id, Group, Title, Limits) ->

@@ -60,12 +60,13 @@ better(_, Alcove, Other) -> Other / Alcove.
 
 %% @doc The figure of a measurement that is compared: microseconds, how many a
 %% second (of bytes, megabytes), or KiB.
--spec value(time | rate | kib, alcove_bench_measure:measured()) -> float().
+-spec value(time | rate | kib | count, alcove_bench_measure:measured()) -> float().
 value(time, {times, _, _, _} = Times) -> microseconds(Times, 500);
 value(rate, {times, N, Nanoseconds, _}) -> N * 1.0e9 / Nanoseconds;
 value(rate, {rate, PerSecond, _}) -> PerSecond;
 value(rate, {bytes, Bytes, Nanoseconds}) -> Bytes * 1.0e3 / Nanoseconds;
-value(kib, {kib, Kib}) -> Kib.
+value(kib, {kib, Kib}) -> Kib;
+value(count, {count, Count}) -> Count.
 
 microseconds({times, _, _, Quantiles}, Q) ->
     {Q, Nanoseconds} = lists:keyfind(Q, 1, lists:zip(alcove_bench_measure:quantiles(), Quantiles)),
@@ -85,6 +86,7 @@ cell(Metric, Rounds) ->
 
 unit(time, _) -> " us";
 unit(kib, _) -> " KiB";
+unit(count, _) -> "";
 unit(rate, {bytes, _, _}) -> " MB/s";
 unit(rate, _) -> "/s".
 
@@ -223,6 +225,7 @@ rounds(Results) ->
 
 natural({times, _, _, _} = Times) -> {value(time, Times), "us"};
 natural({kib, Kib}) -> {Kib, "KiB"};
+natural({count, Count}) -> {Count, "-"};
 natural({bytes, _, _} = Bytes) -> {value(rate, Bytes), "MB/s"};
 natural({rate, PerSecond, _}) -> {PerSecond, "/s"}.
 

@@ -27,8 +27,8 @@ if [ ! -d "$lib/alcove/ebin" ]; then
     echo "alcove is not built in $lib: run make first" >&2
     exit 1
 fi
-PATH=$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin
-export PATH
+. scripts/rust.sh
+use_cargo || { missing_rust >&2; exit 1; }
 
 # Static, as alcove's executable is.
 cargo rustc --release --quiet -p alcove_bench_limit --bin alcove_bench_limit -- -C target-feature=+crt-static ||
