@@ -1,9 +1,13 @@
 # alcove: what you can do with it.
 
-.PHONY: all run test shell eg doc check clean
+.PHONY: all deps run test shell eg doc check clean
 
 all:
 	rebar3 compile
+
+# Install what alcove is built and tested with, where something is missing.
+deps:
+	scripts/install-deps.sh
 
 # Install what is missing, build, and show what alcove does.
 run:
@@ -11,10 +15,10 @@ run:
 	rebar3 compile
 	scripts/run-demo.sh
 
-# Install what is missing, build, and run every test.
+# Install what is missing, build, and run every test, or some suites: make test SUITES="attach pipe"
 test:
 	scripts/install-deps.sh
-	scripts/test.sh
+	scripts/test.sh $(SUITES)
 
 # A shell with alcove loaded.
 shell:
@@ -26,18 +30,22 @@ eg: all
 	mkdir -p _build/eg
 	ERL_LIBS=_build/default/lib erlc +debug_info -o _build/eg examples/*.erl
 
-# Documentation of every function: pages in doc/, and for h/2 in the shell. Says which
-# links lead nowhere.
-doc: all
+# The documentation: a site that begins at doc/index.html, with the guides, every function and
+# a search, and what h/2 shows in the shell. Says which links lead nowhere.
+doc:
+	scripts/install-deps.sh
+	rebar3 compile
 	scripts/doc.sh
 
 # Formatting, lints, types and calls.
 check:
+	scripts/install-deps.sh check
 	scripts/check.sh
 
+# Remove what was built; the crates of others stay in target/.
 clean:
 	rebar3 clean
-	rm -rf _build/eg _build/test _build/ci
+	rm -rf _build/eg _build/test _build/ci _build/old
 
 .PHONY: bench bench-check
 
@@ -57,17 +65,25 @@ bench-check:
 .PHONY: top
 
 # The processes of all Drvs of a node, live: make top NODE=name@host. Without a node, of
-# some that are started to be shown. Enter ends it. A node that doesn't have the cookie of
+# some that are started to be shown. q ends it. A node that doesn't have the cookie of
 # ~/.erlang.cookie: ERL_FLAGS="-setcookie secret" make top NODE=name@host.
 #
 # A node of long names is met by one of its own host's: without a domain this machine has none.
 top: all
-	erl -noshell -pa _build/default/lib/alcove/ebin \
+	erl -noshell -noinput -pa _build/default/lib/alcove/ebin \
 	    $(if $(NODE),-hidden -dist_listen false $(if $(findstring .,$(NODE)),-name,-sname) \
 	        alcove_top_$$$$$(if $(findstring .,$(NODE)),@$(lastword $(subst @, ,$(NODE))))) \
 	    -eval 'halt(alcove_top:main(string:lexemes("$(NODE)", " "))).'
 
-.PHONY: soak fuzz sanitize
+.PHONY: dist
+
+# Archives of what is built, for those who have no Rust, in dist/, and their checksums in
+# native/prebuilt.sha256: make dist TARGETS="x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu"
+dist:
+	scripts/install-deps.sh
+	scripts/dist.sh $(TARGETS)
+
+.PHONY: soak fuzz loom sanitize test-old test-otp
 
 # Random operations and kills for so many minutes, then the cases under pressure:
 # make soak MINUTES=10
@@ -75,9 +91,25 @@ soak:
 	scripts/install-deps.sh
 	scripts/soak.sh $(or $(MINUTES),1)
 
+# Suites as on a kernel that lacks system calls (enosys), under a filter that refuses them (eperm),
+# and in a container (docker): make test-old CELL=docker
+test-old:
+	scripts/install-deps.sh
+	scripts/test-old.sh $(CELL)
+
+# make run and make test as on another Debian, with its OTP (bookworm, trixie, sid), in a root
+# directory that debootstrap makes: make test-otp CELL=trixie SUITES="attach pipe" STEPS=test
+test-otp:
+	scripts/test-otp.sh $(CELL)
+
 # Fuzz the decoders, each for so many seconds: make fuzz SECONDS=60
 fuzz:
 	scripts/fuzz.sh $(or $(SECONDS),10)
+
+# What threads of the NIF race for, in every order in which they can run, by loom. Its own target
+# directory: everything is built with another flag.
+loom:
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p alcove_core --locked --lib loom_
 
 # The suites of the calls, with AddressSanitizer in the executable and in the NIF. Needs
 # nightly Rust.

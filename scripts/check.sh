@@ -2,16 +2,37 @@
 # What must be clean besides the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PATH="$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin"
+. scripts/rust.sh
+use_cargo || { missing_rust >&2; exit 1; }
 
 step() {
     printf '\n== %s\n' "$*"
     "$@"
 }
 
+# What the oldest Rust doesn't take and clippy doesn't find: conditions after a pattern.
+let_chains() {
+    find native -name '*.rs' -exec awk '
+        FNR == 1 { pattern = 0 }
+        /&& let / || /(if|while) let [^=]*= [^|{]*&& / || (pattern && /^ *&& /) {
+            print FILENAME ":" FNR ": no Rust before 1.88 takes this"
+            found = 1
+        }
+        /(if|while) let / { pattern = 1 }
+        /\{$/ || /;$/ { pattern = 0 }
+        END { exit found }' {} +
+}
+
 step cargo fmt --all --check
+step let_chains
 step cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 step rebar3 as ci compile
 step rebar3 xref
 step rebar3 dialyzer
 step rebar3 edoc
+if command -v mix >/dev/null; then
+    step mix format --check-formatted
+fi
+if command -v shellcheck >/dev/null; then
+    step shellcheck -x scripts/*.sh bench/*.sh .ci/run
+fi

@@ -9,7 +9,8 @@
 # fuzz/corpus, and what fails is in fuzz/artifacts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PATH="$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin"
+. scripts/rust.sh
+use_cargo || { missing_rust >&2; exit 1; }
 seconds=${1:-10}
 
 ALCOVE_FUZZ_SECONDS=$seconds cargo test --quiet -p alcove_proto --test fuzz -- --nocapture

@@ -35,4 +35,8 @@ row({Name, _Number, Arguments, Man, Platforms, Summary}) ->
 
 platforms(all) -> "all";
 platforms(linux) -> "Linux";
-platforms(bsd) -> "BSD".
+platforms(linux_freebsd) -> "Linux, FreeBSD";
+platforms(linux_bsd) -> "all but macOS, NetBSD";
+platforms(not_netbsd) -> "all but NetBSD";
+platforms(freebsd) -> "FreeBSD";
+platforms(openbsd) -> "OpenBSD".

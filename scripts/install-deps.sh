@@ -1,19 +1,23 @@
 #!/bin/sh
-# Installs what alcove is built and tested with, where something is missing: on
-# Debian and its kin by apt-get, as root or by sudo. Elsewhere, and without the
-# means to, it names what is missing and fails.
+# Installs what alcove is built and tested with, where something is missing, and says what: on
+# Debian and its kin by apt-get, as root or by sudo. Elsewhere, and without the means to, it
+# names what is missing and fails.
 #
-#   install-deps.sh          for building and testing
+#   install-deps.sh          for building, testing and the documentation
+#   install-deps.sh check    for the lints as well
 #   install-deps.sh bench    for the benchmark as well, which draws plots
+#   install-deps.sh cross    for building for other architectures as well
 set -eu
-
-# Rust that the crates need.
-rust_needed=91
+cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)"
+. scripts/rust.sh
 
 packages="erlang-base erlang-common-test erlang-crypto erlang-dialyzer erlang-edoc
 erlang-eunit erlang-inets erlang-proper erlang-ssl erlang-tools erlang-xmerl rebar3
-elixir busybox-static sudo gcc libc6-dev make util-linux procps git"
-[ "${1:-}" != bench ] || packages="$packages gnuplot-nox"
+elixir busybox-static sudo gcc libc6-dev make util-linux procps git ca-certificates cmark-gfm uidmap"
+case ${1:-} in
+bench) packages="$packages gnuplot-nox" ;;
+cross) packages="$packages gcc-aarch64-linux-gnu gcc-arm-linux-gnueabihf qemu-user" ;;
+esac
 
 say() {
     printf 'alcove: %s\n' "$*" >&2
@@ -24,33 +28,23 @@ fail() {
     exit 1
 }
 
-# The minor version of a Rust 1.x, or 0.
-rust_minor() {
-    version=$("$1" --version 2>/dev/null) || version=
-    version=${version#cargo 1.}
-    version=${version%%.*}
-    case $version in
-    '' | *[!0-9]*) echo 0 ;;
-    *) echo "$version" ;;
-    esac
+# clippy and rustfmt come with cargo by rustup, and as packages of their own by Debian.
+have_lints() {
+    (use_cargo && cargo clippy --version && cargo fmt --version) >/dev/null 2>&1
 }
-
-have_rust() {
-    for cargo in cargo "${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin/cargo"; do
-        if command -v "$cargo" >/dev/null 2>&1 && [ "$(rust_minor "$cargo")" -ge "$rust_needed" ]; then
-            return 0
-        fi
-    done
-    return 1
-}
+need_rust=no
+[ -n "$(find_cargo)" ] || need_rust=yes
+need_lints=no
+[ "${1:-}" != check ] || have_lints || need_lints=yes
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
     missing=
     for command in erl erlc rebar3 cc make; do
         command -v "$command" >/dev/null 2>&1 || missing="$missing $command"
     done
-    have_rust || missing="$missing cargo(1.$rust_needed)"
     [ -z "$missing" ] || fail "missing:$missing"
+    [ "$need_rust" = no ] || fail "$(missing_rust), see https://rustup.rs"
+    [ "$need_lints" = no ] || fail "missing: cargo clippy and cargo fmt"
     exit 0
 fi
 
@@ -67,10 +61,9 @@ $package installed
     *) missing="$missing $package" ;;
     esac
 done
-rust=yes
-have_rust || rust=no
-[ -n "$missing" ] || [ "$rust" = no ] || exit 0
+[ "$missing/$need_rust/$need_lints" != /no/no ] || exit 0
 
+# How root's rights are had: not at all by whoever is told what to install.
 if [ "$(id -u)" = 0 ]; then
     as_root=
 elif sudo -n true 2>/dev/null; then
@@ -79,36 +72,102 @@ else
     as_root=none
 fi
 
-# Installs packages; the lists are fetched when they are too old for it.
-apt_install() {
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" ||
-        {
-            $as_root apt-get update -q
-            $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
-        }
+apt() {
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get "$@"
 }
 
+# The lists are fetched when there are none, or they are too old for what is to be installed.
+lists=
+refresh() {
+    [ -z "$lists" ] && [ "$as_root" != none ] || return 0
+    lists=fresh
+    apt update -q
+}
+apt_install() {
+    apt install -y -q --no-install-recommends "$@" || { refresh && apt install -y -q --no-install-recommends "$@"; }
+}
+
+# The minor version of the Rust 1.x in a package that apt knows.
+packaged_minor() {
+    apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: 1\.\([0-9]*\)\..*/\1/p'
+}
+
+# The packages of a Rust that is new enough: the release's own, or the newer one that Debian
+# keeps for browsers; nothing where there is none.
+packaged_rust() {
+    for suffix in '' -web; do
+        minor=$(packaged_minor "rustc$suffix")
+        if [ "${minor:-0}" -ge "$(rust_needed)" ]; then
+            printf 'cargo%s rustc%s' "$suffix" "$suffix"
+            [ "${suffix}${1:-}" != check ] || printf ' rust-clippy rustfmt'
+            [ "${suffix}${1:-}" != -webcheck ] || printf ' rust-web-clippy rustfmt-web'
+            return
+        fi
+    done
+}
+
+# What would be removed for packages.
+replaced() {
+    # shellcheck disable=SC2086
+    apt-get -s --no-install-recommends install $1 2>/dev/null | awk '$1 == "Remv" { printf " %s", $2 }'
+}
+
+# Whether something may be replaced: nobody to ask is no.
+allowed() {
+    [ -z "$2" ] && return 0
+    if [ -t 0 ] && [ -t 2 ]; then
+        printf 'alcove: installing %s removes%s. Go on? [y/N] ' "$1" "$2" >&2
+        read -r answer
+        case $answer in
+        y | Y | yes) return 0 ;;
+        esac
+    else
+        say "installing $1 would remove$2: left as it is"
+    fi
+    return 1
+}
+
+rust_packages=
+if [ "$need_rust" = yes ] || [ "$need_lints" = yes ]; then
+    [ -n "$(apt-cache policy rustc 2>/dev/null)" ] || refresh
+    rust_packages=$(packaged_rust "${1:-}")
+fi
+if [ "$as_root" = none ]; then
+    [ "$need_rust$need_lints" = nono ] || missing="$missing${rust_packages:+ $rust_packages}"
+    [ -z "$missing" ] || say "missing, and only root can install it: apt-get install$missing"
+    if [ "$need_rust" = yes ]; then
+        say "$(missing_rust)"
+        [ -n "$rust_packages" ] || say "Rust for a user alone comes from https://rustup.rs"
+    fi
+    exit 1
+fi
+
 if [ -n "$missing" ]; then
-    [ "$as_root" != none ] || fail "missing packages, and no root to install them:$missing"
     say "installing$missing"
     # shellcheck disable=SC2086
     apt_install $missing
 fi
+[ "$need_rust$need_lints" != nono ] || exit 0
 
-if [ "$rust" = no ]; then
-    minor=$(apt-cache policy cargo 2>/dev/null | sed -n 's/^  Candidate: 1\.\([0-9]*\)\..*/\1/p')
-    if [ "$as_root" != none ] && [ "${minor:-0}" -ge "$rust_needed" ]; then
-        say "installing cargo"
-        apt_install cargo rustc
-    else
-        # Debian's Rust is older than the crates ask for.
-        if ! command -v curl >/dev/null 2>&1; then
-            [ "$as_root" != none ] || fail "missing: cargo 1.$rust_needed or newer, see https://rustup.rs"
-            apt_install curl ca-certificates
-        fi
-        say "installing Rust by rustup, to ${CARGO_HOME:-$HOME/.cargo}"
-        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
-            sh -s -- -y --quiet --profile minimal -c clippy -c rustfmt --no-modify-path
-    fi
-    have_rust || fail "missing: cargo 1.$rust_needed or newer, see https://rustup.rs"
+[ "$need_rust" = no ] || say "$(missing_rust)"
+# Lints come from where this Rust came from.
+if [ "$need_rust" = no ] && command -v rustup >/dev/null 2>&1; then
+    say "installing clippy and rustfmt by rustup"
+    rustup component add clippy rustfmt
+elif [ -n "$rust_packages" ] && allowed "$rust_packages" "$(replaced "$rust_packages")"; then
+    say "installing $rust_packages"
+    # shellcheck disable=SC2086
+    apt_install $rust_packages
+else
+    for package in curl ca-certificates; do
+        dpkg-query -W "$package" >/dev/null 2>&1 || apt_install "$package"
+    done
+    say "installing Rust to ${CARGO_HOME:-$HOME/.cargo} by rustup: the script at https://sh.rustup.rs is fetched and run"
+    rustup=$(mktemp)
+    trap 'rm -f "$rustup"' EXIT
+    curl --proto '=https' --tlsv1.2 -sSf -o "$rustup" https://sh.rustup.rs
+    sh "$rustup" -y --quiet --profile minimal -c clippy -c rustfmt --no-modify-path
 fi
+[ -n "$(find_cargo)" ] || fail "$(missing_rust)"
+[ "${1:-}" != check ] || have_lints || fail "missing: cargo clippy and cargo fmt"

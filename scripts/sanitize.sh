@@ -8,7 +8,8 @@
 # Not those with filters of system calls: the sanitizer makes some of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PATH="$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin"
+. scripts/rust.sh
+use_cargo || { missing_rust >&2; exit 1; }
 [ $# -gt 0 ] || set -- alcove_SUITE alcove_calls_SUITE alcove_proc_SUITE alcove_drv_SUITE
 
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')

@@ -4,7 +4,8 @@
 #   scripts/soak.sh MINUTES [SEED]
 set -eu
 cd "$(dirname "$0")/.."
-export PATH="$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin"
+. scripts/rust.sh
+use_cargo || { missing_rust >&2; exit 1; }
 export ALCOVE_SOAK_MINUTES="${1:-1}"
 [ -z "${2:-}" ] || export ALCOVE_SOAK_SEED="$2"
 

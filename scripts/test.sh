@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # Runs every test and closes with one line that counts them.
+#
+#   scripts/test.sh [SUITE...]
+#
+# With suites, as attach for test/alcove_attach_SUITE.erl, only these.
 set -uo pipefail
-cd "$(dirname "$0")/.."
-export PATH="$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin"
+cd "$(dirname "$0")/.." || exit 1
+. scripts/rust.sh
+use_cargo || { missing_rust >&2; exit 1; }
 
 passed=0 failed=0 skipped=0
 output=$(mktemp) failures=$(mktemp)
@@ -48,6 +53,11 @@ eunit_counts='/^[0-9]+ tests, [0-9]+ failures/ { p += $1 - $3; f += $3; if ($6 ~
 ct_counts='/^All [0-9]+ tests passed/ { p += $2 }
     /(Failed|Skipped|Passed) [0-9]+ / { for (i = 1; i < NF; i++) {
     if ($i == "Failed") f += $(i + 1); if ($i == "Skipped") s += $(i + 1); if ($i == "Passed") p += $(i + 1) } }'
+# 15 doctests, 42 tests, 1 failure, 1 skipped
+# shellcheck disable=SC2016
+mix_counts='/^([0-9]+ doctests?, )?[0-9]+ tests?, [0-9]+ failures?/ { for (i = 2; i <= NF; i++) {
+    if ($i ~ /^(doctest|test)s?,/) p += $(i - 1); if ($i ~ /^failures?/) { f += $(i - 1); p -= $(i - 1) }
+    if ($i ~ /^(skipped|excluded)/) { s += $(i - 1); p -= $(i - 1) } } }'
 
 # What tests might leave on the machine: mounts (but for what the kernel mounts by
 # itself), control groups, processes. An ordinary user can't mount here and leaves
@@ -67,12 +77,18 @@ traces() {
 before=$(traces)
 
 part 'build' '/never/ {}' rebar3 compile
-if [ "$failed" -eq 0 ]; then
+if [ "$failed" -eq 0 ] && [ $# -gt 0 ]; then
+    suites=$(printf ',test/alcove_%s_SUITE' "$@")
+    part 'rebar3 ct' "$ct_counts" rebar3 ct --suite "${suites#,}"
+elif [ "$failed" -eq 0 ]; then
     # The NIF finds its symbols in the virtual machine only: the suites test it.
     part 'cargo test' "$cargo_counts" cargo test --workspace --exclude alcove_nif --quiet --no-fail-fast
     part 'rebar3 eunit' "$eunit_counts" rebar3 eunit
     if compgen -G 'test/*_SUITE.erl' >/dev/null; then
         part 'rebar3 ct' "$ct_counts" rebar3 ct
+    fi
+    if command -v mix >/dev/null; then
+        part 'mix test' "$mix_counts" mix test
     fi
 fi
 
