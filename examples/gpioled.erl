@@ -23,12 +23,15 @@
 %% {ok,_}
 %% '''
 %%
+%% The pin is requested from the controller's character device, `/dev/gpiochipN', by ioctl(2)
+%% (userspace-api/gpio/chardev.rst), from Linux 5.10 on. Then there is nothing to export,
+%% and nothing to take back: the kernel does when the child's descriptor is closed.
+%%
 %% Older kernels have GPIO as files, in `/sys/class/gpio' (gpio/sysfs.rst of the kernel's
-%% documentation). There, lines are counted over all controllers; the lowest controller
-%% is number 0 here. Where that is gone, the pin is requested from the controller's
-%% character device by ioctl(2) (userspace-api/gpio/chardev.rst), from Linux 5.10 on.
-%% Then there is nothing to export, and nothing to take back: the kernel does when the
-%% child's descriptor is closed.
+%% documentation). There, lines are counted over all controllers, and which number is the
+%% first of a controller isn't said by the order of the controllers: it is the one whose
+%% device is that of the controller. Kernels before 4.8 have no numbers of controllers; there the
+%% one with the lowest lines is number 0.
 -module(gpioled).
 
 -export([start/1, start/2, stop/1, on/1, off/1, blink/3]).
@@ -143,11 +146,16 @@ set(#led{drv = Drv, child = Child, pin = {line, Fd}}, Value) ->
 %%--------------------------------------------------------------------
 
 led(Drv, Root, {Chip, Line}) ->
-    Gpio = filename:join(Root, "sys/class/gpio"),
-    case alcove:access(Drv, filename:join(Gpio, "export"), w_ok) of
-        ok -> by_files(Drv, Gpio, integer_to_list(base(Drv, Gpio, Chip) + Line));
-        {error, enoent} -> by_device(Drv, device(Root, Chip), Line);
-        {error, Reason} -> throw({?MODULE, Reason})
+    case by_device(Drv, device(Root, Chip), Line) of
+        {ok, Led} ->
+            Led;
+        {error, Reason} ->
+            Gpio = filename:join(Root, "sys/class/gpio"),
+            case alcove:access(Drv, filename:join(Gpio, "export"), w_ok) of
+                ok -> by_files(Drv, Gpio, integer_to_list(base(Drv, Root, Gpio, Chip) + Line));
+                {error, enoent} -> throw({?MODULE, Reason});
+                {error, Refused} -> throw({?MODULE, Refused})
+            end
     end.
 
 by_files(Drv, Gpio, Number) ->
@@ -174,14 +182,33 @@ by_files(Drv, Gpio, Number) ->
             throw(Reason)
     end.
 
+%% An error where there is no such device, or the kernel is older than what is asked of it; what
+%% else is refused, as a line that is in use, is no reason to try another way.
 by_device(Drv, Device, Line) ->
     Child = child(Drv),
-    drop_privs(Drv, []),
-    Chip = open(Drv, Child, Device, o_rdwr),
-    Fd = line(Drv, Child, Chip, Line),
-    done(alcove:close(Drv, Child, Chip)),
-    confine(Drv, Child),
-    #led{drv = Drv, child = Child, pin = {line, Fd}, unexport = none}.
+    case alcove:open(Drv, Child, Device, [o_rdwr, o_cloexec], 0) of
+        {ok, Chip} ->
+            Requested = line(Drv, Child, Chip, Line),
+            done(alcove:close(Drv, Child, Chip)),
+            case Requested of
+                {ok, Fd} ->
+                    drop_privs(Drv, []),
+                    confine(Drv, Child),
+                    {ok, #led{drv = Drv, child = Child, pin = {line, Fd}, unexport = none}};
+                {old, Reason} ->
+                    without(Drv, Child, Reason);
+                {error, Reason} ->
+                    throw({?MODULE, Reason})
+            end;
+        {error, Reason} when Reason =:= enoent; Reason =:= enodev; Reason =:= enxio ->
+            without(Drv, Child, Reason);
+        {error, Reason} ->
+            throw({?MODULE, Reason})
+    end.
+
+without(Drv, Child, Reason) ->
+    ok = alcove:exit(Drv, Child, 0),
+    {error, Reason}.
 
 child(Drv) ->
     [must(alcove:clone(Drv, ?NAMESPACES))].
@@ -202,13 +229,37 @@ drop_privs(Drv, Pids) ->
 %%--------------------------------------------------------------------
 
 %% The number of the first line of a controller. There is a directory with that in its
-%% name for each of them.
-base(Drv, Gpio, Chip) ->
+%% name for each of them, in the directory of the controller or of its parent.
+base(Drv, Root, Gpio, Chip) ->
     Names = must(alcove:readdir(Drv, Gpio)),
-    Bases = [binary_to_integer(Base) || <<"gpiochip", Base/binary>> <- Names],
-    case lists:nthtail(min(Chip, length(Bases)), lists:sort(Bases)) of
-        [Base | _] -> Base;
-        [] -> throw({?MODULE, enodev})
+    Bases = lists:sort([binary_to_integer(Base) || <<"gpiochip", Base/binary>> <- Names]),
+    Devices = filename:join(Root, "sys/bus/gpio/devices"),
+    Found =
+        case alcove:access(Drv, Devices, f_ok) of
+            ok ->
+                Device = filename:join(Devices, "gpiochip" ++ integer_to_list(Chip)),
+                Same = [File || {ok, File} <- [file(Drv, Device), file(Drv, filename:join(Device, ".."))]],
+                [
+                    Base
+                 || Base <- Bases,
+                    Dir <- [filename:join(Gpio, "gpiochip" ++ integer_to_list(Base))],
+                    {ok, File} <- [file(Drv, filename:join(Dir, "../.."))],
+                    lists:member(File, Same)
+                ];
+            {error, _} ->
+                lists:sublist(Bases, Chip + 1, 1)
+        end,
+    case Found of
+        [Base] -> Base;
+        %% None, or several, which nothing tells apart: the wrong light is worse than none.
+        _ -> throw({?MODULE, enodev})
+    end.
+
+%% What is the same for all the names of a file.
+file(Drv, Path) ->
+    case alcove:stat(Drv, Path) of
+        {ok, #{dev := Dev, ino := Ino}} -> {ok, {Dev, Ino}};
+        {error, _} = Error -> Error
     end.
 
 export(Drv, File, Number) ->
@@ -234,8 +285,16 @@ device(Root, Chip) ->
 %% The descriptor of a line, which is the last thing in what the kernel makes of the request.
 line(Drv, Child, Chip, Line) ->
     case alcove:ioctl(Drv, Child, Chip, ?GPIO_V2_GET_LINE_IOCTL, request(Line)) of
-        {ok, _, <<_:588/binary, Fd:32/signed-native>>} -> Fd;
-        {error, Reason} -> throw({?MODULE, Reason})
+        {ok, _, <<_:588/binary, Fd:32/signed-native>>} ->
+            {ok, Fd};
+        {error, Reason} when Reason =:= einval; Reason =:= enotty ->
+            % Whether it was the line, or the kernel doesn't know such requests.
+            case alcove:ioctl(Drv, Child, Chip, gpio_v2_get_lineinfo_ioctl, <<0:(256 * 8)>>) of
+                {ok, _, _} -> {error, Reason};
+                {error, _} -> {old, Reason}
+            end;
+        {error, Reason} ->
+            {error, Reason}
     end.
 
 %% A `struct gpio_v2_line_request' for one line.
