@@ -84,7 +84,8 @@ programs_first(Config) ->
 sorted(Config) ->
     Drv = alcove_test:drv(Config),
     {ok, Small} = alcove_proc:start(Drv, ["sleep", "1000"]),
-    {ok, Large} = alcove_proc:start(Drv, ["sh", "-c", "x=$(head -c 8000000 /dev/zero | tr '\\0' x); while :; do :; done"]),
+    {ok, Large} = alcove_proc:start(Drv, ["sh", "-c", "x=$(head -c 8000000 /dev/zero | tr '\\0' x); echo ready; while :; do :; done"]),
+    receive {alcove_proc, Large, {stdout, <<"ready\n">>}} -> ok end,
     Time = fun(Proc) -> [T || {P, T} <- times(alcove:tree(Drv)), P =:= maps:get(os_pid, alcove_proc:info(Proc))] end,
     Memory = fun(Proc) -> pick(memory, maps:get(os_pid, alcove_proc:info(Proc)), alcove:tree(Drv)) end,
     true = alcove_test:until(fun() -> Memory(Large) > 8000000 andalso Time(Large) > Time(Small) end),

@@ -5,6 +5,7 @@
 //! Guardian and root are subreapers: a process that loses its parent becomes their child.
 //! So when this process has no children, nothing is left.
 
+use crate::sys::precedence::Precedence;
 use crate::{procfs, protect};
 use libc::c_int;
 use nix::errno::Errno;
@@ -69,15 +70,12 @@ impl Patience {
 /// its programs to end, with the signal that the user has set for them. So neither gets SIGTERM at
 /// first. Programs that are still there a while later get it nevertheless, since their event loop
 /// may be busy, and have all of the grace from then on. `asked` are children that were asked
-/// already.
+/// already, by their own signal: they get no other before SIGKILL.
 ///
 /// Root and the guardian mostly do this at the same time. As long as the guardian lives, root only
 /// asks its own children, so that no process is asked by both.
 pub fn end(asked: &[c_int]) {
-    // Processes that fork without end are many and take the processor. Only the superuser may
-    // raise its own priority above theirs.
-    // SAFETY: takes numbers only.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+    let _precedence = Precedence::take();
     if gone_within(NOTICE) {
         return;
     }
@@ -93,7 +91,10 @@ pub fn end(asked: &[c_int]) {
         return;
     }
     if !protect::is_guarded() {
-        each_descendant(&window, |descendant| descendant.ask(libc::SIGTERM));
+        each_descendant(&window, |descendant| {
+            let knows = asked.contains(&descendant.pid);
+            descendant.ask(if knows { 0 } else { libc::SIGTERM });
+        });
     }
     if gone_within(GRACE) {
         return;
@@ -132,13 +133,13 @@ fn sweep() -> bool {
     };
     let mut patience = Patience::new(SWEEP);
     loop {
-        let mut found = false;
-        procfs::each_child(&children, |pid| {
+        let (mut found, start) = (false, Instant::now());
+        procfs::newest_children(&children, |pid| {
             found = true;
             // SAFETY: sends a signal to a child that isn't reaped.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         });
-        if gone_within(Duration::ZERO) {
+        if reap_for(start.elapsed().max(ROUND)) {
             return true;
         }
         if !found || patience.is_over() {
@@ -152,6 +153,7 @@ fn sweep() -> bool {
 /// Nothing here allocates.
 pub fn end_orphans(forked: &[c_int]) {
     let mut patience = Patience::new(ORPHANS);
+    let mut precedence = None;
     loop {
         let (mut found, mut reaped) = (false, false);
         each_child(|pid| {
@@ -169,6 +171,7 @@ pub fn end_orphans(forked: &[c_int]) {
         if !found || patience.is_over() {
             return;
         }
+        precedence.get_or_insert_with(Precedence::take);
         if !reaped {
             pause();
         }
@@ -270,6 +273,23 @@ fn gone_within(time: Duration) -> bool {
             Ok(0) if patience.is_over() => return false,
             Ok(0) if time > GRACE => pause_for(Patience::TICK),
             Ok(0) => pause(),
+            // More may come without end.
+            Ok(_) if patience.is_over() => return false,
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return true,
+        }
+    }
+}
+
+/// Reaps the children that have ended, for so long at most: some may fork on meanwhile. Returns
+/// whether there are none left.
+fn reap_for(time: Duration) -> bool {
+    let start = Instant::now();
+    loop {
+        // SAFETY: no status is asked for.
+        match Errno::result(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) }) {
+            Ok(0) => return false,
+            Ok(_) if start.elapsed() > time => return false,
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return true,
         }

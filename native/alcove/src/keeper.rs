@@ -28,6 +28,7 @@ use crate::io::write_all;
 use crate::process::Process;
 use crate::protect::become_subreaper;
 use crate::reply::{Fail, Term};
+use crate::sys::precedence::Precedence;
 use crate::sys::wait::wait4;
 use crate::{channels, init, memory, reap, signals};
 use alcove_proto::frame::{self, Frame, Free, HEADER, Kept, RUSAGE, Raw, Reply, Short, to};
@@ -51,6 +52,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long a round of SIGKILL has before the next looks for what escaped it.
 const ROUND: Duration = Duration::from_millis(2);
+/// How long the keeper reaps at a time, at least, before it looks for what else is to be done.
+const REAPING: Duration = Duration::from_millis(1);
 /// How long a program has to end by itself when the VM is gone.
 const LAST_GRACE: Duration = Duration::from_millis(300);
 
@@ -112,6 +115,10 @@ struct Program {
     end: Option<End>,
     /// The VM was told that the program ended, but some of its processes are left.
     told: bool,
+    /// More children may have ended than were reaped.
+    more: bool,
+    /// Over a program that forks faster than this process reaps, or isn't gone at once.
+    precedence: Option<Precedence>,
 }
 
 /// A step of a start that failed, and the reason, as a term.
@@ -326,6 +333,8 @@ impl Keeper {
                     why: Why::Itself,
                     end: None,
                     told: false,
+                    more: false,
+                    precedence: None,
                 });
                 if let Some(channels) = started.channels {
                     self.announce(&mut program, &channels);
@@ -533,11 +542,16 @@ impl Program {
 
     /// Reaps the children that have ended, and does what is due. Returns true when nothing is left.
     fn advance(&mut self, below: &mut Below) -> bool {
+        let mut time = REAPING;
         loop {
-            let reaped = match self.reap() {
-                Reaped::None => return true,
-                Reaped::Some(any) => any,
-            };
+            let reaped = self.reap(time);
+            if reaped == Reaped::Gone {
+                return true;
+            }
+            self.more = reaped == Reaped::More;
+            if self.more {
+                self.precedence.get_or_insert_with(Precedence::take);
+            }
             let now = Instant::now();
             if self.end.is_some() && !self.terms.leave {
                 self.kill();
@@ -552,20 +566,23 @@ impl Program {
             let Phase::Killed(since) = self.phase else {
                 return false;
             };
-            if self.end.is_some() || self.told {
+            if self.end.is_some() || self.told || self.more {
                 below.kill();
+                self.precedence.get_or_insert_with(Precedence::take);
+                // Those that fork on are killed again in time.
+                time = now.elapsed().max(REAPING);
             }
             // Processes that fork while they are killed are killed again without a pause.
-            if !reaped || now.duration_since(since) > PATIENCE {
+            if reaped == Reaped::None || now.duration_since(since) > PATIENCE {
                 return false;
             }
         }
     }
 
-    /// Reaps the children that have ended.
-    fn reap(&mut self) -> Reaped {
-        let mut any = false;
-        loop {
+    /// Reaps the children that have ended, for so long at most.
+    fn reap(&mut self, time: Duration) -> Reaped {
+        let (mut any, start) = (false, Instant::now());
+        while !any || start.elapsed() < time {
             match wait4(-1, libc::WNOHANG) {
                 Ok(child) if child.pid == self.child => {
                     any = true;
@@ -581,10 +598,12 @@ impl Program {
                 }
                 Ok(child) if child.pid > 0 => any = true,
                 Err(Errno::EINTR) => {}
-                Ok(_) => return Reaped::Some(any),
-                Err(_) => return Reaped::None,
+                Ok(_) if any => return Reaped::Some,
+                Ok(_) => return Reaped::None,
+                Err(_) => return Reaped::Gone,
             }
         }
+        Reaped::More
     }
 
     /// Receives from the init which pid the program has, and how it ended.
@@ -611,6 +630,7 @@ impl Program {
     /// When the keeper has something to do next, even if no event comes.
     fn next(&self) -> Option<Instant> {
         match self.phase {
+            _ if self.more => Some(Instant::now()),
             Phase::Running => self.deadline,
             Phase::Asked(until) => Some(until),
             Phase::Killed(_) if self.told => Some(Instant::now() + AGAIN),
@@ -678,9 +698,15 @@ impl Program {
     }
 }
 
+/// What became of the children.
+#[derive(PartialEq)]
 enum Reaped {
-    /// There is no child at all.
+    /// There is none.
+    Gone,
+    /// None has ended.
     None,
-    /// There are children; whether some were reaped.
-    Some(bool),
+    /// All that had ended were reaped.
+    Some,
+    /// Others may have ended, too.
+    More,
 }

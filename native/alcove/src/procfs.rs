@@ -57,9 +57,26 @@ pub fn children(proc: impl AsFd) -> Option<OwnedFd> {
     openat(proc, "thread-self/children", flags, Mode::empty()).ok()
 }
 
-/// Calls `then` with each pid in such a file. Signal-safe: nothing allocates.
+/// The most children that are found at a time.
+const NEWEST: usize = 1024;
+
+/// Calls `then` with the pids of the newest children, the newest first, of those in such a file. Of
+/// many children most have ended, those that were there first. Whoever kills and reaps what this
+/// finds again and again finds them all. Signal-safe: nothing allocates.
+pub fn newest_children(children: &OwnedFd, mut then: impl FnMut(c_int)) {
+    let (mut newest, mut count) = ([0; NEWEST], 0);
+    each_child(children, |pid| {
+        newest[count % NEWEST] = pid;
+        count += 1;
+    });
+    for at in (count.saturating_sub(NEWEST)..count).rev() {
+        then(newest[at % NEWEST]);
+    }
+}
+
+/// Calls `then` with each pid in such a file, in the kernel's order.
 pub fn each_child(children: &OwnedFd, mut then: impl FnMut(c_int)) {
-    let (mut bytes, mut at, mut number) = ([0u8; 1024], 0, 0);
+    let (mut bytes, mut at, mut number) = ([0u8; 4096], 0, 0);
     loop {
         let n = pread(children, &mut bytes, at).unwrap_or(0);
         if n == 0 {

@@ -3,10 +3,14 @@
 //! Runs in the signal handler too: nothing here allocates.
 
 use crate::process::Process;
+use crate::sys::precedence::Precedence;
 use crate::sys::wait::{Waited, wait4};
 use crate::{descendants, io, wanted};
 use alcove_proto::frame::{self, Child, Short, notify};
 use libc::c_int;
+
+/// So many children that have ended at once are a flood.
+const MANY: u32 = 256;
 
 /// A child that has ended, if there is one.
 fn ended_child(pid: c_int) -> Option<Waited> {
@@ -24,8 +28,14 @@ pub fn reap(process: &mut Process, named: c_int) {
     if let Some(child) = Some(named).filter(|named| *named > 0).and_then(ended_child) {
         found(process, &child);
     }
+    let (mut count, mut precedence) = (0, None);
     while let Some(child) = ended_child(-1) {
         found(process, &child);
+        count += 1;
+        // Orphans that fork on must not come faster than they are reaped.
+        if count > MANY {
+            precedence.get_or_insert_with(Precedence::take);
+        }
     }
 }
 

@@ -58,33 +58,30 @@ impl Below {
     /// The pids of the children.
     pub fn pids(&self) -> Vec<u32> {
         let mut pids = Vec::new();
-        self.each(|_, pid| pids.push(pid as u32));
+        let add = |pid| pids.push(pid as u32);
+        match &self.children {
+            Some(children) => procfs::each_child(children, add),
+            None => each_waited_for(add),
+        }
         pids
     }
 
-    /// Kills every child.
+    /// Kills the children, the newest first, and of thousands no others.
     pub fn kill(&self) {
-        let same = self.same;
+        let (Some(children), Some(proc)) = (&self.children, &self.proc) else {
+            return each_waited_for(kill);
+        };
         let mut all = true;
-        self.each(|proc, pid| match proc {
-            Some(proc) if !same => all &= kill_held(proc, pid),
-            _ => kill(pid),
+        procfs::newest_children(children, |pid| {
+            if self.same {
+                kill(pid);
+            } else {
+                all &= kill_held(proc, pid);
+            }
         });
         if !all {
             each_waited_for(kill);
         }
-    }
-
-    /// Calls `then` with the pid that /proc has for each child.
-    fn each(&self, mut then: impl FnMut(Option<&OwnedFd>, c_int)) {
-        let Some(children) = &self.children else {
-            return each_waited_for(|pid| then(None, pid));
-        };
-        procfs::each_child(children, |pid| {
-            if pid > 1 {
-                then(self.proc.as_ref(), pid);
-            }
-        });
     }
 }
 

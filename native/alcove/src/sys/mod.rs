@@ -20,6 +20,7 @@ pub mod landlock;
 #[cfg(target_os = "linux")]
 pub mod mount;
 pub mod pidfd;
+pub mod precedence;
 pub mod share;
 pub mod signal;
 #[cfg(test)]
