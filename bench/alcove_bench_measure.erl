@@ -1,7 +1,7 @@
 %% @doc Measuring, in the virtual machine.
 -module(alcove_bench_measure).
 
--export([times/2, times/3, timed/2, busy/3, processors/2, own_time/0, pss/1]).
+-export([times/2, times/3, timed/2, busy/3, processors/2, own_time/1, pss/1]).
 -export([quiet/1, apart/1, nanoseconds/1, quantiles/0]).
 
 -export_type([measured/0]).
@@ -155,13 +155,22 @@ with_children([], _Parents) ->
 with_children(Pids, Parents) ->
     Pids ++ with_children([Pid || {Pid, Parent} <- Parents, lists:member(Parent, Pids)], Parents).
 
-%% @doc The processors' time so far of the virtual machine and of what it started and is there,
-%% in microseconds.
--spec own_time() -> number().
-own_time() ->
+%% @doc The processors' time, in microseconds, that the virtual machine and what it started take
+%% while a function runs. The virtual machine's own is looked at last before and first after that:
+%% to look at thousands of processes takes it longer than they take.
+-spec own_time(fun(() -> _)) -> number().
+own_time(During) ->
+    [Own | Others] = own_processes(),
+    OthersBefore = times_of(Others),
+    OwnBefore = times_of([Own]),
+    _ = During(),
+    OwnAfter = times_of([Own]),
+    times_of(Others) + OwnAfter - OthersBefore - OwnBefore.
+
+times_of(Pids) ->
     lists:sum([
         time_of_thread(File)
-     || Pid <- own_processes(),
+     || Pid <- Pids,
         File <- filelib:wildcard(lists:concat(["/proc/", Pid, "/task/*/schedstat"]))
     ]).
 

@@ -251,9 +251,7 @@ beside() ->
             {idle, fun(_, _) ->
                 among(?MANY, fun(_, _) ->
                     timer:sleep(?QUIET),
-                    Before = alcove_bench_measure:own_time(),
-                    timer:sleep(?IDLE),
-                    Used = alcove_bench_measure:own_time() - Before,
+                    Used = alcove_bench_measure:own_time(fun() -> timer:sleep(?IDLE) end),
                     {count, Used / (?IDLE / 1000)}
                 end)
             end}

@@ -27,6 +27,8 @@ format_error({nif, Text}) ->
         ". From an archive, as an escript is one, it can't: give the directory that has it, and the "
         "executable, to the application as its variable priv_dir"
     ];
+format_error({setup, {N, Call, Reason}}) ->
+    [io_lib:format("call ~b of setup: ", [N]), format_error({Call, Reason})];
 format_error({start, timeout}) ->
     "it took longer to start than it was given";
 format_error({in, badpid}) ->

@@ -29,6 +29,7 @@
     errno_name/1,
     groups/0,
     calls/0,
+    arity/1,
     info/1,
     note/1,
     cwd/0,
@@ -259,6 +260,11 @@ groups() ->
 
 -spec calls() -> [{atom(), non_neg_integer(), [{atom(), atom()}], binary(), atom(), binary()}].
 calls() ->
+    erlang:nif_error(why()).
+
+%% How many arguments a call has.
+-spec arity(atom()) -> non_neg_integer() | unknown.
+arity(_Call) ->
     erlang:nif_error(why()).
 
 -spec info(pid()) -> map() | '$badpid'.

@@ -187,7 +187,8 @@
 %%
 %% `{error, {Call, Reason}}': the program has not run. `{execvp, enoent}': there is no such program;
 %% `{chdir, eacces}', `{setresuid, eperm}' and so on: the system call of an option failed;
-%% {@link alcove:format_error/1} explains them. `{uid_map, Text}', `{gid_map, Text}': the error text
+%% {@link alcove:format_error/1} explains them. `{setup, {N, Call, Reason}}': the N-th call of `setup'
+%% failed. `{uid_map, Text}', `{gid_map, Text}': the error text
 %% of newuidmap or newgidmap. `{user, {unknown, Name}}', `{user, {no_group, User}}': the user must
 %% be in /etc/passwd, or `group' must be given. `{start, timeout}': the start took too long. `{in,
 %% badpid}': no process is in its event loop at that fork path. `{parent, gone}', `{drv, Reason}':

@@ -740,14 +740,10 @@ limits(_Limits) ->
 calls(_N, []) ->
     [];
 calls(N, [{Call, Argv} = Request | Calls]) when is_atom(Call), is_list(Argv) ->
-    case lists:keyfind(Call, 1, alcove_nif:calls()) of
-        {_, _, Arguments, _, _, _} when length(Arguments) =:= length(Argv) ->
-            case calls(N + 1, Calls) of
-                {error, _} = Error -> Error;
-                Rest -> [Request | Rest]
-            end;
-        _ ->
-            {error, {N, Call}}
+    case alcove_nif:arity(Call) =:= length(Argv) andalso calls(N + 1, Calls) of
+        false -> {error, {N, Call}};
+        {error, _} = Error -> Error;
+        Rest -> [Request | Rest]
     end;
 calls(N, _) ->
     {error, {N, no_call}}.

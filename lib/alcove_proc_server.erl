@@ -195,12 +195,14 @@ kept(#{drv := Drv, in := In} = Options, Group) ->
             try alcove_call:run(Drv, In, {keep, Keep, Calls}, patience(Options)) of
                 {ok, Path} -> {ok, Path};
                 {error, {start, etimedout}} -> {error, {start, timeout}};
-                {error, {_Index, Call, Reason}} -> {error, {Call, Reason}};
+                {error, {Index, Call, Reason}} ->
+                    {error, alcove_proc_setup:failed(Index, Call, Reason, Options)};
                 {error, {Step, Reason}} -> {error, {Step, Reason}};
                 {error, Reason} -> {error, {fork, Reason}};
                 '$badpid' -> {error, absent(Drv, In)};
                 {'$badarg', {Index, _}} when Index > 0 ->
-                    {error, {element(1, lists:nth(Index, Calls)), badarg}};
+                    Call = element(1, lists:nth(Index, Calls)),
+                    {error, alcove_proc_setup:failed(Index, Call, badarg, Options)};
                 {'$badarg', _} ->
                     {error, {execvp, badarg}}
             catch

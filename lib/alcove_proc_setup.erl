@@ -6,7 +6,7 @@
 %% calls in the process that will exec the program.
 -module(alcove_proc_setup).
 
--export([request/2, cgroup/1, ungroup/1, stats/1, signal/1, is_piped/1]).
+-export([request/2, failed/4, cgroup/1, ungroup/1, stats/1, signal/1, is_piped/1]).
 
 -export_type([reason/0, group/0]).
 
@@ -201,11 +201,7 @@ known(Directory) -> [Directory].
 %% the host come before those are given up. The filter of system calls comes last.
 calls(Options, Ids) ->
     Calls = lists:append([
-        files(Options),
-        [
-            {mount, ["none", "/", "", [ms_rec, ms_slave], ""]}
-         || lists:member(clone_newns, maps:get(namespaces, Options))
-        ],
+        before_setup(Options),
         maps:get(setup, Options),
         given(hostname, Options, fun(Name) -> [{sethostname, [Name]}] end),
         given(chroot, Options, fun(Root) -> root(Root, Options) end),
@@ -224,6 +220,22 @@ calls(Options, Ids) ->
     case {Calls, Last} of
         {[], []} -> [];
         _ -> Calls ++ given(cwd, Options, fun(Dir) -> [{chdir, [Dir]}] end) ++ Last
+    end.
+
+before_setup(#{namespaces := Namespaces} = Options) ->
+    Private = [
+        {mount, ["none", "/", "", [ms_rec, ms_slave], ""]}
+     || lists:member(clone_newns, Namespaces)
+    ],
+    files(Options) ++ Private.
+
+%% @doc The error of the call that failed, which is the Index-th of those that were made: one of
+%% `setup' is named by its place there.
+-spec failed(pos_integer(), atom(), term(), alcove_proc_options:parsed()) -> reason().
+failed(Index, Call, Reason, #{setup := Setup} = Options) ->
+    case Index - length(before_setup(Options)) of
+        N when N > 0, N =< length(Setup) -> {setup, {N, Call, Reason}};
+        _ -> {Call, Reason}
     end.
 
 %% With mounts of its own, the process enters the new root for good. It binds the new root over the

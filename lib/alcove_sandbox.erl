@@ -360,7 +360,7 @@ started(Located, Parsed, How, Start) ->
 begun(Located, #{best_effort := BestEffort} = Parsed, How, Start) ->
     case compiled(Located, Parsed, How) of
         {ok, Options, Force} ->
-            case Start(Options) of
+            case alcove_sandbox_here:unplaced(Start(Options)) of
                 {error, Reason} = Failed when BestEffort ->
                     case is_of_the_machine(Reason) of
                         true -> again(Located, Parsed, How, Start, Options, {Failed, Force});
@@ -378,7 +378,7 @@ again(Drv, Parsed, How, Start, Options, Failed) ->
         Lacking when map_size(Lacking) > 0 ->
             ok = alcove_sandbox_listen:remove(Drv, maps:get(listen, Parsed)),
             case compiled(Drv, Parsed#{without := Lacking}, How) of
-                {ok, Without, Force} -> {Start(Without), Force};
+                {ok, Without, Force} -> {alcove_sandbox_here:unplaced(Start(Without)), Force};
                 {error, Reason} -> {{error, Reason}, #{}}
             end;
         _ ->

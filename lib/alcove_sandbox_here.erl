@@ -2,7 +2,7 @@
 %% @doc What a sandbox has to know about the machine, as its Drv sees it.
 -module(alcove_sandbox_here).
 
--export([look/2, lacking/3, named/2, try_out/2]).
+-export([look/2, lacking/3, named/2, try_out/2, unplaced/1]).
 
 %% How long an attempt to start may take, in milliseconds.
 -define(TIMEOUT, 60000).
@@ -161,10 +161,16 @@ try_out(Drv, Options) ->
         ],
         Options
     ),
-    case alcove_proc:run(Drv, ["/"], Way#{timeout => ?TIMEOUT}) of
+    case unplaced(alcove_proc:run(Drv, ["/"], Way#{timeout => ?TIMEOUT})) of
         {error, {execvp, _}} -> ok;
         {error, Reason} -> {error, Reason}
     end.
+
+%% @doc An outcome whose error names the call that failed, but not its place among the calls of
+%% `setup': those of a sandbox aren't the user's.
+-spec unplaced(Outcome) -> Outcome when Outcome :: term().
+unplaced({error, {setup, {_Index, Call, Reason}}}) -> {error, {Call, Reason}};
+unplaced(Outcome) -> Outcome.
 
 group(Drv, Limits) ->
     case alcove_cgroup:make(Drv, [], Limits) of

@@ -51,11 +51,22 @@ filter(#{seccomp := none}) ->
 filter(#{without := #{seccomp := Why}}) ->
     {ok, #{}, {lacking, Why}};
 filter(#{seccomp := default}) ->
-    compiled(alcove_seccomp:sandbox(), default);
+    Key = {?MODULE, alcove_nif:version()},
+    case persistent_term:get(Key, undefined) of
+        undefined -> remembered(Key, compiled(alcove_seccomp:sandbox(), default));
+        Known -> Known
+    end;
 filter(#{seccomp := Policy}) when is_map(Policy) ->
     compiled(Policy, policy);
 filter(#{seccomp := Program}) ->
     {ok, #{seccomp => iolist_to_binary(Program)}, policy}.
+
+%% Every sandbox has this filter, and to compile it takes as long as a third of its start.
+remembered(Key, {ok, _, _} = Compiled) ->
+    ok = persistent_term:put(Key, Compiled),
+    Compiled;
+remembered(_Key, Error) ->
+    Error.
 
 compiled(Policy, Name) ->
     case alcove_seccomp:compile(Policy) of

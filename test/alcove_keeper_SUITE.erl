@@ -356,7 +356,7 @@ ends_before_it_is_heard(Config) ->
         ?assertMatch({ok, #{status := 0}}, alcove_proc:run(Drv, ["true"], Options)),
         ?assertEqual({error, {execvp, enoent}}, alcove_proc:run(Drv, ["/nowhere"], Options)),
         Astray = Options#{setup => [{chdir, ["/nowhere"]}]},
-        ?assertEqual({error, {chdir, enoent}}, alcove_proc:run(Drv, ["true"], Astray))
+        ?assertEqual({error, {setup, {1, chdir, enoent}}}, alcove_proc:run(Drv, ["true"], Astray))
     end,
     alcove_test:need([userns], fun() ->
         Runners = [
@@ -387,7 +387,8 @@ keepers_are_used_again(Config) ->
         begin
             {error, {execvp, enoent}} = alcove_proc:run(Drv, ["/nowhere"]),
             {error, {chdir, enoent}} = alcove_proc:run(Drv, ["true"], #{cwd => "/nowhere"}),
-            {error, {chdir, enoent}} = alcove_proc:run(Drv, ["true"], #{setup => [{chdir, ["/no"]}]})
+            Setup = #{setup => [{chdir, ["/"]}, {chdir, ["/no"]}]},
+            {error, {setup, {2, chdir, enoent}}} = alcove_proc:run(Drv, ["true"], Setup)
         end
      || _ <- lists:seq(1, 20)
     ],

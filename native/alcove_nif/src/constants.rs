@@ -90,6 +90,18 @@ pub fn calls<'a>(env: Env<'a>) -> Term<'a> {
     CALLS.iter().map(row).collect::<Vec<_>>().encode(env)
 }
 
+/// How many arguments a call of this name takes; `unknown` if there is none.
+pub fn arity<'a>(env: Env<'a>, name: Term<'a>) -> Term<'a> {
+    let found = name
+        .atom_to_string()
+        .ok()
+        .and_then(|name| CALLS.iter().find(|call| call.name == name));
+    found.map_or_else(
+        || terms::unknown().encode(env),
+        |call| call.args.len().encode(env),
+    )
+}
+
 /// What a call may carry.
 pub fn limits<'a>(env: Env<'a>) -> Term<'a> {
     Term::map_from_pairs(env, &[(atom(env, "max_data"), MAX_DATA)])

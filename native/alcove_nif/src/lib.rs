@@ -254,6 +254,11 @@ fn calls<'a>(env: Env<'a>) -> Term<'a> {
 }
 
 #[rustler::nif]
+fn arity<'a>(env: Env<'a>, name: Term<'a>) -> Term<'a> {
+    constants::arity(env, name)
+}
+
+#[rustler::nif]
 fn note<'a>(env: Env<'a>, drv: Term<'a>) -> Term<'a> {
     handle::note(env, drv)
 }
