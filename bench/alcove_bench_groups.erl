@@ -9,6 +9,8 @@
 
 %% How deep is deep, and how many messages, callers and idle processes are many.
 -define(DEEP, 16).
+%% How many sandboxes are started at a time.
+-define(CROWD, 100).
 -define(MAILBOX, 100000).
 -define(CALLERS, [1, 10, 100]).
 -define(IDLE, 1000).
@@ -327,7 +329,7 @@ processes() ->
     }.
 
 %% A program that isn't trusted, by alcove's own means and by bubblewrap, which alcove runs: the
-%% same mounts and namespaces. Root's has control groups besides.
+%% same mounts and namespaces; and with the control groups that a sandbox has besides.
 sandboxes(Name, Options) ->
     #group{
         name = Name,
@@ -347,33 +349,51 @@ sandboxes(Name, Options) ->
         leave = fun(#{drv := Drv}) -> ok = alcove_drv:stop(Drv) end,
         variants = [
             {alcove, fun(#{drv := Drv}, Ms) ->
-                alcove_bench_measure:times(Ms, fun() ->
-                    {ok, #{status := 0}} = alcove_sandbox:run(Drv, ["/usr/bin/true"], #{
-                        mounts => [
-                            {ro, "/usr"},
-                            {symlink, "usr/bin", "/bin"},
-                            {symlink, "usr/lib", "/lib"},
-                            {symlink, "usr/lib64", "/lib64"},
-                            proc,
-                            dev,
-                            {tmpfs, "/tmp"}
-                        ]
-                    })
-                end)
+                alcove_bench_measure:times(Ms, fun() -> sandboxed(Drv, ungrouped()) end)
+            end},
+            {limited, fun(#{drv := Drv}, Ms) ->
+                alcove_bench_measure:times(Ms, fun() -> sandboxed(Drv, #{}) end)
             end},
             {bwrap, fun(#{drv := Drv}, Ms) ->
-                Argv = string:lexemes(
-                    "bwrap --unshare-all --die-with-parent --new-session --clearenv --cap-drop ALL "
-                    "--ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib "
-                    "--symlink usr/lib64 /lib64 --proc /proc --dev /dev --tmpfs /tmp /usr/bin/true",
-                    " "
-                ),
-                alcove_bench_measure:times(Ms, fun() ->
-                    {ok, #{status := 0}} = alcove_proc:run(Drv, Argv)
-                end)
+                alcove_bench_measure:times(Ms, fun() -> bubblewrapped(Drv) end)
+            end},
+            {crowd, fun(#{drv := Drv}, Ms) ->
+                Once = fun() -> sandboxed(Drv, ungrouped()) end,
+                alcove_bench_measure:busy(Ms, ?CROWD, fun(_) -> Once end)
+            end},
+            {bwrap_crowd, fun(#{drv := Drv}, Ms) ->
+                Once = fun() -> bubblewrapped(Drv) end,
+                alcove_bench_measure:busy(Ms, ?CROWD, fun(_) -> Once end)
             end}
         ]
     }.
+
+sandboxed(Drv, Limits) ->
+    {ok, #{status := 0}} = alcove_sandbox:run(Drv, ["/usr/bin/true"], #{
+        mounts => [
+            {ro, "/usr"},
+            {symlink, "usr/bin", "/bin"},
+            {symlink, "usr/lib", "/lib"},
+            {symlink, "usr/lib64", "/lib64"},
+            proc,
+            dev,
+            {tmpfs, "/tmp"}
+        ],
+        limits => Limits
+    }).
+
+%% Without control groups, which bubblewrap doesn't have.
+ungrouped() ->
+    #{memory => infinity, pids => infinity, cpu => infinity}.
+
+bubblewrapped(Drv) ->
+    Argv = string:lexemes(
+        "bwrap --unshare-all --die-with-parent --new-session --clearenv --cap-drop ALL "
+        "--ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib "
+        "--symlink usr/lib64 /lib64 --proc /proc --dev /dev --tmpfs /tmp /usr/bin/true",
+        " "
+    ),
+    {ok, #{status := 0}} = alcove_proc:run(Drv, Argv).
 
 spawned(How, Calls) ->
     fun(#{drv := Drv} = State, Ms) ->

@@ -111,8 +111,13 @@ all() ->
                 limits = [container_limit],
                 marks = [{limit, container_limit, 0.85}]
             },
-            sandbox(sandbox, sandboxes, "a sandbox of true, as root"),
-            sandbox(sandbox_rootless, sandboxes_rootless, "a sandbox of true, as an ordinary user"),
+            sandbox(sandbox, sandboxes, alcove, "a sandbox of true, as root"),
+            sandbox(sandbox_limited, sandboxes, limited, "the same with control groups"),
+            sandboxes(sandbox_crowd, sandboxes, "sandboxes a second, 100 at a time, as root"),
+            sandbox(sandbox_rootless, sandboxes_rootless, alcove, "a sandbox of true, as an ordinary user"),
+            sandboxes(
+                sandbox_rootless_crowd, sandboxes_rootless, "sandboxes a second, 100 at a time, as an ordinary user"
+            ),
             out(stdout_head_1, head1, "stdout of head, depth 1", head_limit, head_port, []),
             out(stdout_head_16, head16, "stdout of head, depth 16", head_limit, head_port, [
                 {like, head1, 0.95}
@@ -323,16 +328,27 @@ out(Id, Variant, Title, Limit, Port, Marks) ->
         marks = [{limit, Limit, 1.0}, above_port] ++ Marks
     }.
 
-%% The other is bubblewrap.
-sandbox(Id, Group, Title) ->
+%% The other is bubblewrap, which makes no control groups.
+sandbox(Id, Group, Variant, Title) ->
     #row{
         id = Id,
         group = Group,
         title = Title,
         metric = time,
-        alcove = alcove,
+        alcove = Variant,
         limits = [bwrap],
-        marks = [{limit, bwrap, 1.0}]
+        marks = [{limit, bwrap, 1.0} || Variant =:= alcove]
+    }.
+
+sandboxes(Id, Group, Title) ->
+    #row{
+        id = Id,
+        group = Group,
+        title = Title,
+        metric = rate,
+        alcove = crowd,
+        limits = [bwrap_crowd],
+        marks = [{limit, bwrap_crowd, 1.0}]
     }.
 
 slow(Id, Group, Title, Limits) ->

@@ -756,9 +756,11 @@ limit(
     #{status := {termsig, sigkill}, user_time := User, system_time := System},
     #state{options = #{rlimits := Limits}}
 ) ->
+    %% The kernel counts ticks against the limit. What it says of the time that was used is more
+    %% exact, and may be less where others had the processor for parts of the ticks.
     case lists:keyfind(rlimit_cpu, 1, Limits) of
         {rlimit_cpu, {alcove_rlimit, _, Hard}} when
-            is_integer(Hard), User + System >= Hard * 1000000
+            is_integer(Hard), User + System >= Hard * 750000
         ->
             cpu;
         _ ->

@@ -117,6 +117,18 @@ pub fn send(control: i32, bytes: &[u8], fds: &[OwnedFd]) -> nix::Result<()> {
     write_all(control, &bytes[sent..])
 }
 
+/// Sends bytes, and gives descriptors away with them: by the time that all bytes have come, this
+/// process has none of them any more. So what the VM then closes is closed.
+pub fn give(control: i32, bytes: &[u8], fds: Vec<OwnedFd>) -> nix::Result<()> {
+    if fds.is_empty() {
+        return write_all(control, bytes);
+    }
+    let (first, others) = bytes.split_at(bytes.len().min(1));
+    send(control, first, &fds)?;
+    drop(fds);
+    write_all(control, others)
+}
+
 /// Descriptors that were received and aren't used yet.
 #[derive(Default)]
 pub struct Received {

@@ -337,7 +337,7 @@ impl Keeper {
                     precedence: None,
                 });
                 if let Some(channels) = started.channels {
-                    self.announce(&mut program, &channels);
+                    self.announce(&mut program, channels);
                 }
                 self.program = Some(program);
             }
@@ -350,15 +350,15 @@ impl Keeper {
         }
     }
 
-    /// Tells the VM that a program runs, and sends the VM's ends of its streams.
-    fn announce(&mut self, program: &mut Program, fds: &[OwnedFd]) {
+    /// Tells the VM that a program runs, and gives it its ends of the streams.
+    fn announce(&mut self, program: &mut Program, fds: Vec<OwnedFd>) {
         program.starting = None;
         let kept = Short::of(&Kept {
             id: program.id,
             pid: program.pid as u32,
         });
         let Some(control) = self.control else { return };
-        if channels::send(control, &kept, fds).is_err() {
+        if channels::give(control, &kept, fds).is_err() {
             self.control = None;
             program.ask(Why::Asked, program.terms.signal, LAST_GRACE);
         }
@@ -422,7 +422,7 @@ impl Keeper {
             }
             None => {
                 program.hear_of_init();
-                self.announce(program, starting.channels());
+                self.announce(program, starting.into_channels());
             }
             Some((step, reason)) => {
                 let reason = reason.to_vec();

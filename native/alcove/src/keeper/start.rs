@@ -169,8 +169,8 @@ impl Starting {
     }
 
     /// The VM's ends of the streams.
-    pub fn channels(&self) -> &[OwnedFd] {
-        &self.channels
+    pub fn into_channels(self) -> Vec<OwnedFd> {
+        self.channels
     }
 }
 
