@@ -3,14 +3,16 @@
 %% Every call returns or raises within its time, a Drv works on or stops with a reason, and
 %% afterwards the virtual machine has what it had before. By default that are 10,000
 %% operations; with `ALCOVE_SOAK_MINUTES' in the environment it goes on for so long, and
-%% `ALCOVE_SOAK_SEED' makes the same choices again.
+%% `ALCOVE_SOAK_SEED' makes the same choices again. Then there are ten times as many callers of
+%% alcove_proc:run/3, too.
 -module(alcove_soak_SUITE).
 
 -include_lib("stdlib/include/assert.hrl").
 
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
--export([random_operations/1]).
--export([soak/2]).
+-export([random_operations/1, killed_callers/1, killed_with_their_vm/1]).
+%% called in other virtual machines
+-export([soak/2, callers/2, call_on/1]).
 
 -define(CALLERS, 8).
 -define(OPERATIONS, 10000).
@@ -21,7 +23,7 @@ suite() ->
     [{timetrap, {minutes, minutes() + alcove_test:ms(3)}}].
 
 all() ->
-    [random_operations].
+    [random_operations, killed_callers, killed_with_their_vm].
 
 init_per_suite(Config) ->
     alcove_test:init_suite(Config).
@@ -51,6 +53,38 @@ random_operations(_Config) ->
             [io_lib:format("~10b ~s~n", [N, What]) || {What, N} <- lists:sort(maps:to_list(Counts))]],
     io:put_chars(user, Text),
     ct:log("~s", [Text]).
+
+%% Callers of alcove_proc:run/3 are killed at random moments. Nothing is left of their programs, and
+%% there are no more keepers than programs ran at a time.
+killed_callers(_Config) ->
+    Peer = alcove_test:peer(alcove_test:paths(), #{}),
+    {Callers, AtOnce} = many(),
+    Result = alcove_test:in_peer(Peer, fun() -> ?MODULE:callers(Callers, AtOnce) end, infinity),
+    alcove_test:stop_peer(Peer),
+    ?assertMatch(#{programs := [], stopped := ok, more := []}, Result),
+    #{keepers := Keepers, killed := Killed, finished := Finished} = Result,
+    ?assert(Keepers =< AtOnce, Result),
+    ct:log("~b callers killed, ~b runs finished", [Killed, Finished]),
+    ?assertEqual(Callers, Killed + Finished).
+
+%% The virtual machine is killed while callers are.
+killed_with_their_vm(_Config) ->
+    Peer = alcove_test:peer(alcove_test:paths(), #{}),
+    {_, AtOnce} = many(),
+    OsPid = list_to_integer(alcove_test:in_peer(Peer, fun os:getpid/0)),
+    ok = alcove_test:in_peer(Peer, fun() -> ?MODULE:call_on(AtOnce) end),
+    true = alcove_test:until(fun() -> length(alcove_test:descendants(OsPid)) > AtOnce end),
+    Left = alcove_test:descendants(OsPid),
+    unlink(Peer),
+    os:cmd(lists:concat(["kill -KILL ", OsPid])),
+    true = alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, Left) end).
+
+%% How many callers, and how many of them at a time.
+many() ->
+    case minutes() of
+        0 -> {600, 100};
+        _ -> {6000, 1000}
+    end.
 
 %% A round is so many operations and a look at the virtual machine.
 rounds(Peer, Limit, Seed, Counts) ->
@@ -293,3 +327,84 @@ do(stop, _, Drv, _, _) ->
     alcove_drv:stop(Drv);
 do(_, _, _, [], _) ->
     skipped.
+
+%% ---------------------------------------------------------------------------
+%% Callers of alcove_proc:run/3, in the other virtual machine
+%% ---------------------------------------------------------------------------
+
+callers(Callers, AtOnce) ->
+    ok = logger:set_primary_config(level, none),
+    %% A first round makes what is made once.
+    _ = called(AtOnce, AtOnce),
+    Before = state(),
+    Result = called(Callers, AtOnce),
+    _ = alcove_test:until(fun() -> more(Before, state()) =:= [] end),
+    Result#{more => more(Before, state())}.
+
+called(Callers, AtOnce) ->
+    {ok, Drv} = alcove_drv:start(),
+    Self = self(),
+    Ahead = atomics:new(1, []),
+    Workers = [spawn_monitor(fun() -> Self ! {counts, self(), worker(Drv, Ahead, Callers, {0, 0})} end)
+               || _ <- lists:seq(1, AtOnce)],
+    Counts = [receive
+                  {counts, Pid, Count} -> Count;
+                  {'DOWN', Ref, process, Pid, Reason} -> error(Reason)
+              end || {Pid, Ref} <- Workers],
+    [demonitor(Ref, [flush]) || {_, Ref} <- Workers],
+    %% What was killed last may take a moment.
+    _ = alcove_test:until(fun() -> programs(Drv) =:= [] end),
+    Keepers = [Pid || {Pid, keeper, _} <- alcove_nif:children(Drv, [])],
+    #{programs => programs(Drv), keepers => length(Keepers), stopped => alcove_drv:stop(Drv),
+      killed => lists:sum([Killed || {Killed, _} <- Counts]),
+      finished => lists:sum([Finished || {_, Finished} <- Counts])}.
+
+%% What runs below the keepers.
+programs(Drv) ->
+    [Pid || {Keeper, keeper, _} <- alcove_nif:children(Drv, []), Pid <- alcove_test:descendants(Keeper)].
+
+worker(Drv, Ahead, Callers, {Killed, Finished} = Count) ->
+    case atomics:add_get(Ahead, 1, 1) =< Callers of
+        false ->
+            Count;
+        true ->
+            {Pid, Ref} = spawn_monitor(fun() -> exit({ran, run(Drv)}) end),
+            Moment = rand:uniform(60),
+            receive
+                {'DOWN', Ref, process, Pid, {ran, {ok, #{status := 0}}}} ->
+                    worker(Drv, Ahead, Callers, {Killed, Finished + 1});
+                {'DOWN', Ref, process, Pid, Reason} ->
+                    error(Reason)
+            after Moment ->
+                exit(Pid, kill),
+                receive
+                    {'DOWN', Ref, process, Pid, killed} ->
+                        worker(Drv, Ahead, Callers, {Killed + 1, Finished});
+                    {'DOWN', Ref, process, Pid, {ran, {ok, #{status := 0}}}} ->
+                        worker(Drv, Ahead, Callers, {Killed, Finished + 1})
+                end
+            end
+    end.
+
+run(Drv) ->
+    case rand:uniform(5) of
+        1 -> alcove_proc:run(Drv, ["true"]);
+        2 -> alcove_proc:run(Drv, ["cat"], #{stdin => binary:copy(<<"x">>, rand:uniform(100000))});
+        3 -> alcove_proc:run(Drv, ["sleep", "1000"]);
+        4 -> alcove_proc:run(Drv, ["sh", "-c", "trap '' TERM; (setsid sleep 1000 &); sleep 1000"]);
+        5 -> alcove_proc:run(Drv, ["yes"], #{stdout => discard})
+    end.
+
+%% Goes on without end.
+call_on(AtOnce) ->
+    ok = logger:set_primary_config(level, none),
+    Self = self(),
+    _ = spawn(fun() ->
+        {ok, Drv} = alcove_drv:start(),
+        Self ! started,
+        Ahead = atomics:new(1, []),
+        Workers = [spawn_monitor(fun() -> worker(Drv, Ahead, 1 bsl 40, {0, 0}) end)
+                   || _ <- lists:seq(1, AtOnce)],
+        [receive {'DOWN', Ref, process, _, _} -> ok end || {_, Ref} <- Workers]
+    end),
+    receive started -> ok end.

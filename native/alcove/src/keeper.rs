@@ -195,7 +195,7 @@ impl Keeper {
     /// Receives bytes, and waits for some if there are none.
     fn receive(&mut self) {
         let Some(control) = self.control else { return };
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = [0; 4096];
         loop {
             // A filter that admits an event loop allows read(2), but maybe not recvmsg(2). A read
             // drops the descriptors that come with the bytes.
