@@ -493,10 +493,14 @@ no_core(Config) ->
     {Drv, Path} = drv_and_path(Config),
     {ok, 0, _, _, _, _} = alcove:prctl(Drv, Path, pr_get_dumpable, 0, 0, 0, 0),
     ok = alcove:chdir(Drv, Path, alcove_test:tmp(Config)),
-    ok = alcove:setrlimit(Drv, Path, rlimit_core, #alcove_rlimit{cur = 1000000, max = 1000000}),
-    _ = alcove_test:signal(lists:last(Path), "ABRT"),
-    ok = alcove_test:event(Drv, Path, {termsig, sigabrt}),
-    {ok, []} = file:list_dir(alcove_test:tmp(Config)).
+    case alcove:setrlimit(Drv, Path, rlimit_core, #alcove_rlimit{cur = 1000000, max = 1000000}) of
+        ok ->
+            _ = alcove_test:signal(lists:last(Path), "ABRT"),
+            ok = alcove_test:event(Drv, Path, {termsig, sigabrt}),
+            {ok, []} = file:list_dir(alcove_test:tmp(Config));
+        {error, eperm} ->
+            {skip, "this user may have no core"}
+    end.
 
 %% The executable by hand, as it would be called by who wants more than he may: it refuses
 %% with one line, whatever it finds.

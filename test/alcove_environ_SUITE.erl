@@ -250,7 +250,7 @@ bytes(Config) ->
         {iolist_to_binary(["ALCOVE_", integer_to_list(N)]), Value}
      || {N, Value} <- lists:zip(lists:seq(1, length(Values)), Values)
     ],
-    Paths = lists:append([[<<" -pa ">>, Path] || Path <- alcove_test:paths()]),
+    Paths = lists:append([[<<" -pa ">>, alcove_test:quote(Path)] || Path <- alcove_test:paths()]),
     [
         begin
             Command = [

@@ -792,7 +792,7 @@ files(Config) ->
     ok = file:make_dir(File),
     {error, {config, eisdir}} = alcove_sandbox:from_oci(Bundle, Decode),
     ok = file:del_dir(File),
-    [] = os:cmd("mkfifo " ++ File),
+    [] = os:cmd("mkfifo " ++ alcove_test:quote(File)),
     {error, {config, einval}} = alcove_sandbox:from_oci(Bundle, Decode),
     ok = file:delete(File),
     {ok, Fd} = file:open(File, [write, raw]),

@@ -763,6 +763,9 @@ with_ranges(Config, Uids, Gids, Script, Fun) ->
 
 %% With a range of ids the program is a user that its Drv isn't, and others are there.
 subordinate_ids(Config) ->
+    alcove_test:need([root], fun() -> ranges_of_ids(Config) end).
+
+ranges_of_ids(Config) ->
     Data = directory(Config, "data"),
     Secret = filename:join(Data, "secret"),
     ok = file:write_file(Secret, "secret"),

@@ -559,7 +559,7 @@ sandbox_admits(Config) ->
                   alcove_test:output(Drv, Child)
           end,
     {<<"3\n">>, {exit_status, 0}} =
-        Run(["/bin/sh", "-c", "cd " ++ Tmp ++ " && mkfifo p && (echo a b c >p &) && tr ' ' '\n' <p | sort | wc -l"]),
+        Run(["/bin/sh", "-c", "cd " ++ alcove_test:quote(Tmp) ++ " && mkfifo p && (echo a b c >p &) && tr ' ' '\n' <p | sort | wc -l"]),
     {<<"ok\n">>, {exit_status, 0}} =
         Run(["/bin/sh", "-c", "cd " ++ Tmp ++ " && touch f && chmod 600 f && mv f g && ln -s g h && ls -l h >/dev/null "
              "&& rm g h && sleep 0.01 && date >/dev/null && id >/dev/null && echo ok"]),

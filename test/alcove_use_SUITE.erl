@@ -898,7 +898,7 @@ closed_output(Config) ->
      end || Lines <- [true, false]],
     ?assertEqual(7, Ends(sh("trap '' PIPE; while echo x; do :; done 2>/dev/null; exit 7"), #{active => false}, stdout)),
     %% The other one goes on, and what it has said is there still.
-    {ok, Proc} = alcove_proc:start(Drv, sh("echo err >&2; echo out; read x; echo more >&2; echo $x; echo end >&2"),
+    {ok, Proc} = alcove_proc:start(Drv, sh("echo err >&2; echo out; read x; read y; echo more >&2; echo $x; echo end >&2"),
                                    #{active => false, lines => true}),
     true = alcove_test:until(fun() -> maps:get(queued, alcove_proc:info(Proc)) =:= 2 end),
     ok = alcove_proc:close(Proc, stdout),
