@@ -83,6 +83,14 @@ dist:
 	scripts/install-deps.sh
 	scripts/dist.sh $(TARGETS)
 
+.PHONY: cross
+
+# Build for ARM, 64-bit and 32-bit, and run calls and programs there under an emulator:
+# make cross TARGETS=riscv64gc-unknown-linux-gnu
+cross:
+	scripts/install-deps.sh cross
+	scripts/cross.sh $(TARGETS)
+
 .PHONY: soak fuzz loom sanitize test-old test-otp
 
 # Random operations and kills for so many minutes, then the cases under pressure:

@@ -16,7 +16,10 @@ erlang-eunit erlang-inets erlang-proper erlang-ssl erlang-tools erlang-xmerl reb
 elixir busybox-static sudo gcc libc6-dev make util-linux procps git ca-certificates cmark-gfm uidmap"
 case ${1:-} in
 bench) packages="$packages gnuplot-nox" ;;
-cross) packages="$packages gcc-aarch64-linux-gnu gcc-arm-linux-gnueabihf qemu-user" ;;
+cross)
+    packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf
+        libc6-dev-armhf-cross qemu-user"
+    ;;
 esac
 
 say() {
