@@ -328,21 +328,32 @@ attempted(Drv, Parsed, How, Start) ->
             try started(Located, Parsed, How, Start) of
                 {{ok, Pid}, Force} when is_pid(Pid) ->
                     ok = alcove_sandbox_listen:released(Watcher, Pid),
+                    ok = alcove_sandbox_ids:settle(node(Located), {program, Pid}),
                     {{ok, Pid}, Force};
-                {{error, {_, _} = Reason}, Force} when Listeners =/= [] ->
-                    ok = alcove_sandbox_listen:release(Watcher),
+                {{error, {_, _} = Reason} = Error, Force} when Listeners =/= [] ->
+                    ok = over(Watcher, Located, Error),
                     {{error, named(Located, Listeners, Reason)}, Force};
-                Outcome ->
-                    ok = alcove_sandbox_listen:release(Watcher),
-                    Outcome
+                {Outcome, _} = Ended ->
+                    ok = over(Watcher, Located, Outcome),
+                    Ended
             catch
                 Class:Reason:Stack ->
-                    ok = alcove_sandbox_listen:release(Watcher),
+                    ok = over(Watcher, Located, {error, Reason}),
                     erlang:raise(Class, Reason, Stack)
             end;
         {error, Reason} ->
             {{error, {sandbox, Reason}}, #{}}
     end.
+
+%% No program runs any more, but for what was left of it.
+over(Watcher, Drv, Outcome) ->
+    ok = alcove_sandbox_listen:release(Watcher),
+    Ids =
+        case Outcome of
+            {error, {{leftovers, _}, _}} -> left;
+            _ -> free
+        end,
+    alcove_sandbox_ids:settle(node(Drv), Ids).
 
 %% The error with the address of the socket that failed, if it was one.
 named(Drv, Listeners, Reason) ->

@@ -4,12 +4,13 @@
 %%
 %% Root's unused ids are above all that distributions and systemd assign. Each virtual machine has a
 %% range of its own, by its process id, so two of them on one machine never share an id. An id
-%% belongs to the Erlang process that took it, and is free again when that has ended.
+%% belongs to the Erlang process that took it, until that says what became of the start that the id
+%% was for: {@link settle/2}. It is free again when the process that it belongs to has ended.
 -module(alcove_sandbox_ids).
 
 -behaviour(gen_server).
 
--export([start_link/0, child_spec/0, take/1]).
+-export([start_link/0, child_spec/0, take/1, settle/2]).
 -export([mapped/3, outside/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
@@ -22,7 +23,10 @@
 -record(state, {
     first :: pos_integer(),
     free :: queue:queue(pos_integer()),
-    taken = #{} :: #{reference() => pos_integer()}
+    %% By the monitor of the process that an id belongs to.
+    taken = #{} :: #{reference() => pos_integer()},
+    %% The monitors of those that have starts under way, the newest first.
+    starting = #{} :: #{pid() => [reference()]}
 }).
 
 %% @private
@@ -38,7 +42,7 @@ start_link() ->
         Started -> Started
     end.
 
-%% @doc An id for a node's Drv, for as long as the calling process lives.
+%% @doc An id for a node's Drv, for as long as the calling process lives, or what it says.
 -spec take(node()) -> {ok, pos_integer()} | {error, eagain | term()}.
 take(Node) ->
     Taker = self(),
@@ -53,6 +57,13 @@ take(Node) ->
                 {error, Reason} -> {error, Reason}
             end
     end.
+
+%% @doc The start of the calling process is over: the ids that it has taken since the last are free;
+%% or the newest belongs to the process of the program that has it; or all of them stay the calling
+%% process's, since something of the program is left.
+-spec settle(node(), free | {program, pid()} | left) -> ok.
+settle(Node, What) ->
+    gen_server:cast({?MODULE, Node}, {settle, self(), What}).
 
 %%--------------------------------------------------------------------
 %% Those of an ordinary user
@@ -160,27 +171,49 @@ init([]) ->
 %% @private
 -spec handle_call({take, pid()}, gen_server:from(), #state{}) ->
     {reply, {ok, pos_integer()} | {error, eagain}, #state{}}.
-handle_call({take, Pid}, _From, #state{free = Free, taken = Taken} = State) ->
+handle_call({take, Pid}, _From, #state{free = Free, taken = Taken, starting = Starting} = State) ->
     case queue:out(Free) of
         {{value, Id}, Rest} ->
             Ref = monitor(process, Pid),
-            {reply, {ok, Id}, State#state{free = Rest, taken = Taken#{Ref => Id}}};
+            {reply, {ok, Id}, State#state{
+                free = Rest,
+                taken = Taken#{Ref => Id},
+                starting = Starting#{Pid => [Ref | maps:get(Pid, Starting, [])]}
+            }};
         {empty, _} ->
             {reply, {error, eagain}, State}
     end.
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({settle, Pid, What}, #state{starting = Starting} = State) ->
+    case maps:take(Pid, Starting) of
+        {Refs, Rest} -> {noreply, settled(What, Refs, State#state{starting = Rest})};
+        error -> {noreply, State}
+    end;
 handle_cast(_Request, State) ->
     {noreply, State}.
 
-%% @private
--spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info({'DOWN', Ref, process, _Pid, _Reason}, #state{free = Free, taken = Taken} = State) ->
+settled(left, _Refs, State) ->
+    State;
+settled(free, Refs, State) ->
+    lists:foldl(fun released/2, State, Refs);
+settled({program, Pid}, [Newest | Refs], #state{taken = Taken} = State) ->
+    true = demonitor(Newest, [flush]),
+    {Id, Rest} = maps:take(Newest, Taken),
+    settled(free, Refs, State#state{taken = Rest#{monitor(process, Pid) => Id}}).
+
+released(Ref, #state{free = Free, taken = Taken} = State) ->
+    true = demonitor(Ref, [flush]),
     case maps:take(Ref, Taken) of
         %% At the end of the queue: an id rests for as long as others do.
-        {Id, Rest} -> {noreply, State#state{free = queue:in(Id, Free), taken = Rest}};
-        error -> {noreply, State}
-    end;
+        {Id, Rest} -> State#state{free = queue:in(Id, Free), taken = Rest};
+        error -> State
+    end.
+
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}}.
+handle_info({'DOWN', Ref, process, Pid, _Reason}, #state{starting = Starting} = State) ->
+    {noreply, released(Ref, State#state{starting = maps:remove(Pid, Starting)})};
 handle_info(_Message, State) ->
     {noreply, State}.

@@ -13,13 +13,13 @@
          explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
          no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1,
          subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, listens/1, not_listening/1, listens_on_host/1,
-         read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1]).
+         read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1, many_by_one/1]).
 
 suite() ->
     alcove_test:suite() ++ [{timetrap, alcove_test:ms(180000)}].
 
 all() ->
-    [{group, root}, {group, rootless}, own_users, as_bubblewrap, swapped_targets].
+    [{group, root}, {group, rootless}, own_users, many_by_one, as_bubblewrap, swapped_targets].
 
 groups() ->
     Both = [nothing_but_the_spec, nobody, no_host, mounts, kernel_mounts, hidden, hidden_links,
@@ -981,6 +981,34 @@ own_users(Config) ->
         end),
     ok.
 
+%% A process may run more sandboxes, one after the other, than there are ids. What runs meanwhile
+%% keeps its id to itself, and a start that fails takes none.
+many_by_one(Config) ->
+    alcove_test:need([root],
+        fun() ->
+                {ok, Drv} = alcove_drv:start(),
+                Spec = #{mounts => [system], limits => #{memory => infinity, pids => infinity, cpu => infinity}},
+                {ok, Proc} = alcove_sandbox:start_link(Drv, ["sleep", "1000"], Spec),
+                Own = uid(maps:get(os_pid, alcove_proc:info(Proc))),
+                Used = [begin
+                            {ok, #{status := 0, sandbox := #{user := {unused, Uid}}}} = alcove_sandbox:run(Drv, ["true"], Spec),
+                            {error, {execvp, enoent}} = alcove_sandbox:run(Drv, ["/nowhere"], Spec),
+                            Uid
+                        end || _ <- lists:seq(1, 300)],
+                false = lists:member(Own, Used),
+                {ok, _} = alcove_proc:stop(Proc, 0),
+                ok = alcove_drv:stop(Drv),
+                Config
+        end),
+    ok.
+
+%% A soak takes as many as it needs to meet every moment.
+starts() ->
+    case os:getenv("ALCOVE_SOAK_MINUTES", "0") of
+        "0" -> {100, 40000};
+        _ -> {10000, 1200000}
+    end.
+
 %% What a fun returns, so often or until it is so late.
 for_a_while(_Fun, 0, _Until) -> [];
 for_a_while(Fun, Times, Until) ->
@@ -1060,6 +1088,7 @@ with_probe(Config, Fun) ->
 swapped_targets(Config) ->
     alcove_test:need([root],
         fun() ->
+                ct:timetrap(alcove_test:ms(1500000)),
                 Root = directory(Config, "root"),
                 Host = directory(Config, "host"),
                 [ok = file:make_dir(filename:join(Root, Name)) || Name <- ["usr", "dev", "data"]],
@@ -1083,7 +1112,9 @@ swapped_targets(Config) ->
                 Pid = spawn_link(Swap),
                 Spec = #{root => {ro, Root}, mounts => [{ro, "/usr"}, {tmpfs, "/data"}]},
                 Run = fun() -> alcove_sandbox:run(Drv, ["sh", "-c", "echo x > /data/x"], Spec) end,
-                Results = for_a_while(Run, 100, erlang:monotonic_time(millisecond) + 40000),
+                {Starts, Ms} = starts(),
+                Results = for_a_while(Run, Starts, erlang:monotonic_time(millisecond) + Ms),
+                ct:log("~b starts", [length(Results)]),
                 Ref = monitor(process, Pid),
                 Pid ! stop,
                 receive {'DOWN', Ref, process, Pid, _} -> ok end,
