@@ -78,8 +78,7 @@
 %%         chooses.</li>
 %%     <li>`mtu': the size of its largest packet, by default and at most the bridge's.</li>
 %%     </ul>
-%%     Errors: `{sandbox, {network, {{Key, Value}, Reason}}}'. See <a
-%%     href="sandbox.html">sandbox.md</a> for what holds.</dd>
+%%     Errors: `{sandbox, {network, {{Key, Value}, Reason}}}'. It can't have `listen', too.</dd>
 %% <dt>`listen': a list of `{tcp, Address, Port}' and `{unix, Path}', 16 at most</dt>
 %% <dd>Sockets of Drv's network that listen for connections to the program. The program has them as
 %%     descriptors 3, 4 and so on, and gets the variables of sd_listen_fds(3), LISTEN_PID,

@@ -210,7 +210,7 @@ calls(#{network := #{} = Network}, #{kinds := Kinds, link := Link}, Fd) ->
         [{netdev_route, [Fd, Name, text(Gateway)]} || Gateway <- Gateways],
         [{close, [Fd]}]
     ]);
-calls(_Spec, _Here, _Fd) ->
+calls(#{network := Network}, _Here, _Fd) when Network =:= none; Network =:= host ->
     [].
 
 socket() ->
@@ -219,9 +219,10 @@ socket() ->
 text(Ip) ->
     list_to_binary(inet:ntoa(Ip)).
 
-%% Kernel parameters of the new namespace that the device begins with. Others on the bridge are told of
-%% its address, since an earlier sandbox may have had that. It has no addresses of IPv6 but those of the
-%% spec and the link-local one; none at all, not even that, if the spec has none.
+%% Kernel parameters of the new namespace that the device begins with. It announces its addresses when it
+%% is switched on, since an earlier sandbox may have had them, whose Ethernet address others remember. It
+%% has no addresses of IPv6 but those of the spec and the link-local one; none at all if the spec has
+%% none.
 values(Network, Ipv6) ->
     V6 =
         case has_v6(Network) of

@@ -7,7 +7,7 @@
 
 -export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
          init_per_testcase/2, end_per_testcase/2]).
--export([reaches_a_server/1, reaches_others/1, gateway/1, no_gateway/1, version_6/1, only_its_addresses/1,
+-export([reaches_a_server/1, reaches_others/1, gateway/1, no_gateway/1, address_moves/1, version_6/1, only_its_addresses/1,
          named_as_asked/1, many_at_once/1, can_not_change_it/1, bridge_is_left_alone/1, ends/1,
          ends_by_sigkill/1, ends_with_the_vm/1, wrong_specs/1, not_there/1, not_root/1, explained/1,
          supervised/1, of_a_bundle/1, kernel_values/1]).
@@ -22,7 +22,7 @@ all() ->
     [{group, Group} || {Group, _, _} <- groups()].
 
 groups() ->
-    [{reach, [], [reaches_a_server, reaches_others, gateway, no_gateway, version_6, only_its_addresses,
+    [{reach, [], [reaches_a_server, reaches_others, gateway, no_gateway, address_moves, version_6, only_its_addresses,
                   named_as_asked, many_at_once, of_a_bundle, kernel_values]},
      {hold, [], [can_not_change_it, bridge_is_left_alone, ends, ends_by_sigkill, ends_with_the_vm, supervised]},
      {errors, [], [wrong_specs, not_there, not_root, explained]}].
@@ -163,6 +163,27 @@ no_gateway(_Config) ->
                  {ok, #{status := 1, stderr := Text}} =
                      alcove_sandbox:run(Drv, ["busybox", "nc", "192.0.2.1", "8000"], on("10.77.0.2/24")),
                  ?assertNotEqual(nomatch, string:find(Text, "unreachable"))
+         end).
+
+%% What another sandbox had a moment ago: who has talked to that finds the new one.
+address_moves(_Config) ->
+    with(fun(Drv) ->
+                 %% With another port the bridge stays on, and what is remembered of neighbours with it.
+                 ip(Drv, "link add name other master br0 type veth peer name far"),
+                 [ip(Drv, ["link set ", Name, " up"]) || Name <- ["other", "far"]],
+                 {ok, Caller} = alcove:fork(Drv),
+                 Refused = fun(Family, To) ->
+                                   {ok, Fd} = alcove:socket(Drv, [Caller], Family, [sock_stream, sock_cloexec], 0),
+                                   ?assertEqual({error, econnrefused}, alcove:call(Drv, [Caller], connect, [Fd, To], alcove_test:ms(900))),
+                                   ok = alcove:close(Drv, [Caller], Fd)
+                           end,
+                 [begin
+                      {ok, Pid} = alcove_sandbox:start_link(Drv, ["sh", "-c", "echo ready; cat"], on(["10.77.0.2/24", "fd77::2/64"])),
+                      receive {alcove_proc, Pid, {stdout, <<"ready\n">>}} -> ok end,
+                      Refused(af_inet, {inet, {{10, 77, 0, 2}, 9}}),
+                      Refused(af_inet6, {inet6, {{16#fd77, 0, 0, 0, 0, 0, 0, 2}, 9}}),
+                      {ok, _} = alcove_proc:stop(Pid)
+                  end || _ <- lists:seq(1, 10)]
          end).
 
 %% An address of IPv6 can be used at once.
