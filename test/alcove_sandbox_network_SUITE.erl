@@ -216,6 +216,8 @@ only_its_addresses(_Config) ->
                  <<"eth0\nlo">> = sh(Drv, "ip -o link | sed 's/^[0-9]*: \\([a-z0-9]*\\).*/\\1/' | sort", on("10.77.0.2/24")),
                  %% The loopback interface is on, as ever.
                  <<"127.0.0.1/8">> = sh(Drv, "ip -o -4 addr show dev lo up | sed 's/.*inet \\([^ ]*\\) .*/\\1/'", on("10.77.0.2/24")),
+                 %% The same is true of the other process that it can see.
+                 <<"lo">> = sh(Drv, "sed -n 's/^ *\\([a-z0-9]*\\):.*/\\1/p' /proc/1/net/dev", on("10.77.0.2/24")),
                  %% Nothing of the host's socket is left to the program.
                  <<"0 1 2 3">> = sh(Drv, "exec ls /proc/self/fd | xargs echo", on("10.77.0.2/24"))
          end).
