@@ -8,7 +8,7 @@
 -export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
          init_per_testcase/2, end_per_testcase/2]).
 -export([reaches_a_server/1, reaches_others/1, gateway/1, no_gateway/1, address_moves/1, version_6/1, only_its_addresses/1,
-         named_as_asked/1, many_at_once/1, can_not_change_it/1, bridge_is_left_alone/1, ends/1,
+         named_as_asked/1, many_at_once/1, can_not_change_it/1, probe/1, bridge_is_left_alone/1, ends/1,
          ends_by_sigkill/1, ends_with_the_vm/1, wrong_specs/1, not_there/1, not_root/1, explained/1,
          supervised/1, of_a_bundle/1, kernel_values/1]).
 
@@ -24,7 +24,7 @@ all() ->
 groups() ->
     [{reach, [], [reaches_a_server, reaches_others, gateway, no_gateway, address_moves, version_6, only_its_addresses,
                   named_as_asked, many_at_once, of_a_bundle, kernel_values]},
-     {hold, [], [can_not_change_it, bridge_is_left_alone, ends, ends_by_sigkill, ends_with_the_vm, supervised]},
+     {hold, [], [can_not_change_it, probe, bridge_is_left_alone, ends, ends_by_sigkill, ends_with_the_vm, supervised]},
      {errors, [], [wrong_specs, not_there, not_root, explained]}].
 
 init_per_suite(Config) ->
@@ -321,6 +321,26 @@ can_not_change_it(_Config) ->
                  {ok, #{status := Raw}} = alcove_sandbox:run(Drv, ["busybox", "arping", "-c", "1", "-I", "eth0", ?GATEWAY], on("10.77.0.2/24")),
                  ?assertNotEqual(0, Raw)
          end).
+
+%% The program that tries to get out gets no further than without a network.
+probe(Config) ->
+    alcove_test:need([{probe, alcove_probe}],
+        fun() ->
+                {ok, Built} = alcove_test:probe(),
+                [Probe, Secret] = [filename:join(alcove_test:tmp(Config), Name) || Name <- ["probe", "secret"]],
+                {ok, _} = file:copy(Built, Probe),
+                ok = file:change_mode(Probe, 8#755),
+                ok = file:write_file(Secret, "secret"),
+                with(fun(Drv) ->
+                             Spec = (on(["10.77.0.2/24", "fd77::2/64"], #{gateway => ?GATEWAY}))
+                                 #{mounts => [system, proc, dev, {tmpfs, "/tmp"}, {ro, Probe, "/probe"}]},
+                             {ok, #{status := 0, stdout := Text}} = alcove_sandbox:run(Drv, ["/probe", Secret], Spec),
+                             {Held, Other} = lists:partition(fun(Line) -> string:prefix(Line, "held") =/= nomatch end,
+                                                             string:lexemes(Text, "\n")),
+                             ?assertEqual([<<"done">>], Other),
+                             ?assert(length(Held) > 40)
+                     end)
+        end).
 
 %% What the bridge itself is.
 settings(Drv) ->
