@@ -193,6 +193,15 @@
     landlock_restrict_self/3, landlock_restrict_self/4
 ]).
 
+%% Network devices.
+-export([
+    netdev_veth/7, netdev_veth/8,
+    netdev_up/3, netdev_up/4,
+    netdev_address/4, netdev_address/5,
+    netdev_route/4, netdev_route/5,
+    netdev_unused/3, netdev_unused/4
+]).
+
 %% Processes.
 -export([
     getppid/1, getppid/2,
@@ -2289,6 +2298,99 @@ procctl(Drv, IDType, ID, Command, Data) ->
     {ok, integer(), prctl_val()} | {error, posix()}.
 procctl(Drv, Pids, IDType, ID, Command, Data) ->
     full(Drv, Pids, procctl, [IDType, ID, Command, Data]).
+
+%%--------------------------------------------------------------------
+%% Network devices
+%%--------------------------------------------------------------------
+
+%% @equiv netdev_veth(Drv, [], Socket, Name, Bridge, Peer, Address, MTU)
+-spec netdev_veth(drv(), fd(), iodata(), iodata(), iodata(), iodata(), non_neg_integer()) ->
+    ok | {error, posix() | unsupported}.
+netdev_veth(Drv, Socket, Name, Bridge, Peer, Address, MTU) ->
+    short(Drv, netdev_veth, [Socket, Name, Bridge, Peer, Address, MTU]).
+
+%% @doc Makes a pair of network devices, see veth(4). Linux only.
+%%
+%% `Name' is in the network namespace in which the socket was made. It is switched on and is a port of
+%% the bridge, unless `Bridge' is empty. `Peer' is in the network namespace of the process. The two
+%% are gone when either namespace is.
+%%
+%% ```
+%% {ok, Host} = alcove:socket(Drv, [Pid], af_netlink, [sock_raw, sock_cloexec], netlink_route),
+%% ok = alcove:unshare(Drv, [Pid], clone_newnet),
+%% ok = alcove:netdev_veth(Drv, [Pid], Host, "guest1", "br0", "eth0", "", 0),
+%% ok = alcove:close(Drv, [Pid], Host)
+%% '''
+%%
+%% `Address' is that of the peer, as `"02:00:00:00:00:01"', or empty: the kernel chooses it. `MTU' is
+%% the peer's, 0 for the bridge's. The bridge keeps its own address and MTU: the port has an
+%% address behind all others, and the bridge's MTU.
+%%
+%% `{error, enodev}': there is no such device as the bridge. `{error, enotsup}': it is no bridge.
+%% `{error, erange}': the MTU is larger than the bridge's. `{error, eexist}': a name is taken.
+%% `{error, unsupported}': the kernel has no such devices.
+-spec netdev_veth(
+    drv(), fork_path(), fd(), iodata(), iodata(), iodata(), iodata(), non_neg_integer()
+) ->
+    ok | {error, posix() | unsupported}.
+netdev_veth(Drv, Pids, Socket, Name, Bridge, Peer, Address, MTU) ->
+    full(Drv, Pids, netdev_veth, [Socket, Name, Bridge, Peer, Address, MTU]).
+
+%% @equiv netdev_up(Drv, [], Socket, Name)
+-spec netdev_up(drv(), fd(), iodata()) -> ok | {error, posix()}.
+netdev_up(Drv, Socket, Name) ->
+    short(Drv, netdev_up, [Socket, Name]).
+
+%% @doc Switches on a network device of the network namespace in which the socket of rtnetlink(7) was
+%% made. Linux only.
+%%
+%% ```
+%% {ok, Socket} = alcove:socket(Drv, [Pid], af_netlink, [sock_raw, sock_cloexec], netlink_route),
+%% ok = alcove:netdev_address(Drv, [Pid], Socket, "eth0", "10.0.0.2/24"),
+%% ok = alcove:netdev_up(Drv, [Pid], Socket, "eth0"),
+%% ok = alcove:netdev_route(Drv, [Pid], Socket, "eth0", "10.0.0.1")
+%% '''
+%%
+%% `{error, eprototype}': the descriptor is another socket.
+-spec netdev_up(drv(), fork_path(), fd(), iodata()) -> ok | {error, posix()}.
+netdev_up(Drv, Pids, Socket, Name) ->
+    full(Drv, Pids, netdev_up, [Socket, Name]).
+
+%% @equiv netdev_address(Drv, [], Socket, Name, Address)
+-spec netdev_address(drv(), fd(), iodata(), iodata()) -> ok | {error, posix()}.
+netdev_address(Drv, Socket, Name, Address) ->
+    short(Drv, netdev_address, [Socket, Name, Address]).
+
+%% @doc Gives a network device an address, as `"10.0.0.2/24"' or `"fd00::2/64"'. Linux only.
+%%
+%% The address is used at once: nobody asks whether another host has it. See {@link netdev_up/4}.
+-spec netdev_address(drv(), fork_path(), fd(), iodata(), iodata()) -> ok | {error, posix()}.
+netdev_address(Drv, Pids, Socket, Name, Address) ->
+    full(Drv, Pids, netdev_address, [Socket, Name, Address]).
+
+%% @equiv netdev_route(Drv, [], Socket, Name, Gateway)
+-spec netdev_route(drv(), fd(), iodata(), iodata()) -> ok | {error, posix()}.
+netdev_route(Drv, Socket, Name, Gateway) ->
+    short(Drv, netdev_route, [Socket, Name, Gateway]).
+
+%% @doc Makes a gateway that is reached by a network device the way to everywhere. Linux only.
+%%
+%% The device is on before, and the gateway, as `"10.0.0.1"', is in the network of one of its
+%% addresses. See {@link netdev_up/4}.
+-spec netdev_route(drv(), fork_path(), fd(), iodata(), iodata()) -> ok | {error, posix()}.
+netdev_route(Drv, Pids, Socket, Name, Gateway) ->
+    full(Drv, Pids, netdev_route, [Socket, Name, Gateway]).
+
+%% @equiv netdev_unused(Drv, [], Socket, Address)
+-spec netdev_unused(drv(), fd(), iodata()) -> ok | {error, posix()}.
+netdev_unused(Drv, Socket, Address) ->
+    short(Drv, netdev_unused, [Socket, Address]).
+
+%% @doc Whether an address, as `"10.0.0.2"', isn't one of the network namespace's own in which the
+%% socket of rtnetlink(7) was made: otherwise `{error, eaddrinuse}'. Linux only.
+-spec netdev_unused(drv(), fork_path(), fd(), iodata()) -> ok | {error, posix()}.
+netdev_unused(Drv, Pids, Socket, Address) ->
+    full(Drv, Pids, netdev_unused, [Socket, Address]).
 
 %%--------------------------------------------------------------------
 %% System calls by name, and several at once

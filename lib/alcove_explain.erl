@@ -83,6 +83,8 @@ format_error({sandbox, {listen, {{unix, Path}, eaddrinuse}}}) ->
     [Path, " is there already, and a socket needs a path where nothing is"];
 format_error({sandbox, {listen, {{unix, Path}, Reason}}}) ->
     ["no socket can be made at ", Path, ": ", listening(Reason)];
+format_error({sandbox, {network, {{Key, Value}, Reason}}}) ->
+    network(Key, Value, Reason);
 format_error({sandbox, {root, no_mount}}) ->
     "the root directory that Drv is in isn't a mount, as in a plain chroot, and so it can't have mounts of "
     "its own: enter it by pivot_root, or bind the directory to itself (mount --bind) before the chroot and "
@@ -120,6 +122,28 @@ port(eacces) -> "ports below 1024 are root's";
 port(eaddrinuse) -> "somebody else has it";
 port(eaddrnotavail) -> "the address isn't one of this machine's";
 port(Reason) -> said(Reason).
+
+network(bridge, Bridge, enodev) ->
+    ["there is no bridge ", Bridge, " where Drv is"];
+network(bridge, Bridge, enotsup) ->
+    [Bridge, " is a network device, but no bridge"];
+network(bridge, Bridge, eperm) ->
+    ["to join ", Bridge, " takes root's rights, CAP_NET_ADMIN among them, and Drv hasn't got them"];
+network(bridge, _Bridge, unsupported) ->
+    "the kernel has no pairs of network devices, see veth(4)";
+network(mtu, Mtu, erange) ->
+    io_lib:format("an MTU of ~b is more than the bridge's", [Mtu]);
+network(name, Name, eexist) ->
+    ["the kernel makes a network device with the name ", Name, " in each network namespace"];
+network(address, Address, eaddrinuse) ->
+    [Address, " is an address of the host"];
+network(gateway, Gateway, Reason) when Reason =:= enetunreach; Reason =:= ehostunreach ->
+    ["the gateway ", Gateway, " is in the network of none of the addresses"];
+network(Key, Value, Reason) ->
+    io_lib:format("the network can't have the ~ts ~ts: ~ts", [Key, shown_as(Value), said(Reason)]).
+
+shown_as(Number) when is_integer(Number) -> integer_to_list(Number);
+shown_as(Text) -> Text.
 
 %%--------------------------------------------------------------------
 %% Options
@@ -221,6 +245,8 @@ option({seccomp, {part, Part}}) ->
 option({seccomp, program}) ->
     "seccomp is a policy, #{default => Action, rules => Rules}, or a program: iodata of instructions "
     "of 8 bytes";
+option({network, listen}) ->
+    "a program on a bridge takes connections at its own address: listen is for the networks none and host";
 option({options, What}) ->
     io_lib:format("options are a map or a list of pairs, and not ~0tp", [What]);
 option({Name, Value}) when is_atom(Name) ->
@@ -299,6 +325,9 @@ expected(namespaces) ->
 expected(Map) when Map =:= uid_map; Map =:= gid_map ->
     "a list of {Inside, Outside, Count}, with one at least, or of an ordinary user {newuidmap, List} "
     "and {newgidmap, List}";
+expected(network) ->
+    "of a sandbox: none, host, or a map of bridge, address (\"10.0.0.2/24\" or a list) and, where needed, "
+    "gateway, name, mac and mtu";
 expected(setup) ->
     "a list of {Call, Arguments}, as [{mkdir, [\"/x\", 8#755]}]";
 expected(in) ->
@@ -592,6 +621,23 @@ why(ptrace, eperm) ->
     "allows it for descendants only.";
 why(bind, eacces) ->
     "Ports below 1024 take CAP_NET_BIND_SERVICE.";
+why(netdev_veth, enodev) ->
+    "There is no such device as the bridge in the network namespace of the socket.";
+why(netdev_veth, enotsup) ->
+    "The device isn't a bridge.";
+why(netdev_veth, eexist) ->
+    "A device has the name, in the network namespace where it was to be.";
+why(netdev_veth, erange) ->
+    "The MTU is larger than the bridge's.";
+why(netdev_route, enetunreach) ->
+    "The gateway is in the network of none of the device's addresses, or the device isn't up.";
+why(Netdev, eperm) when
+    Netdev =:= netdev_veth;
+    Netdev =:= netdev_up;
+    Netdev =:= netdev_address;
+    Netdev =:= netdev_route
+->
+    "It takes CAP_NET_ADMIN in the user namespace that owns the network namespace.";
 why(socket, eperm) ->
     "Raw and packet sockets take CAP_NET_RAW.";
 why(Close, ebadf) when Close =:= close; Close =:= read; Close =:= write; Close =:= dup2 ->

@@ -64,8 +64,21 @@
 %%     <li>`system': the programs and libraries of the host, read-only: /usr and its like, the files
 %%         of /etc that these need, and a passwd(5) that has the program's user.</li>
 %%     </ul></dd>
-%% <dt>`network': `none' or `host'</dt>
-%% <dd>`none', the default: nothing but a loopback interface. `host': the host's network.</dd>
+%% <dt>`network': `none', `host' or a map</dt>
+%% <dd>`none', the default: nothing but a loopback interface. `host': the host's network. A map, where
+%%     Drv is root: a network device of the sandbox's own that is joined to a bridge of Drv's network.
+%%     <ul>
+%%     <li>`bridge': the bridge's name.</li>
+%%     <li>`address': its address, as `"10.0.0.2/24"' or `{{10, 0, 0, 2}, 24}', or a list of addresses,
+%%         of IPv4 and IPv6.</li>
+%%     <li>`gateway': where everything else is reached, as `"10.0.0.1"'. A list has one of each
+%%         family. By default nothing else is reached.</li>
+%%     <li>`name': its name inside, by default `"eth0"'.</li>
+%%     <li>`mac': its Ethernet address, as `"02:00:00:00:00:01"', by default one that the kernel
+%%         chooses.</li>
+%%     <li>`mtu': the size of its largest packet, by default and at most the bridge's.</li>
+%%     </ul>
+%%     Errors: `{sandbox, {network, {{Key, Value}, Reason}}}'. It can't have `listen', too.</dd>
 %% <dt>`listen': a list of `{tcp, Address, Port}' and `{unix, Path}', 16 at most</dt>
 %% <dd>Sockets of Drv's network that listen for connections to the program. The program has them as
 %%     descriptors 3, 4 and so on, and gets the variables of sd_listen_fds(3), LISTEN_PID,
@@ -122,8 +135,8 @@
 %% limit that ended the program, if one did, and `sandbox', a map that says what was in force: for
 %% each limit `{cgroup | rlimit | timer | collect, Limit}' or `none'; `landlock', `{abi, Version}';
 %% `seccomp', `default', `policy' or `none'; `user', `{unused | own | mapped, Uid}';
-%% `user_namespace', `keyring' and `proc', `own'; `ids', the maps, and `listen', the addresses, if
-%% it has any. A part that this machine lacks has the value `{lacking, Reason}'.
+%% `user_namespace', `keyring' and `proc', `own'; `ids', the maps, `listen', the addresses, if it has
+%% any, and `network', `{bridge, Bridge, Device}' with the name of the device outside, if it is on one. A part that this machine lacks has the value `{lacking, Reason}'.
 -module(alcove_sandbox).
 
 -export([run/2, run/3, start_link/2, start_link/3, child_spec/1, explain/1, explain/2]).
@@ -362,10 +375,13 @@ named(Drv, Listeners, Reason) ->
         Reason -> Reason
     end.
 
-started(Located, Parsed, How, Start) ->
+started(Located, #{network := Network} = Parsed, How, Start) ->
     case begun(Located, Parsed, How, Start) of
-        {{error, Reason}, Force} -> {{error, alcove_sandbox_here:named(Located, Reason)}, Force};
-        Outcome -> Outcome
+        {{error, Reason}, Force} ->
+            Named = alcove_sandbox_here:named(Located, Reason),
+            {{error, alcove_sandbox_network:named(Located, Network, Named)}, Force};
+        Outcome ->
+            Outcome
     end.
 
 begun(Located, #{best_effort := BestEffort} = Parsed, How, Start) ->
@@ -484,13 +500,16 @@ options(Drv, Calls, #{network := Network} = Parsed, #{privileged := Privileged, 
                         no_new_privs => true
                     }
                 ),
-                listening(Listeners, Force)};
+                connected(Network, Here, listening(Listeners, Force))};
         {error, Reason} ->
             {error, {sandbox, Reason}}
     end.
 
 listening([], Force) -> Force;
 listening(Listeners, Force) -> Force#{listen => [Address || {Address, _} <- Listeners]}.
+
+connected(#{bridge := Bridge}, #{link := Link}, Force) -> Force#{network => {bridge, Bridge, Link}};
+connected(_Network, _Here, Force) -> Force.
 
 %% Without root's privileges, newuidmap(1) and newgidmap(1) write the maps.
 maps_of(own) -> #{};

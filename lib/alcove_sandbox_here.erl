@@ -45,6 +45,7 @@ seen(Drv, #{user := User} = Spec, Privileged, Maps, Who) ->
                 owner => owner(User, Privileged, Maps, Ids),
                 streams => [],
                 others => [],
+                link => alcove_sandbox_network:name(),
                 landlock => landlock(Drv),
                 kinds => maps:from_list([{Path, Kind} || {Path, {Kind, _}} <- Looked]),
                 links => maps:from_list(

@@ -41,6 +41,8 @@
     streams := [0..2],
     %% The streams that aren't pipes, and how they may be opened again.
     others := [{0..2, read | write}],
+    %% The name for a network device outside, if the sandbox has one.
+    link := binary(),
     landlock := {abi, pos_integer()} | {lacking, term()},
     kinds := #{binary() => kind()},
     links := #{binary() => binary()}
@@ -85,7 +87,7 @@ hides(read_only) -> ?READ_ONLY.
 
 %% @doc The paths of the host whose kinds have to be known.
 -spec sources(alcove_sandbox_spec:spec()) -> [binary()].
-sources(#{root := Root, mounts := Mounts}) ->
+sources(#{root := Root, mounts := Mounts} = Spec) ->
     Lower =
         case Root of
             {tmpfs, _} -> [];
@@ -93,7 +95,10 @@ sources(#{root := Root, mounts := Mounts}) ->
             {overlay, Dir, _} -> [Dir | points(Dir, Mounts)]
         end,
     Hidden = alcove_sandbox_kinds:sources(Root, Mounts),
-    lists:usort(Lower ++ Hidden ++ lists:flatmap(fun sources_of/1, Mounts)).
+    lists:usort(
+        Lower ++ Hidden ++ alcove_sandbox_network:sources(Spec) ++
+            lists:flatmap(fun sources_of/1, Mounts)
+    ).
 
 sources_of(system) -> ?SYSTEM ++ ?ETC;
 sources_of({proc, _}) -> [<<"/proc/", Name/binary>> || Name <- ?MASKED ++ ?READ_ONLY];
@@ -192,6 +197,7 @@ begun(#{oom_score_adj := Adj, sysctl := Sysctl} = Spec, #plan{first = Fd, here =
             {syscall, [close_range, [?FIRST, 16#ffffffff, ?CLOSE_RANGE_CLOEXEC]]}
         ] ++
             alcove_sandbox_listen:calls(Spec, ?FIRST) ++
+            alcove_sandbox_network:calls(Spec, Here, Fd) ++
             own_files(Here, [
                 {open, [<<"/proc/self/oom_score_adj">>, [o_wronly, o_cloexec], 0]},
                 {write, [Fd, integer_to_binary(Adj)]},

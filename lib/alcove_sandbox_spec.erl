@@ -46,7 +46,7 @@
 -type spec() :: #{
     root := root(),
     mounts := [mount()],
-    network := none | host,
+    network := none | host | alcove_sandbox_network:network(),
     listen := [alcove_sandbox_listen:listener()],
     hostname := binary(),
     user := {Uid :: alcove:id(), Gid :: alcove:id()},
@@ -134,11 +134,13 @@ defaults() ->
         options => []
     }.
 
-finished(#{env := Env, home := Home, sysctl := Sysctl, network := Network} = Spec) ->
+finished(#{env := Env, home := Home, sysctl := Sysctl, network := Network, listen := Listen} = Spec) ->
     [
         refuse({sysctl, Name})
-     || {Name, _} <- Sysctl, not alcove_sandbox_kinds:is_own(Name, Network =:= none)
+     || {Name, _} <- Sysctl, not alcove_sandbox_kinds:is_own(Name, Network =/= host)
     ],
+    %% A socket of Drv's network would be a second way out, which no filter closes here.
+    is_map(Network) andalso Listen =/= [] andalso refuse({network, listen}),
     Clean = #{
         <<"PATH">> => <<"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin">>,
         <<"HOME">> => Home,
@@ -160,7 +162,11 @@ key(oom_score_adj, Adj) when is_integer(Adj), Adj >= 0, Adj =< 1000 -> Adj;
 key(sysctl, Values) when is_map(Values) ->
     [{text(sysctl, Name), text(sysctl, Value)} || {Name, Value} <- maps:to_list(Values)];
 key(rlimits, Limits) when is_map(Limits) -> maps:map(fun rlimit/2, Limits);
-key(network, Network) when Network =:= none; Network =:= host -> Network;
+key(network, Given) ->
+    case alcove_sandbox_network:parse(Given) of
+        {ok, Network} -> Network;
+        {error, Part} -> refuse({network, Part})
+    end;
 key(listen, Given) ->
     case alcove_sandbox_listen:parse(Given) of
         {ok, Listeners} -> Listeners;

@@ -13,7 +13,8 @@ cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)"
 
 packages="erlang-base erlang-common-test erlang-crypto erlang-dialyzer erlang-edoc
 erlang-eunit erlang-inets erlang-proper erlang-ssl erlang-tools erlang-xmerl rebar3
-elixir busybox-static sudo gcc libc6-dev make util-linux procps git ca-certificates cmark-gfm uidmap"
+elixir busybox-static sudo gcc libc6-dev make util-linux procps git ca-certificates cmark-gfm uidmap
+iproute2"
 case ${1:-} in
 bench) packages="$packages gnuplot-nox" ;;
 cross)

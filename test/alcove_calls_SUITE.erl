@@ -36,6 +36,8 @@
 %% sockets
 -export([socket/1, socketpair/1, connect/1, bind/1, listen/1, accept/1, getsockname/1, getpeername/1,
          getsockopt/1, setsockopt/1, shutdown/1, sendmsg/1, recvmsg/1]).
+%% network devices
+-export([netdev_veth/1, netdev_up/1, netdev_address/1, netdev_route/1, netdev_unused/1]).
 %% any system call
 -export([syscall/1]).
 %% what only BSDs have
@@ -67,6 +69,7 @@ groups() ->
                       pidfd_send_signal]},
      {sockets, [], [socket, socketpair, connect, bind, listen, accept, getsockname, getpeername,
                     getsockopt, setsockopt, shutdown, sendmsg, recvmsg]},
+     {network, [], [netdev_veth, netdev_up, netdev_address, netdev_route, netdev_unused]},
      {any, [], [syscall]},
      {bsd, [], [pledge, unveil, jail, jail_attach, jail_remove, cap_enter, procctl]}].
 
@@ -1125,7 +1128,9 @@ control_socket_is_invisible(Config) ->
                           {setsockopt, [63, sol_socket, so_keepalive, <<1:32>>]},
                           {shutdown, [63, shut_rdwr]}, {sendmsg, [63, "x", [], 0]},
                           {sendmsg, [0, "x", [63], 0]}, {recvmsg, [63, 1, msg_dontwait]},
-                          {fexecve, [63, ["x"], []]}]],
+                          {netdev_veth, [63, "a", "", "b", "", 0]}, {netdev_up, [63, "lo"]},
+                          {netdev_address, [63, "lo", "127.0.0.2/8"]}, {netdev_route, [63, "lo", "127.0.0.2"]},
+                          {netdev_unused, [63, "127.0.0.2"]}, {fexecve, [63, ["x"], []]}]],
                  ?assert(is_integer(Do(getpid, [])))
          end).
 
@@ -1982,6 +1987,138 @@ syscall(Config) ->
 
 %% ---------------------------------------------------------------------------
 %% What only BSDs have
+%% ---------------------------------------------------------------------------
+%% Network devices
+%% ---------------------------------------------------------------------------
+
+%% A process in a network of its own, with a pair of devices and a socket.
+in_network(Config, Fun) ->
+    alcove_test:need([root, namespaces],
+        fun() ->
+                Drv = alcove_test:drv(Config),
+                {ok, Pid} = alcove:clone(Drv, [clone_newnet]),
+                Do = calls(Config, [Pid]),
+                {ok, Socket} = Do(socket, [af_netlink, [sock_raw, sock_cloexec], netlink_route]),
+                case Do(netdev_veth, [Socket, "outer", "", "inner", "02:00:00:00:00:01", 1400]) of
+                    ok -> Fun(Do, Socket);
+                    {error, unsupported} -> alcove_test:skip("needs pairs of network devices")
+                end
+        end).
+
+devices(Do) ->
+    {ok, Socket} = Do(socket, [af_inet, [sock_dgram, sock_cloexec], 0]),
+    Named = [Name || Name <- ["lo", "outer", "inner"],
+                     {ok, _, _} <- [Do(ioctl, [Socket, siocgifflags, request(Name)])]],
+    ok = Do(close, [Socket]),
+    Named.
+
+%% A struct ifreq.
+request(Name) ->
+    <<(list_to_binary(Name))/binary, 0:((40 - length(Name)) * 8)>>.
+
+netdev_veth(Config) ->
+    in_network(Config,
+        fun(Do, Socket) ->
+                ["lo", "outer", "inner"] = devices(Do),
+                {error, eexist} = Do(netdev_veth, [Socket, "outer", "", "other", "", 0]),
+                {error, eexist} = Do(netdev_veth, [Socket, "other", "", "inner", "", 0]),
+                {error, enodev} = Do(netdev_veth, [Socket, "a", "none", "b", "", 0]),
+                {error, eopnotsupp} = errno(Do(netdev_veth, [Socket, "a", "lo", "b", "", 0])),
+                {error, enametoolong} = Do(netdev_veth, [Socket, "a", "", "sixteen-letters-", "", 0]),
+                {error, enodev} = Do(netdev_veth, [Socket, "", "", "b", "", 0]),
+                [{error, einval} = Do(netdev_veth, [Socket, "a", "", "b", Mac, 0]) || Mac <- ["1", "00:00:00:00:00:0x"]],
+                {error, eaddrnotavail} = Do(netdev_veth, [Socket, "a", "", "b", "01:00:00:00:00:01", 0]),
+                {error, einval} = Do(netdev_veth, [Socket, "a", "", "b", "", 67]),
+                ["lo", "outer", "inner"] = devices(Do),
+                %% The other end goes where the process has gone, and with that.
+                ok = Do(unshare, [clone_newnet]),
+                ok = Do(netdev_veth, [Socket, "far", "", "near", "", 0]),
+                {ok, Own} = Do(socket, [af_netlink, [sock_raw, sock_cloexec], netlink_route]),
+                ok = Do(netdev_up, [Own, "near"]),
+                {error, enodev} = Do(netdev_up, [Own, "far"]),
+                ok = Do(netdev_up, [Socket, "far"]),
+                {ok, File} = Do(open, ["/dev/null", [o_rdonly, o_cloexec], 0]),
+                {error, enotsock} = Do(netdev_veth, [File, "a", "", "b", "", 0]),
+                {ok, Other} = Do(socket, [af_netlink, sock_raw, netlink_kobject_uevent]),
+                {error, eprototype} = Do(netdev_veth, [Other, "a", "", "b", "", 0]),
+                ok
+        end).
+
+netdev_up(Config) ->
+    in_network(Config,
+        fun(Do, Socket) ->
+                {ok, Inet} = Do(socket, [af_inet, [sock_dgram, sock_cloexec], 0]),
+                Up = fun(Name) ->
+                             {ok, 0, <<_:16/binary, Flags:16/native, _/binary>>} =
+                                 Do(ioctl, [Inet, siocgifflags, request(Name)]),
+                             Flags band 1 =:= 1
+                     end,
+                {true, false} = {Up("outer"), Up("inner")},
+                ok = Do(netdev_up, [Socket, "inner"]),
+                true = Up("inner"),
+                ok = Do(netdev_up, [Socket, "inner"]),
+                {error, enodev} = Do(netdev_up, [Socket, "none"]),
+                {error, enametoolong} = Do(netdev_up, [Socket, "sixteen-letters-"]),
+                ok = Do(setresuid, [65534, 65534, 65534]),
+                {error, eperm} = Do(netdev_up, [Socket, "lo"])
+        end).
+
+netdev_address(Config) ->
+    in_network(Config,
+        fun(Do, Socket) ->
+                ok = Do(netdev_address, [Socket, "inner", "10.1.2.3/24"]),
+                {error, eexist} = Do(netdev_address, [Socket, "inner", "10.1.2.3/24"]),
+                {ok, Inet} = Do(socket, [af_inet, [sock_dgram, sock_cloexec], 0]),
+                ok = Do(bind, [Inet, {inet, {{10, 1, 2, 3}, 0}}]),
+                {error, eaddrnotavail} = Do(bind, [Inet, {inet, {{10, 1, 2, 4}, 0}}]),
+                case Do(netdev_address, [Socket, "inner", "fd00::1/64"]) of
+                    ok ->
+                        ok = Do(netdev_up, [Socket, "inner"]),
+                        %% Nobody is asked first.
+                        {ok, Inet6} = Do(socket, [af_inet6, [sock_dgram, sock_cloexec], 0]),
+                        ok = Do(bind, [Inet6, {inet6, {{16#fd00, 0, 0, 0, 0, 0, 0, 1}, 0}}]),
+                        {error, eaddrnotavail} = Do(netdev_address, [Socket, "inner", "ff02::1/64"]);
+                    Error ->
+                        {error, eopnotsupp} = errno(Error)
+                end,
+                [{error, einval} = Do(netdev_address, [Socket, "inner", Text])
+                 || Text <- ["", "10.1.2.3", "10.1.2.3/33", "10.1.2/24", "localhost/8", "fd00::1/129", <<255, "/1">>]],
+                {error, enodev} = Do(netdev_address, [Socket, "none", "10.1.2.3/24"])
+        end).
+
+netdev_route(Config) ->
+    in_network(Config,
+        fun(Do, Socket) ->
+                Far = {inet, {{192, 0, 2, 1}, 9}},
+                Connects = fun() ->
+                                   {ok, Inet} = Do(socket, [af_inet, [sock_dgram, sock_cloexec], 0]),
+                                   Connected = Do(connect, [Inet, Far]),
+                                   ok = Do(close, [Inet]),
+                                   Connected
+                           end,
+                ok = Do(netdev_address, [Socket, "inner", "10.1.2.3/24"]),
+                ok = Do(netdev_up, [Socket, "inner"]),
+                {error, enetunreach} = Connects(),
+                {error, enetunreach} = Do(netdev_route, [Socket, "inner", "10.1.3.1"]),
+                [{error, einval} = Do(netdev_route, [Socket, "inner", Text]) || Text <- ["", "10.1.2.1/24", "x"]],
+                {error, enodev} = Do(netdev_route, [Socket, "none", "10.1.2.1"]),
+                ok = Do(netdev_route, [Socket, "inner", "10.1.2.1"]),
+                ok = Connects(),
+                {error, eexist} = Do(netdev_route, [Socket, "inner", "10.1.2.1"])
+        end).
+
+netdev_unused(Config) ->
+    in_network(Config,
+        fun(Do, Socket) ->
+                ok = Do(netdev_unused, [Socket, "10.1.2.3"]),
+                ok = Do(netdev_address, [Socket, "inner", "10.1.2.3/24"]),
+                ok = Do(netdev_up, [Socket, "inner"]),
+                {error, eaddrinuse} = Do(netdev_unused, [Socket, "10.1.2.3"]),
+                [ok = Do(netdev_unused, [Socket, Other]) || Other <- ["10.1.2.4", "192.0.2.1", "fd00::1"]],
+                [{error, einval} = Do(netdev_unused, [Socket, Text]) || Text <- ["", "10.1.2.3/24", "x"]],
+                ok
+        end).
+
 %% ---------------------------------------------------------------------------
 
 unsupported(Config, Call, Args) ->

@@ -390,6 +390,8 @@ listens(Config) ->
                 %% Only these are there.
                 <<"0 1 2 3 4 5">> = sh(Drv, "exec ls /proc/self/fd | xargs echo", #{listen => Listen}),
                 <<"lo:">> = sh(Drv, "sed -n 's/^ *\\([a-z0-9]*:\\).*/\\1/p' /proc/net/dev", #{listen => Listen}),
+                %% What it can see of its init is no other network either.
+                <<"lo:">> = sh(Drv, "sed -n 's/^ *\\([a-z0-9]*:\\).*/\\1/p' /proc/1/net/dev; tail -n +2 /proc/1/net/tcp", #{listen => Listen}),
                 <<"lo">> = sh(Drv, "ls /sys/class/net", #{listen => Listen, mounts => [system, {sysfs, "/sys"}]}),
                 {error, enoent} = file:read_link_info(Path),
                 {ok, #{in_force := #{listen := [{tcp, Address, 8080}, {unix, _}]}}} = alcove_sandbox:explain(Drv, #{listen => Listen}),

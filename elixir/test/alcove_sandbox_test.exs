@@ -72,6 +72,18 @@ defmodule AlcoveSandboxTest do
 
     assert_raise Alcove.Error, fn -> Sandbox.run!(["false"]) end
     assert_raise ArgumentError, ~r/network/, fn -> Sandbox.run(["true"], network: :some) end
+
+    # Not there, or not allowed to an ordinary user.
+    for network <- [
+          [bridge: "alcove-none", address: "10.0.0.2/24"],
+          %{bridge: "alcove-none", address: ["10.0.0.2/24"]}
+        ] do
+      assert {:error, {:sandbox, {:network, {{:bridge, "alcove-none"}, reason}}}} =
+               Sandbox.run(["true"], network: network)
+
+      assert reason in [:enodev, :eperm]
+    end
+
     assert_raise ArgumentError, ~r/limits/, fn -> Sandbox.run(["true"], limits: [memory: -1]) end
     assert_raise ArgumentError, fn -> Sandbox.run("true", :options) end
 

@@ -24,7 +24,8 @@ defmodule Alcove.Sandbox do
     * `mounts:` - what is inside: `[:system, :proc, :dev, {:tmpfs, "/tmp"}, {:ro, dir, "/data"}]`
     * `limits:` - `memory:`, `pids:`, `cpu_time:` in seconds, `wall_time:` in milliseconds and so on,
       as keywords or a map
-    * `network:` - `:none` or `:host`
+    * `network:` - `:none`, `:host`, or where Drv is root
+      `[bridge: "br0", address: "10.0.0.2/24", gateway: "10.0.0.1"]`, keywords or a map
     * `listen:` - `[{:tcp, {127, 0, 0, 1}, 8080}, {:unix, path}]`, sockets that take connections for the
       program, as sd_listen_fds(3) has them
     * `ids:` - `:own`, or `:subordinate` for the ids that /etc/subuid gives an ordinary user
@@ -151,5 +152,6 @@ defmodule Alcove.Sandbox do
   defp spec(%Command{options: options}), do: Map.new(options, &entry/1)
 
   defp entry({:limits, limits}) when is_list(limits), do: {:limits, Map.new(limits)}
+  defp entry({:network, network}) when is_list(network), do: {:network, Map.new(network)}
   defp entry(option), do: option
 end

@@ -175,6 +175,12 @@ macro_rules! for_each_call {
             204 bsd::jail_remove(jid: I32) "jail_remove(2)" freebsd "remove a jail";
             205 bsd::cap_enter() "cap_enter(2)" freebsd "enter capability mode";
             206 bsd::procctl(idtype: Const, id: I64, command: Const, data: Ptr) "procctl(2)" freebsd "control processes";
+
+            210 netdev::netdev_veth(socket: Fd, name: Str, bridge: Str, peer: Str, address: Str, mtu: U32) "veth(4)" linux "make a pair of network devices, one of them a port of a bridge";
+            211 netdev::netdev_up(socket: Fd, name: Str) "rtnetlink(7)" linux "switch a network device on";
+            212 netdev::netdev_address(socket: Fd, name: Str, address: Str) "rtnetlink(7)" linux "give a network device an address";
+            213 netdev::netdev_route(socket: Fd, name: Str, gateway: Str) "rtnetlink(7)" linux "make a gateway the way to everywhere";
+            214 netdev::netdev_unused(socket: Fd, address: Str) "rtnetlink(7)" linux "whether an address isn't the network namespace's own";
         }
     };
 }

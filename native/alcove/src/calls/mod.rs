@@ -26,6 +26,8 @@ pub mod mount;
 #[cfg(target_os = "linux")]
 pub mod mountfd;
 #[cfg(target_os = "linux")]
+pub mod netdev;
+#[cfg(target_os = "linux")]
 pub mod ns;
 #[cfg(target_os = "linux")]
 pub mod pidfd;

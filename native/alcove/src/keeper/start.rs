@@ -24,6 +24,11 @@ use alcove_proto::calls::number;
 use alcove_proto::frame::Calls;
 use alcove_proto::keep::{IdMap, Keep, Step, Stream, Terminal};
 use alcove_proto::wire::{Malformed, PutTerm};
+#[cfg(target_os = "linux")]
+use alcove_proto::wire::{
+    Reader,
+    arg::{Arg, CloneFlags},
+};
 use libc::{c_char, c_int, c_void};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -739,20 +744,34 @@ fn begin(
         }
     }
     if has_init {
+        let fail = |says: &OwnedFd, step: Step, errno: Errno| -> ! {
+            say(says, step as i64, &reason(errno));
+            leave(127)
+        };
+        let gate = match leaves_network(keep).then(pipe).transpose() {
+            Ok(gate) => gate,
+            Err(errno) => fail(&says, Step::Pipe, errno),
+        };
         // SAFETY: there is one thread.
         match Errno::result(unsafe { libc::fork() }) {
-            Ok(0) => signals::begin_child(1),
+            Ok(0) => {
+                signals::begin_child(1);
+                if let Some((gate, inits)) = gate {
+                    drop(inits);
+                    wait_for_end(&gate);
+                }
+            }
             Ok(program) => {
-                drop((says, streams));
+                if let Some(Err(errno)) = gate.as_ref().map(|_| leave_network()) {
+                    fail(&says, Step::Fork, errno);
+                }
+                drop((says, streams, gate));
                 let Some(connection) = connection else {
                     leave(127)
                 };
                 become_init(process, &connection, program)
             }
-            Err(errno) => {
-                say(&says, Step::Fork as i64, &reason(errno));
-                leave(127)
-            }
+            Err(errno) => fail(&says, Step::Fork, errno),
         }
     }
     become_program(
@@ -763,6 +782,40 @@ fn begin(
         streams,
         image,
     )
+}
+
+/// Whether the program leaves the network in which it begins, by one of its calls. Its init does the
+/// same before the first of them: whoever sees a process in /proc may read there what goes on in
+/// that process's network.
+#[cfg(target_os = "linux")]
+fn leaves_network(keep: &Keep<'_>) -> bool {
+    const NETWORK: u64 = libc::CLONE_NEWNET as u64;
+    let leaves = |(number, arguments): (u16, &[u8])| {
+        let flags = CloneFlags::read(&mut Reader::new(arguments));
+        number == number::unshare && flags.is_ok_and(|flags| flags & NETWORK != 0)
+    };
+    keep.flags & NETWORK == 0
+        && Calls::read(keep.calls).is_ok_and(|calls| calls.flatten().any(leaves))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn leaves_network(_: &Keep<'_>) -> bool {
+    false
+}
+
+#[cfg(target_os = "linux")]
+fn leave_network() -> nix::Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn leave_network() -> nix::Result<()> {
+    Err(Errno::ENOSYS)
+}
+
+/// Waits until nobody has the other end of a pipe.
+fn wait_for_end(pipe: &OwnedFd) {
+    while nix::unistd::read(pipe, &mut [0]) == Err(Errno::EINTR) {}
 }
 
 /// Closes every descriptor except the connection to the keeper.

@@ -21,6 +21,8 @@ pub mod landlock;
 pub mod mount;
 pub mod pidfd;
 pub mod precedence;
+#[cfg(target_os = "linux")]
+pub mod rtnetlink;
 pub mod share;
 pub mod signal;
 #[cfg(test)]
