@@ -757,10 +757,10 @@ limit(
     #state{options = #{rlimits := Limits}}
 ) ->
     %% The kernel counts ticks against the limit. What it says of the time that was used is more
-    %% exact, and may be less where others had the processor for parts of the ticks.
+    %% exact, and may be much less where others had the processor for parts of the ticks.
     case lists:keyfind(rlimit_cpu, 1, Limits) of
         {rlimit_cpu, {alcove_rlimit, _, Hard}} when
-            is_integer(Hard), User + System >= Hard * 750000
+            is_integer(Hard), User + System >= Hard * 500000
         ->
             cpu;
         _ ->

@@ -200,8 +200,8 @@ for cell in "$@"; do
         [ "$who" = root ] || home=home/$user
         copy=$root/$home/$source
         rm -rf "$copy"
-        mkdir -p "$copy"
-        # What is there, changed or not: without what git doesn't know.
+        # A clone, with what was changed since: without what git doesn't know.
+        git clone -q --no-hardlinks . "$copy"
         changed=$(git -c user.name=alcove -c user.email=alcove@localhost stash create)
         git archive "${changed:-HEAD}" | tar -x -C "$copy"
         entered "$root" /bin/bash "/$home/$source/scripts/test-otp.sh" --steps "$cell" "$who" || status=1

@@ -188,7 +188,7 @@ no_rust_is_one_message(Config) ->
          ok = file:change_mode(File, 8#755)
      end || Name <- ["cargo", "rustc"]],
     App = {"MIX_APP_PATH", filename:join(dir(Config), "app")},
-    Output = refused(Config, [App, {"PATH", Old ++ ":" ++ path()}], "is needed to build alcove"),
+    Output = refused(Config, [App, {"PATH", Old ++ ":" ++ path(Config)}], "is needed to build alcove"),
     ?assertMatch({match, _}, re:run(Output, "here is 1\\.63\\.0 \\(" ++ Old ++ "/cargo\\)")),
     ?assertMatch([_], string:split(string:trim(Output), "\n", all)).
 
@@ -337,15 +337,29 @@ same(App) ->
                           =:= file:read_file(filename:join(code:priv_dir(alcove), Name))
               end, names()).
 
-%% A path without Rust.
-path() ->
-    "/usr/local/bin:/usr/bin:/bin".
+%% A path without Rust: where Debian's is installed, links to everything else.
+path(Config) ->
+    Path = "/usr/local/bin:/usr/bin:/bin",
+    case os:find_executable("cargo", Path) of
+        false ->
+            Path;
+        _ ->
+            Links = filename:join(dir(Config), "links"),
+            _ = filelib:is_dir(Links) orelse linked(Links, string:lexemes(Path, ":")),
+            Links
+    end.
+
+linked(Links, Directories) ->
+    ok = file:make_dir(Links),
+    [file:make_symlink(filename:join(Directory, Name), filename:join(Links, Name))
+     || Directory <- Directories, {ok, Names} <- [file:list_dir(Directory)], Name <- Names,
+        re:run(Name, "^(cargo|rustc|rustup|rustdoc)") =:= nomatch].
 
 target(Config) ->
     filename:join(dir(Config), "target").
 
 hidden(Config) ->
-    [{"PATH", path()}, {"CARGO", false}, {"CARGO_HOME", "/nonexistent"}, {"HOME", "/nonexistent"},
+    [{"PATH", path(Config)}, {"CARGO", false}, {"CARGO_HOME", "/nonexistent"}, {"HOME", "/nonexistent"},
      {"CARGO_TARGET_DIR", target(Config)}, {"TMPDIR", dir(Config)}].
 
 build(Config, Env) ->

@@ -144,8 +144,16 @@ cgroups() ->
     Cgroups = lists:append([filelib:wildcard("/sys/fs/cgroup" ++ Depth ++ "alcove*")
                             || Depth <- ["/", "/*/", "/*/*/"]]),
     Ours = [ospid() | case Cgroups of [] -> []; _ -> descendants() end],
-    Theirs = [filename:basename(Cgroup) || Cgroup <- Cgroups, members(Cgroup) -- Ours =/= []],
+    Theirs = [filename:basename(Cgroup)
+              || Cgroup <- Cgroups, members(Cgroup) -- Ours =/= [] orelse is_anothers(Cgroup, Ours)],
     [Cgroup || Cgroup <- Cgroups, not lists:member(filename:basename(Cgroup), Theirs)].
+
+%% A group that a program has to itself has the pid of its virtual machine in its name.
+is_anothers(Cgroup, Ours) ->
+    case re:run(Cgroup, "alcove-own\\.([0-9]+)\\.", [{capture, all_but_first, list}]) of
+        {match, [Pid]} -> not lists:member(list_to_integer(Pid), Ours) andalso alive(list_to_integer(Pid));
+        nomatch -> false
+    end.
 
 members(Cgroup) ->
     [binary_to_integer(Pid)
