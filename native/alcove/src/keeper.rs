@@ -101,10 +101,7 @@ struct Program {
     init_over: bool,
     /// The program's pid.
     pid: c_int,
-    /// The start, as long as the program has not been exec'ed.
-    starting: Option<Starting>,
-    /// The step of the start that failed. The VM is told when nothing is left of the program.
-    failed: Option<Failed>,
+    stage: Stage,
     /// The master of its terminal.
     terminal: Option<OwnedFd>,
     terms: Terms,
@@ -119,6 +116,16 @@ struct Program {
     more: bool,
     /// Over a program that forks faster than this process reaps, or isn't gone at once.
     precedence: Option<Precedence>,
+}
+
+/// How far the start of a program has come.
+enum Stage {
+    /// The program has not been exec'ed.
+    Starting(Starting),
+    /// A step of the start failed. The VM is told when nothing is left of the program.
+    Failed(Failed),
+    /// The program was exec'ed.
+    Done,
 }
 
 /// A step of a start that failed, and the reason, as a term.
@@ -316,8 +323,7 @@ impl Keeper {
                     pid: started.child,
                     init: started.init,
                     init_over: false,
-                    starting: started.starting,
-                    failed: None,
+                    stage: started.starting.map_or(Stage::Done, Stage::Starting),
                     terminal: started.terminal,
                     terms: Terms {
                         signal: keep.signal,
@@ -352,7 +358,7 @@ impl Keeper {
 
     /// Tells the VM that a program runs, and gives it its ends of the streams.
     fn announce(&mut self, program: &mut Program, fds: Vec<OwnedFd>) {
-        program.starting = None;
+        program.stage = Stage::Done;
         let kept = Short::of(&Kept {
             id: program.id,
             pid: program.pid as u32,
@@ -404,7 +410,7 @@ impl Keeper {
 
     /// Reads what the process that is to exec reports, and handles success or failure of the start.
     fn hear_of_start(&mut self, program: &mut Program) {
-        let Some(starting) = &mut program.starting else {
+        let Stage::Starting(starting) = &mut program.stage else {
             return;
         };
         // A process reports a failure in one piece, so a failure is complete even before the end of
@@ -412,24 +418,19 @@ impl Keeper {
         if !starting.read() && starting.failure().is_none() {
             return;
         }
-        let Some(starting) = program.starting.take() else {
+        // The program was ended before it was exec'ed.
+        if !matches!(program.why, Why::Itself) {
             return;
-        };
-        match starting.failure() {
-            // The program was ended before it was exec'ed.
-            _ if !matches!(program.why, Why::Itself) => {
-                program.starting = Some(starting);
-            }
-            None => {
-                program.hear_of_init();
-                self.announce(program, starting.into_channels());
-            }
-            Some((step, reason)) => {
-                let reason = reason.to_vec();
-                program.failed = Some(Failed { step, reason });
-                program.kill();
-            }
         }
+        if let Some((step, reason)) = starting.failure() {
+            let reason = reason.to_vec();
+            program.stage = Stage::Failed(Failed { step, reason });
+            program.kill();
+            return;
+        }
+        let channels = starting.take_channels();
+        program.hear_of_init();
+        self.announce(program, channels);
     }
 
     /// Tells the VM when a program is over. Returns true when the keeper is free again.
@@ -461,14 +462,18 @@ impl Keeper {
 
     fn tell(&mut self, program: &mut Program, some_left: bool) {
         if !program.has_run() {
-            let ended = || {
-                let mut reason = Vec::new();
-                reason.term_errno(Errno::ETIMEDOUT as i32);
-                let step = Step::Start as i64;
-                Failed { step, reason }
+            let ended;
+            let failed = match &program.stage {
+                Stage::Failed(failed) => failed,
+                _ => {
+                    let mut reason = Vec::new();
+                    reason.term_errno(Errno::ETIMEDOUT as i32);
+                    let step = Step::Start as i64;
+                    ended = Failed { step, reason };
+                    &ended
+                }
             };
-            let failed = program.failed.take().unwrap_or_else(ended);
-            return self.refuse(program.id, &failed, some_left);
+            return self.refuse(program.id, failed, some_left);
         }
         let mut out = Vec::with_capacity(160);
         Over {
@@ -502,7 +507,10 @@ impl Keeper {
         let control = self
             .control
             .map(|control| unsafe { BorrowedFd::borrow_raw(control) });
-        let starting = program.starting.as_ref().and_then(Starting::fd);
+        let starting = match &program.stage {
+            Stage::Starting(starting) => starting.fd(),
+            _ => None,
+        };
         let init = program.init.as_ref().filter(|_| !program.init_over);
         let sources = [control, starting, init.map(AsFd::as_fd)];
         let mut polled = Vec::with_capacity(sources.len());
@@ -537,7 +545,7 @@ struct Events {
 impl Program {
     /// Whether the program was exec'ed.
     fn has_run(&self) -> bool {
-        self.starting.is_none() && self.failed.is_none()
+        matches!(self.stage, Stage::Done)
     }
 
     /// Reaps the children that have ended, and does what is due. Returns true when nothing is left.
@@ -646,7 +654,7 @@ impl Program {
                 if self.end.is_none() {
                     self.why = why;
                 }
-                if grace.is_zero() || self.starting.is_some() {
+                if grace.is_zero() || matches!(self.stage, Stage::Starting(_)) {
                     return self.kill();
                 }
                 let _ = self.signal(signal.into());

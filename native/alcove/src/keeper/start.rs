@@ -174,8 +174,8 @@ impl Starting {
     }
 
     /// The VM's ends of the streams.
-    pub fn into_channels(self) -> Vec<OwnedFd> {
-        self.channels
+    pub fn take_channels(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.channels)
     }
 }
 
