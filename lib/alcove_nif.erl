@@ -116,6 +116,9 @@ load() ->
 
 first(ok, Path, Sum) ->
     persistent_term:put(?LIBRARY, {loaded, Path, Sum});
+%% Another caller was faster.
+first({error, {reload, _}}, _Path, _Sum) ->
+    ok;
 first({error, {_, Text}}, _Path, _Sum) ->
     persistent_term:put(?LIBRARY, {failed, Text}).
 
@@ -147,8 +150,15 @@ why() ->
 -spec start(map()) -> ok | {error, term()}.
 start(Options) ->
     case library() of
-        {loaded, _, _} -> start_tree(Options);
-        {failed, Text} -> {error, {nif, Text}}
+        {loaded, _, _} ->
+            start_tree(Options);
+        {failed, _} ->
+            %% The directory may be another one by now.
+            _ = load(),
+            case library() of
+                {loaded, _, _} -> start_tree(Options);
+                {failed, Text} -> {error, {nif, Text}}
+            end
     end.
 
 -spec start_tree(map()) -> ok | {error, term()}.

@@ -7,7 +7,7 @@
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
 -export([no_library/1, another_library/1, upgrade_of_the_application/1, heavy_calls/1]).
 %% called in other virtual machines
--export([start_without/0, load_another/1, upgrade/1, weigh/0]).
+-export([start_without/0, start_with/1, load_another/1, upgrade/1, weigh/0]).
 
 suite() ->
     [{timetrap, alcove_test:ms(240000)}].
@@ -39,6 +39,9 @@ no_library(Config) ->
          ok = Spoil(Library),
          Peer = alcove_test:peer(Paths, #{env => [{"SECRET", "hunter2"}]}),
          {Start, Link, Crash} = alcove_test:in_peer(Peer, fun ?MODULE:start_without/0),
+         %% Whoever then gives the directory needs no new virtual machine.
+         Priv = code:priv_dir(alcove),
+         ok = alcove_test:in_peer(Peer, fun() -> ?MODULE:start_with(Priv) end),
          alcove_test:stop_peer(Peer),
          {error, {nif, Text}} = Start,
          ?assertNotEqual(nomatch, string:find(Text, Library)),
@@ -58,6 +61,12 @@ start_without() ->
     Link = alcove_drv:start_link([]),
     Crash = try alcove_nif:version() catch error:Reason -> Reason end,
     {Start, Link, Crash}.
+
+start_with(Priv) ->
+    _ = application:load(alcove),
+    ok = application:set_env(alcove, priv_dir, Priv),
+    {ok, Drv} = alcove_drv:start([]),
+    alcove_drv:stop(Drv).
 
 %% A library in another place, the same or not, doesn't take the place of one with Drvs. These
 %% go on, and without them it does.
