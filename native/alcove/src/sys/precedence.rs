@@ -28,7 +28,7 @@ impl Precedence {
 impl Drop for Precedence {
     fn drop(&mut self) {
         match &self.scheduled {
-            Some(before) => drop(before.set()),
+            Some(before) => before.restore(),
             None => set_nice(self.nice),
         }
     }
@@ -66,6 +66,16 @@ impl Scheduled {
         })
     }
 
+    /// Whoever may take a priority without being the superuser, by RLIMIT_RTPRIO, can't have what is
+    /// forked inherit it again.
+    fn restore(&self) {
+        let reset = Scheduled {
+            policy: self.policy | libc::SCHED_RESET_ON_FORK,
+            ..*self
+        };
+        let _ = self.set().or_else(|_| reset.set());
+    }
+
     /// Not every C library has this call.
     fn set(&self) -> nix::Result<()> {
         let (policy, param) = (self.policy, &raw const self.priority);
@@ -89,6 +99,8 @@ impl Scheduled {
     fn set(&self) -> nix::Result<()> {
         Err(Errno::ENOSYS)
     }
+
+    fn restore(&self) {}
 }
 
 #[cfg(all(test, target_os = "linux"))]
