@@ -4,6 +4,8 @@
 -include_lib("stdlib/include/assert.hrl").
 -include("alcove.hrl").
 
+-define(CAP_SYS_NICE, 23).
+
 -export([
     suite/0,
     all/0,
@@ -251,7 +253,7 @@ orphans_in_a_pid_namespace(Config) ->
     end).
 
 %% Chains of processes that leave their session, fork and exit without end. Where each session has
-%% its share of the processor, only the superuser's keeper goes before 200 of them.
+%% its share of the processor, only a keeper with CAP_SYS_NICE goes before 200 of them.
 swarm(Config) ->
     alcove_test:need([{probe, alcove_swarm}], fun() ->
         Swarm = swarm_program(Config),
@@ -280,7 +282,9 @@ swarm_of_a_drv(Config) ->
     end).
 
 chains() ->
-    [50] ++ [200 || alcove_test:root()].
+    {ok, Status} = file:read_file("/proc/self/status"),
+    {match, [Caps]} = re:run(Status, "CapEff:\\s*([0-9a-f]+)", [{capture, all_but_first, binary}]),
+    [50] ++ [200 || binary_to_integer(Caps, 16) band (1 bsl ?CAP_SYS_NICE) =/= 0].
 
 start_swarm(Drv, Swarm, Chains, Options) ->
     {ok, Proc} = alcove_proc:start(Drv, [Swarm, integer_to_list(Chains)], Options),
