@@ -23,7 +23,7 @@ pub const GRACE_OF_ALL: Duration = LATE.saturating_add(GRACE);
 const ROUND: Duration = Duration::from_millis(2);
 
 /// How long this process only kills its own children, before it looks for other descendants.
-const SWEEP: Duration = Duration::from_millis(10);
+const SWEEP: Duration = Duration::from_millis(50);
 /// How long the parent of a killed keeper looks for processes that became its children.
 const ORPHANS: Duration = Duration::from_secs(2);
 /// So many rounds follow each other without a longer pause.
@@ -126,7 +126,8 @@ pub fn end(asked: &[c_int]) {
 }
 
 /// Kills this process's children, and those that they leave behind, for a moment or until there
-/// are none. Returns whether there are none.
+/// are none. Returns whether there are none. As whatever loses its parent becomes a child of this
+/// process, this ends all that can be killed: first the children, then theirs, and so on.
 fn sweep() -> bool {
     let Some(children) = proc::open_proc().and_then(procfs::children) else {
         return false;
@@ -139,8 +140,10 @@ fn sweep() -> bool {
             // SAFETY: sends a signal to a child that isn't reaped.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         });
-        if reap_for(start.elapsed().max(ROUND)) {
-            return true;
+        match reap_for(start.elapsed().max(ROUND)) {
+            Reaped::Gone => return true,
+            Reaped::None => pause(),
+            Reaped::Some => {}
         }
         if !found || patience.is_over() {
             return false;
@@ -281,17 +284,27 @@ fn gone_within(time: Duration) -> bool {
     }
 }
 
-/// Reaps the children that have ended, for so long at most: some may fork on meanwhile. Returns
-/// whether there are none left.
-fn reap_for(time: Duration) -> bool {
-    let start = Instant::now();
+/// What became of the children.
+enum Reaped {
+    /// There is none.
+    Gone,
+    /// None has ended.
+    None,
+    Some,
+}
+
+/// Reaps the children that have ended, for so long at most: some may fork on meanwhile.
+fn reap_for(time: Duration) -> Reaped {
+    let (start, mut any) = (Instant::now(), false);
     loop {
         // SAFETY: no status is asked for.
         match Errno::result(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) }) {
-            Ok(0) => return false,
-            Ok(_) if start.elapsed() > time => return false,
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return true,
+            Ok(0) if any => return Reaped::Some,
+            Ok(0) => return Reaped::None,
+            Ok(_) if start.elapsed() > time => return Reaped::Some,
+            Ok(_) => any = true,
+            Err(Errno::EINTR) => {}
+            Err(_) => return Reaped::Gone,
         }
     }
 }
