@@ -102,7 +102,7 @@ test-old:
 test-otp:
 	scripts/test-otp.sh $(CELL)
 
-# Fuzz the decoders, each for so many seconds: make fuzz SECONDS=60
+# Fuzz the decoders and conversations with processes, each for so many seconds: make fuzz SECONDS=60
 fuzz:
 	scripts/fuzz.sh $(or $(SECONDS),10)
 

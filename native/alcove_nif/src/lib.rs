@@ -15,7 +15,6 @@ mod registry;
 mod router;
 mod seccomp;
 mod terms;
-mod tree;
 mod tuple;
 mod vm;
 

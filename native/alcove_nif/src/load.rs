@@ -19,9 +19,9 @@ use rustler::sys::{
 };
 use rustler::{Env, LocalPid, Term};
 
-use crate::tree::{Command, Tree};
-use crate::vm::{Claim, Ticket};
+use crate::vm::{Command, Ticket, Tree};
 use alcove_core::pipe::PipeEnd;
+use alcove_core::process::claim::Claim;
 
 /// The entry point of the library.
 #[unsafe(no_mangle)]
