@@ -263,6 +263,11 @@ fn cwd<'a>(env: Env<'a>) -> Term<'a> {
 }
 
 #[rustler::nif]
+fn drvs() -> u64 {
+    load::drvs()
+}
+
+#[rustler::nif]
 fn version<'a>(env: Env<'a>) -> Term<'a> {
     terms::binary(env, alcove_proto::VERSION.as_bytes())
 }

@@ -73,6 +73,11 @@ pub fn drv_ended() {
     PRESENCE.drvs.fetch_sub(1, Ordering::SeqCst);
 }
 
+/// How many there are.
+pub fn drvs() -> u64 {
+    PRESENCE.drvs.load(Ordering::SeqCst)
+}
+
 unsafe extern "C" fn load(
     env: *mut ErlNifEnv,
     private: *mut *mut c_void,
