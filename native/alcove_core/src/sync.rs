@@ -17,33 +17,87 @@ pub fn kernel() {}
 
 #[cfg(all(loom, test))]
 mod model {
+    use std::ops::{Deref, DerefMut};
     use std::sync::atomic::Ordering;
 
+    use loom::sync::Condvar;
+    pub use loom::sync::atomic::AtomicI64;
     use loom::sync::atomic::AtomicUsize;
-    pub use loom::sync::{MutexGuard, atomic::AtomicI64};
 
-    /// A mutex of loom's with the functions of parking_lot's.
-    pub struct Mutex<T>(loom::sync::Mutex<T>);
+    /// A mutex with the functions of parking_lot's. Loom's own lets a thread that only tries to
+    /// take it wait, if another takes it at that moment.
+    pub struct Mutex<T> {
+        taken: loom::sync::Mutex<bool>,
+        freed: Condvar,
+        value: std::sync::Mutex<T>,
+    }
+
+    /// What holds a mutex.
+    pub struct MutexGuard<'a, T> {
+        mutex: &'a Mutex<T>,
+        value: Option<std::sync::MutexGuard<'a, T>>,
+    }
 
     impl<T> Mutex<T> {
         /// A mutex that nobody has.
         pub fn new(value: T) -> Self {
-            Mutex(loom::sync::Mutex::new(value))
+            Mutex {
+                taken: loom::sync::Mutex::new(false),
+                freed: Condvar::new(),
+                value: std::sync::Mutex::new(value),
+            }
         }
 
         /// Waits for it.
         pub fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().expect("a thread of the test panicked")
+            let mut taken = self.taken.lock().expect("no thread panicked");
+            while *taken {
+                taken = self.freed.wait(taken).expect("no thread panicked");
+            }
+            *taken = true;
+            self.guard()
         }
 
         /// Takes it, if nobody has it.
         pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-            self.0.try_lock().ok()
+            let mut taken = self.taken.lock().expect("no thread panicked");
+            if std::mem::replace(&mut *taken, true) {
+                return None;
+            }
+            Some(self.guard())
+        }
+
+        fn guard(&self) -> MutexGuard<'_, T> {
+            MutexGuard {
+                mutex: self,
+                value: Some(self.value.try_lock().expect("it is free")),
+            }
         }
 
         /// What is in it.
         pub fn get_mut(&mut self) -> &mut T {
-            self.0.get_mut().expect("a thread of the test panicked")
+            self.value.get_mut().expect("no thread panicked")
+        }
+    }
+
+    impl<T> Drop for MutexGuard<'_, T> {
+        fn drop(&mut self) {
+            self.value = None;
+            *self.mutex.taken.lock().expect("no thread panicked") = false;
+            self.mutex.freed.notify_one();
+        }
+    }
+
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            self.value.as_ref().expect("it is held")
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            self.value.as_mut().expect("it is held")
         }
     }
 

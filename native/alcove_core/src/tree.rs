@@ -991,6 +991,9 @@ mod model {
             let wait = || (Waiter::Ticket(Arc::new(Ticket::new(caller))), ());
             let kind = Kind::Call(number::getpid);
             let calls = process.calls.lock();
+            if calls.closed {
+                return;
+            }
             let turn = process.call(&tree.poller, calls, kind, &mut call(), wait);
             let Ok(mut turn) = turn else { return };
             let mut post = Post {
@@ -1053,7 +1056,8 @@ mod model {
 
         fn say(&self, bytes: &[u8]) {
             kernel();
-            (&self.theirs).write_all(bytes).expect("room");
+            // The VM may have hung up.
+            let _ = (&self.theirs).write_all(bytes);
         }
 
         /// Nothing happens any more but what the router finds.
@@ -1160,13 +1164,14 @@ mod model {
         });
     }
 
-    /// The process goes away during a turn.
+    /// The process answers or not, and goes away, during a turn.
     #[test]
     fn loom_process_ends() {
         model(|| {
             let world = World::new(Role::EventLoop);
             let caller = run(&world, |world| world.call(0));
             let process = run(&world, |world| {
+                world.reply();
                 kernel();
                 let _ = world.theirs.shutdown(std::net::Shutdown::Both);
             });
@@ -1176,6 +1181,36 @@ mod model {
             while world.route() {}
             // The call was answered, or found no process.
             let calls = world.process.calls.lock();
+            assert!(calls.closed && calls.pending.is_empty());
+            assert!(world.answers[0].load(Ordering::SeqCst) <= 1);
+        });
+    }
+
+    /// The parent reports that the process has ended during a turn: the router reads the rest, but
+    /// never the scheduler's own reply.
+    #[test]
+    fn loom_end_is_reported() {
+        model(|| {
+            let world = World::new(Role::EventLoop);
+            let caller = run(&world, |world| world.call(0));
+            let process = run(&world, World::reply);
+            let ended = &world.process;
+            kernel();
+            ended.hang_up();
+            {
+                let mut post = Post {
+                    world: &world,
+                    is_scheduler: false,
+                    answered: false,
+                };
+                let mut reader = ended.reader.lock();
+                let (tree, scratch) = (&world.tree, &mut [0; 256]);
+                while tree.read(&mut post, ended, &mut reader, scratch) == Received::Some {}
+                tree.left(&mut post, ended);
+            }
+            caller.join().expect("the caller");
+            process.join().expect("the process");
+            let calls = ended.calls.lock();
             assert!(calls.closed && calls.pending.is_empty());
             assert!(world.answers[0].load(Ordering::SeqCst) <= 1);
         });
