@@ -11,7 +11,7 @@
 //! * each call is answered, once;
 //! * a frame that isn't due ends the channel of the process that sent it, and one that is due
 //!   doesn't;
-//! * at the end no descriptor is left open.
+//! * at the end no descriptor is left open, and no thread runs.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -44,24 +44,26 @@ use crossbeam_channel::Receiver;
 
 /// A conversation that these bytes choose.
 pub fn conversations(bytes: &[u8]) {
-    let before = open_descriptors();
+    let before = open();
     let mut world = World::new();
     let mut input = Input(bytes);
+    let can_route = input.below(4) != 0;
     while !input.0.is_empty() {
         world.step(&mut input);
     }
-    world.end();
+    world.end(can_route);
     drop(world);
     // What came from processes is closed by a thread.
     let deadline = Instant::now() + Duration::from_secs(60);
-    while open_descriptors() != before {
+    while open() != before {
         assert!(Instant::now() < deadline, "a descriptor is left open");
         std::thread::yield_now();
     }
 }
 
-fn open_descriptors() -> usize {
-    std::fs::read_dir("/dev/fd").expect("/dev/fd").count()
+/// How many descriptors and threads this process has, as far as that can be told.
+fn open() -> [Option<usize>; 2] {
+    ["/dev/fd", "/proc/self/task"].map(|path| Some(std::fs::read_dir(path).ok()?.count()))
 }
 
 /// Bytes that are taken one by one. There are zeros behind them.
@@ -205,6 +207,8 @@ struct Peer {
     traps: bool,
     /// Calls that were sent to it may fork.
     forks: bool,
+    /// The calls for which it has reported a new process, one for each.
+    forked: Vec<u32>,
 }
 
 impl Peer {
@@ -218,6 +222,7 @@ impl Peer {
             orderly: true,
             traps: false,
             forks: false,
+            forked: Vec::new(),
         }
     }
 
@@ -533,9 +538,16 @@ impl World {
         let Some(frame) = self.frame(at, input) else {
             return self.call(at, input);
         };
-        let due = self.due(at, &frame);
+        let mut due = self.due(at, &frame);
+        let ends = matches!(frame.kind, from::CHILD | from::OVER);
+        let lost = self.peers[at].process.calls.lock().lost;
         let peer = &mut self.peers[at];
         peer.say(&frame);
+        if ends && lost == 0 && input.below(8) == 0 {
+            // Nothing ends twice.
+            peer.say(&frame);
+            due = due.map(|_| false);
+        }
         for _ in 0..input.below(3) {
             let length = input.below(40);
             self.peers[at].send(length);
@@ -584,7 +596,10 @@ impl World {
         }
         let due = match frame.kind {
             from::REPLY => is_first || is_keeper && named.is_some(),
-            from::FORKED => is_first && first.is_some_and(|first| first.forks > 0),
+            from::FORKED => {
+                let before = peer.forked.iter().filter(|id| **id == frame.id).count();
+                is_first && first.is_some_and(|first| first.kind.forks() > before)
+            }
             from::PARTIAL => {
                 let leaves = |calls: &[u16]| calls.last().copied().is_some_and(leaves_loop);
                 is_first
@@ -618,6 +633,9 @@ impl World {
             let calls = self.peers[at].process.calls.lock();
             (calls.closed, calls.ended)
         };
+        if frame.kind == from::FORKED {
+            self.peers[at].forked.push(frame.id);
+        }
         match due {
             // Its parent has meanwhile said that it is gone, so it isn't judged any more.
             Some(_) if ended => {}
@@ -709,9 +727,9 @@ impl World {
         if how == 61 {
             return;
         }
-        for sort in sorts {
+        for (place, sort) in sorts.iter().enumerate() {
             frame.fds.push(match sort {
-                _ if how == 60 => null(),
+                _ if how == 60 || how == 59 && place + 1 == sorts.len() => null(),
                 Sort::Control => {
                     let (ours, theirs) = UnixStream::pair().expect("two sockets");
                     if is_new {
@@ -878,13 +896,15 @@ impl World {
         }
     }
 
-    /// The Drv ends.
-    fn end(&mut self) {
-        self.route();
-        for peer in &mut self.peers {
-            peer.theirs = None;
+    /// The Drv ends: the router has looked once more, or can't any more.
+    fn end(&mut self, can_route: bool) {
+        if can_route {
+            self.route();
+            for peer in &mut self.peers {
+                peer.theirs = None;
+            }
+            self.route();
         }
-        self.route();
         self.tree.end(&mut self.callers, &self.commands);
         assert!(self.tree.all().is_empty());
         for caller in &self.callers.all {

@@ -2,7 +2,7 @@
 //! generator that starts the same each time.
 //!
 //! It finds less than libFuzzer, which looks where an input leads; it runs everywhere. For a
-//! second of each target, or for as many as `ALCOVE_FUZZ_SECONDS` says.
+//! few seconds, or for as many as `ALCOVE_FUZZ_SECONDS` says.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -71,20 +71,22 @@ fn mutate(input: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     input.truncate(LONGEST);
 }
 
-fn seconds() -> u64 {
+fn seconds(few: u64) -> u64 {
     let asked = std::env::var("ALCOVE_FUZZ_SECONDS").ok();
-    asked.and_then(|seconds| seconds.parse().ok()).unwrap_or(1)
+    asked
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(few)
 }
 
-/// Runs a target; returns for how many inputs.
-pub fn hold(name: &str, target: fn(&[u8])) -> u64 {
+/// Runs a target for some seconds, unless the environment says for how many.
+pub fn hold(name: &str, target: fn(&[u8]), few: u64) {
     let corpus = corpus(name);
     assert!(!corpus.is_empty(), "{name} has no corpus");
     corpus.iter().for_each(|input| target(input));
     let mut random = Random(0x616c_636f_7665);
     let start = Instant::now();
     let mut inputs = 0_u64;
-    while start.elapsed() < Duration::from_secs(seconds()) {
+    while start.elapsed() < Duration::from_secs(seconds(few)) {
         for _ in 0..100 {
             let mut input = corpus[random.below(corpus.len())].clone();
             let other = &corpus[random.below(corpus.len())];
@@ -97,5 +99,4 @@ pub fn hold(name: &str, target: fn(&[u8])) -> u64 {
         }
     }
     println!("{name}: {inputs} inputs");
-    inputs
 }

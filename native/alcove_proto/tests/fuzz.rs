@@ -8,6 +8,6 @@ mod inputs;
 #[test]
 fn targets_hold() {
     for (name, target) in decoders::TARGETS {
-        inputs::hold(name, *target);
+        inputs::hold(name, *target, 1);
     }
 }
