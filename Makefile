@@ -83,7 +83,7 @@ dist:
 	scripts/install-deps.sh
 	scripts/dist.sh $(TARGETS)
 
-.PHONY: soak fuzz loom sanitize test-old test-otp
+.PHONY: soak fuzz loom miri sanitize test-old test-otp
 
 # Random operations and kills for so many minutes, then the cases under pressure:
 # make soak MINUTES=10
@@ -110,6 +110,10 @@ fuzz:
 # directory: everything is built with another flag.
 loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p alcove_core --locked --lib loom_
+
+# What Miri can run of the tests. Needs nightly Rust with Miri.
+miri:
+	scripts/miri.sh
 
 # The suites of the calls, with AddressSanitizer in the executable and in the NIF. Needs
 # nightly Rust.

@@ -190,7 +190,7 @@ pub fn channels(
     })
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(loom), not(miri)))]
 mod tests {
     use std::io::Read;
     use std::os::unix::net::UnixStream;

@@ -489,7 +489,7 @@ impl<E: Erlang> Drop for Process<E> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(loom), not(miri)))]
 mod tests {
     use std::collections::VecDeque;
     use std::io::Read;

@@ -1,5 +1,5 @@
 //! What the tests of several modules use.
-#![cfg_attr(loom, allow(dead_code, reason = "the models use few of these"))]
+#![cfg_attr(any(loom, miri), allow(dead_code, reason = "they use few of these"))]
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};

@@ -467,6 +467,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "all that Miri has of epoll is edge-triggered")]
     fn the_results_of_a_batch_tell_by_which_call_it_left() {
         let leaves_by = |kind, partial| {
             let mut pending = Pending::<Plain>::new(0, kind, Waiter::Inline);
@@ -496,6 +497,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "all that Miri has of epoll is edge-triggered")]
     fn the_forks_of_a_call_are_counted() {
         let forks = [number::fork, number::getpid, number::clone];
         assert_eq!(Kind::Call(number::fork).forks(), 1);
@@ -514,6 +516,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "all that Miri has of epoll is edge-triggered")]
     fn a_keeper_loses_no_children_and_starts_when_it_is_asked() {
         let mut calls = with([]);
         calls.set_keeper(Keeping::Free);
@@ -527,6 +530,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "all that Miri has of epoll is edge-triggered")]
     fn traps_and_heritage_follow_the_calls_that_were_sent() {
         let mut calls = with([Kind::Call(number::getpid)]);
         let before = calls.heritage().own;
