@@ -215,6 +215,12 @@ impl<E: Erlang> Tree<E> {
         self.paths.read().get(path).cloned()
     }
 
+    /// The process at a fork path, if it takes calls. A keeper takes none: it would end.
+    pub fn find_event_loop(&self, path: &[u32]) -> Option<Arc<Process<E>>> {
+        self.find(path)
+            .filter(|process| matches!(process.role, Role::EventLoop))
+    }
+
     /// Whether a process is still the one at its fork path.
     fn is_linked(&self, process: &Process<E>) -> bool {
         self.find(&process.path)

@@ -74,7 +74,7 @@ pub fn call<'a>(
             Ok(kind) => kind,
             Err((index, refused)) => return refused.encode(env, index),
         };
-        let Some(process) = tree.find(&path) else {
+        let Some(process) = tree.find_event_loop(&path) else {
             return Ok(terms::badpid().encode(env));
         };
         if kind.forks() > 0 && !has_room(tree, kind.forks()) {

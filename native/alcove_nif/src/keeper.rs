@@ -41,7 +41,7 @@ pub fn keep<'a>(
     let Some(tree) = crate::registry::find(drv) else {
         return Ok(terms::badpid().encode(env));
     };
-    let Some(parent) = tree.find(&path) else {
+    let Some(parent) = tree.find_event_loop(&path) else {
         return Ok(terms::badpid().encode(env));
     };
     if !call::has_room_for(&tree, 1 + spec.descriptors()) {
