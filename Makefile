@@ -91,7 +91,7 @@ cross:
 	scripts/install-deps.sh cross
 	scripts/cross.sh $(TARGETS)
 
-.PHONY: soak fuzz loom sanitize test-old test-otp
+.PHONY: soak fuzz loom miri sanitize test-old test-otp
 
 # Random operations and kills for so many minutes, then the cases under pressure:
 # make soak MINUTES=10
@@ -110,7 +110,7 @@ test-old:
 test-otp:
 	scripts/test-otp.sh $(CELL)
 
-# Fuzz the decoders, each for so many seconds: make fuzz SECONDS=60
+# Fuzz the decoders and conversations with processes, each for so many seconds: make fuzz SECONDS=60
 fuzz:
 	scripts/fuzz.sh $(or $(SECONDS),10)
 
@@ -118,6 +118,10 @@ fuzz:
 # directory: everything is built with another flag.
 loom:
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p alcove_core --locked --lib loom_
+
+# What Miri can run of the tests. Needs nightly Rust with Miri.
+miri:
+	scripts/miri.sh
 
 # The suites of the calls, with AddressSanitizer in the executable and in the NIF. Needs
 # nightly Rust.

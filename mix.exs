@@ -99,11 +99,12 @@ end
 
 defmodule Mix.Tasks.Compile.AlcoveChunks do
   @moduledoc false
-  # What `h` shows of the Erlang modules.
+  # What a release upgrade does, and what `h` shows of the Erlang modules.
   use Mix.Task.Compiler
 
   @impl true
   def run(_args) do
+    Mix.Tasks.Compile.AlcoveNative.script!("appup.sh", [Mix.Project.app_path()])
     Mix.Tasks.Compile.AlcoveNative.script!("doc-chunks.sh", [Mix.Project.app_path()])
     {:noop, []}
   end

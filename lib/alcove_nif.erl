@@ -34,13 +34,14 @@
     note/1,
     cwd/0,
     version/0,
+    drvs/0,
     limits/0,
     seccomp/2,
     seccomp_number/2,
     seccomp_calls/1
 ]).
 
--export([start/1]).
+-export([start/1, fits/1]).
 -export(?FUNCTIONS).
 
 -export_type([group/0, argv/0, refused/0, ticket/0, keep/0, stream/0, pipe_end/0]).
@@ -100,6 +101,7 @@
 %% The library that is loaded, or why none is. The module is loaded in either case, so that a caller
 %% that starts a Drv gets the reason as a value.
 -define(LIBRARY, {?MODULE, library}).
+-define(IN_USE, "another build of alcove's library has Drvs that run: it stays").
 
 %% If a library in another place is the same as the loaded one, that one stays, and its Drvs go on.
 load() ->
@@ -126,9 +128,23 @@ first({error, {_, Text}}, _Path, _Sum) ->
 again(ok, Path, Sum) ->
     persistent_term:put(?LIBRARY, {loaded, Path, Sum});
 again({error, {upgrade, _}}, _Path, _Sum) ->
-    {error, {nif, "another build of alcove's library has Drvs that run: it stays"}};
+    {error, {nif, ?IN_USE}};
 again({error, {_, Text}}, _Path, _Sum) ->
     {error, {nif, Text}}.
+
+%% @doc Whether the library in another directory can take the place of the loaded one now.
+-spec fits(file:filename_all()) -> ok | {error, {nif, string()}}.
+fits(Priv) ->
+    Sum = sum(filename:join(Priv, "alcove_nif")),
+    case library() of
+        {loaded, _, Loaded} when Loaded =/= Sum ->
+            case drvs() of
+                0 -> ok;
+                _ -> {error, {nif, ?IN_USE}}
+            end;
+        _ ->
+            ok
+    end.
 
 library() ->
     persistent_term:get(?LIBRARY, {failed, "not loaded yet"}).
@@ -289,6 +305,10 @@ note(_Drv) ->
 %% The working directory of the virtual machine. file:get_cwd/0 goes to another thread for it.
 -spec cwd() -> {ok, binary()} | {error, atom()}.
 cwd() ->
+    erlang:nif_error(why()).
+
+-spec drvs() -> non_neg_integer().
+drvs() ->
     erlang:nif_error(why()).
 
 -spec version() -> binary().

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes the decoding of frames, terms, arguments and greetings, each for some seconds.
+# Fuzzes the decoding of frames, terms, arguments and greetings, and whole conversations with
+# processes, each for some seconds.
 #
 #   scripts/fuzz.sh [SECONDS]
 #
@@ -13,10 +14,12 @@ cd "$(dirname "$0")/.."
 use_cargo || { missing_rust >&2; exit 1; }
 seconds=${1:-10}
 
-ALCOVE_FUZZ_SECONDS=$seconds cargo test --quiet -p alcove_proto --test fuzz -- --nocapture
+export ALCOVE_FUZZ_SECONDS=$seconds
+cargo test --quiet -p alcove_proto --test fuzz -- --nocapture
+cargo test --quiet -p alcove_core --test conversations -- --nocapture
 
 if cargo +nightly --version >/dev/null 2>&1 && cargo fuzz --version >/dev/null 2>&1; then
-    for target in frames terms arguments greetings; do
+    for target in frames terms arguments greetings conversations; do
         mkdir -p "fuzz/new/$target"
         cargo +nightly fuzz run "$target" "fuzz/new/$target" "fuzz/corpus/$target" -- \
             -max_total_time="$seconds" -max_len=4096 -verbosity=0 -print_final_stats=1

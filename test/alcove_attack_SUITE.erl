@@ -8,8 +8,8 @@
 -include_lib("stdlib/include/assert.hrl").
 -include("alcove.hrl").
 
--export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
-         init_per_testcase/2, end_per_testcase/2]).
+-export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1, init_per_group/2,
+         end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
 %% at_exec
 -export([hundred_descriptors/1, working_directory/1, signals_and_mask/1, environment/1,
          executable_is_not_writable/1]).
@@ -30,6 +30,9 @@
 
 %% As linux/ptrace.h has it; unlike PTRACE_ATTACH it doesn't stop the process.
 -define(PTRACE_SEIZE, 16#4206).
+
+%% For how many milliseconds nothing may hold a scheduler.
+-define(HELD, 5).
 
 suite() ->
     alcove_test:suite().
@@ -60,11 +63,28 @@ init_per_suite(Config) ->
 end_per_suite(_Config) ->
     ok.
 
+%% What a process that was taken over sends must not hold a scheduler either, so that is watched.
+init_per_group(channel, Config) ->
+    case alcove_test:probe(alcove_watch) of
+        {ok, Program} -> [{watch, Program} | Config];
+        {false, Text} -> ct:comment(Text), Config
+    end;
+init_per_group(_, Config) ->
+    Config.
+
+end_per_group(_, _Config) ->
+    ok.
+
 init_per_testcase(_Case, Config) ->
-    alcove_test:init_case([{exit_status, true}, {termsig, true}], Config).
+    Config1 = alcove_test:init_case([{exit_status, true}, {termsig, true}], Config),
+    [{held, alcove_held:start(Program, ?HELD)} || {watch, Program} <- Config] ++ Config1.
 
 end_per_testcase(_Case, Config) ->
-    alcove_test:end_case(Config).
+    Held = [Held || {held, Pid} <- Config, Held <- alcove_held:stop(Pid)],
+    case alcove_test:end_case(Config) of
+        ok when Held =/= [] -> {fail, {held_a_scheduler, Held}};
+        Ended -> Ended
+    end.
 
 drv_and_path(Config) ->
     {alcove_test:drv(Config), alcove_test:path(Config)}.

@@ -233,9 +233,16 @@ rebar3_release(Config) ->
               ok = file:rename(package(Config), filename:join(Checkouts, "alcove")),
               _ = run(Project, "rebar3 release", [], from_archive(Config)),
               Release = filename:join([Project, "_build", "default", "rel", "consumer"]),
+              has_appup(Release),
               Output = as_user(Config, Release, "bin/consumer -noinput -s consumer main"),
               ?assertEqual("hello from rebar3\n", Output)
       end).
+
+%% A release says how it is upgraded.
+has_appup(Release) ->
+    [File] = filelib:wildcard(filename:join([Release, "lib", "alcove-*", "ebin", "alcove.appup"])),
+    {ok, [{Vsn, _, _}]} = file:consult(File),
+    ?assertEqual("alcove-" ++ Vsn, filename:basename(filename:dirname(filename:dirname(File)))).
 
 %% As a user of Elixir has it: mix builds it, with the modules for Elixir.
 mix_release(Config) ->
@@ -247,6 +254,7 @@ mix_release(Config) ->
                      {"MIX_ENV", "prod"} | mix(Config)],
               _ = run(Project, "mix release", [], Env),
               Release = filename:join([Project, "_build", "prod", "rel", "consumer"]),
+              has_appup(Release),
               Main = "bin/consumer eval 'Consumer.main(); Consumer.elixir()'",
               Output = as_user(Config, Release, Main),
               ?assertEqual("hello from mix\nhello from Elixir\n", Output)

@@ -19,6 +19,7 @@
     stopped_again_and_again/1,
     stopped_root_again_and_again/1,
     killed_keeper/1,
+    calls_to_a_keeper/1,
     stopped_root/1,
     unread_output/1,
     awaited_before_read/1,
@@ -51,6 +52,7 @@ all() ->
         stopped_again_and_again,
         stopped_root_again_and_again,
         killed_keeper,
+        calls_to_a_keeper,
         stopped_root,
         unread_output,
         awaited_before_read,
@@ -131,6 +133,19 @@ killed_keeper(Config) ->
      || In <- [[], [Loop] | [[Init] || {ok, Init} <- Inits]]
     ],
     ?assertMatch({ok, #{stdout := <<"1\n">>}}, alcove_proc:run(Drv, ["echo", "1"])).
+
+%% A keeper takes no calls: whoever makes one finds no process, and the program lives.
+calls_to_a_keeper(Config) ->
+    Drv = drv(Config),
+    {ok, Ref} = alcove_proc:start(Drv, ["cat"], #{stdin => stream, stdout => collect}),
+    [Keeper] = [[Pid] || {Pid, keeper, _} <- alcove_nif:children(Drv, [])],
+    ?assertError(badpid, alcove:getpid(Drv, Keeper)),
+    ?assertError(badpid, alcove:batch(Drv, Keeper, [{getpid, []}])),
+    ?assertError(badpid, alcove:spawn(Drv, Keeper, fork, [{exit, [0]}])),
+    ?assertMatch({error, _}, alcove_proc:run(Drv, ["true"], #{in => Keeper})),
+    ok = alcove_proc:write(Ref, "x\n"),
+    ok = alcove_proc:eof(Ref),
+    ?assertMatch({ok, #{status := 0, stdout := <<"x\n">>}}, alcove_proc:await(Ref)).
 
 %% Root is continued by the guardian.
 stopped_root(Config) ->

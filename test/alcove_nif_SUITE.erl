@@ -3,17 +3,20 @@
 -module(alcove_nif_SUITE).
 
 -include_lib("stdlib/include/assert.hrl").
+-include("alcove.hrl").
 
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
--export([no_library/1, another_library/1, upgrade_of_the_application/1, heavy_calls/1]).
+-export([no_library/1, another_library/1, upgrade_of_a_release/1, upgrade_with_another_library/1,
+         heavy_calls/1, what_holds_a_scheduler_is_found/1]).
 %% called in other virtual machines
--export([start_without/0, start_with/1, load_another/1, upgrade/1, weigh/0]).
+-export([start_without/0, start_with/1, load_another/1, upgrade/1, refuse/1, weigh/0]).
 
 suite() ->
     [{timetrap, alcove_test:ms(240000)}].
 
 all() ->
-    [no_library, another_library, upgrade_of_the_application, heavy_calls].
+    [no_library, another_library, upgrade_of_a_release, upgrade_with_another_library, heavy_calls,
+     what_holds_a_scheduler_is_found].
 
 init_per_suite(Config) ->
     alcove_test:init_suite(Config).
@@ -109,45 +112,142 @@ load_another(Ebin) ->
     ok = alcove_test:stop(Second),
     {In_use, Free}.
 
-%% From one version to the next by what a release upgrade does, with a Drv that runs.
-upgrade_of_the_application(Config) ->
-    Dir = subdir(Config, "next"),
-    [Ebin | _] = alcove_test:install(Dir),
-    App = filename:join(Ebin, "alcove.app"),
-    {ok, [{application, alcove, Keys}]} = file:consult(App),
-    {vsn, Vsn} = lists:keyfind(vsn, 1, Keys),
-    Next = Vsn ++ ".1",
-    write_term(App, {application, alcove, lists:keystore(vsn, 1, Keys, {vsn, Next})}),
-    {modules, Modules} = lists:keyfind(modules, 1, Keys),
-    Load = [{load_module, Module} || Module <- Modules, Module =/= alcove_drv]
-        ++ [{update, alcove_drv, {advanced, []}}],
-    write_term(filename:join(Ebin, "alcove.appup"), {Next, [{Vsn, Load}], [{Vsn, Load}]}),
-    Peer = alcove_test:peer(alcove_test:paths(), #{}),
-    ok = peer:call(Peer, ?MODULE, upgrade, [filename:join(Dir, "alcove")], 30000),
+%% A release is upgraded and downgraded again, by the instructions that are built with alcove. A Drv
+%% and the default one run, and a process makes calls all the time: none fails.
+upgrade_of_a_release(Config) ->
+    {Peer, Versions} = releases(Config, fun(_) -> ok end),
+    ok = alcove_test:in_peer(Peer, fun() -> ?MODULE:upgrade(Versions) end, alcove_test:ms(60000)),
     alcove_test:stop_peer(Peer).
 
-write_term(File, Term) ->
-    ok = file:write_file(File, io_lib:format("~p.~n", [Term])).
-
-upgrade(Dir) ->
-    {ok, _} = application:ensure_all_started(sasl),
-    ok = application:load(alcove),
-    ok = application:start(alcove),
+upgrade({First, Next}) ->
     Drv = alcove_test:start([{exit_status, true}]),
     Path = alcove_test:fork(Drv, []),
     Pid = lists:last(Path),
-    Loop = fun Loop() -> Pid = alcove:getpid(Drv, Path), Loop() end,
-    {Caller, Ref} = spawn_monitor(Loop),
-    {ok, _} = release_handler:upgrade_app(alcove, Dir),
-    true = lists:prefix(Dir, code:which(alcove_nif)),
-    true = lists:prefix(Dir, code:which(alcove_drv)),
-    Child = alcove_test:shell(Drv, Path, "echo x; exit 3"),
+    Loop = fun Loop(N) ->
+                   Pid = alcove:getpid(Drv, Path),
+                   receive {calls, To} -> To ! {calls, N} after 0 -> Loop(N + 1) end
+           end,
+    {Caller, Ref} = spawn_monitor(fun() -> Loop(1) end),
+    ok = look(Drv, First),
+    ok = install("2", Drv, Next),
+    ok = install("1", Drv, First),
+    %% A process that waits in the code of a version isn't killed: two versions later, nothing is
+    %% upgraded until it has its answer.
+    Asleep = alcove_test:fork(Drv, []),
+    {Waiting, Waits} =
+        spawn_monitor(fun() -> exit(alcove:select(Drv, Asleep, [], [], [], #alcove_timeval{sec = 600, usec = 0})) end),
+    true = alcove_test:until(fun() -> {status, waiting} =:= process_info(Waiting, status) end),
+    ok = install("2", Drv, Next),
+    {error, {old_processes, _}} = release_handler:install_release("1"),
+    ok = look(Drv, Next),
+    true = is_process_alive(Waiting),
+    ok = alcove:kill(Drv, lists:last(Asleep), sigkill),
+    receive {'DOWN', Waits, process, Waiting, {badpid, _}} -> ok end,
+    ok = install("1", Drv, First),
+    Caller ! {calls, self()},
+    receive
+        {calls, N} when N > 0 -> ok;
+        {'DOWN', Ref, process, Caller, Reason} -> error({caller, Reason})
+    end,
+    ok = alcove_test:stop(Drv).
+
+install(Release, Drv, Vsn) ->
+    {ok, _, _} = release_handler:install_release(Release),
+    {alcove, _, Vsn} = lists:keyfind(alcove, 1, application:which_applications()),
+    look(Drv, Vsn).
+
+%% Calls, programs, output and ends are as they should be, and the code is that of a version.
+look(Drv, Vsn) ->
+    [true = string:find(code:which(Module), "/alcove-" ++ Vsn ++ "/") =/= nomatch
+     || Module <- [alcove, alcove_call, alcove_drv, alcove_nif, alcove_proc_server]],
+    Child = alcove_test:shell(Drv, [], "echo x; exit 3"),
     {<<"x\n">>, {exit_status, 3}} = alcove_test:output(Drv, Child),
-    receive {'DOWN', Ref, process, Caller, Reason} -> error({caller, Reason}) after 0 -> ok end,
-    demonitor(Ref, [flush]),
-    exit(Caller, kill),
+    {ok, #{stdout := <<"y\n">>}} = alcove_proc:run(["/bin/sh", "-c", "echo y"]),
+    New = alcove_test:start(),
+    true = is_integer(alcove:getpid(New)),
+    ok = alcove_test:stop(New).
+
+%% A release with another build of the library isn't installed while there are Drvs, and nothing is
+%% changed. Without them it is.
+upgrade_with_another_library(Config) ->
+    Other = fun(Library) -> file:write_file(Library, "x", [append]) end,
+    {Peer, Versions} = releases(Config, Other),
+    ok = alcove_test:in_peer(Peer, fun() -> ?MODULE:refuse(Versions) end, alcove_test:ms(60000)),
+    alcove_test:stop_peer(Peer).
+
+refuse({First, Next}) ->
+    Drv = alcove_test:start([{exit_status, true}]),
+    {error, {nif, Text}} = release_handler:install_release("2"),
+    true = string:find(Text, "another build") =/= nomatch,
+    ok = look(Drv, First),
     ok = alcove_test:stop(Drv),
-    ok.
+    ok = supervisor:terminate_child(alcove_sup, alcove_default),
+    {ok, "1", _} = release_handler:install_release("2"),
+    {ok, _} = supervisor:restart_child(alcove_sup, alcove_default),
+    Second = alcove_test:start([{exit_status, true}]),
+    ok = look(Second, Next),
+    {error, {nif, Text}} = release_handler:install_release("1"),
+    ok = look(Second, Next),
+    alcove_test:stop(Second).
+
+%% A virtual machine that runs a release of this version, beside which there is another of the next
+%% one: the same modules, and a library that `Change' has changed. The two versions.
+releases(Config, Change) ->
+    Dir = alcove_test:tmp(Config),
+    _ = [application:load(Application) || Application <- [sasl, alcove]],
+    {ok, First} = application:get_key(alcove, vsn),
+    Next = First ++ ".1",
+    [One, Two] = [release(Dir, Release, Vsn, From)
+                  || {Release, Vsn, From} <- [{"1", First, []}, {"2", Next, [First]}]],
+    ok = Change(filename:join([Dir, "lib", "alcove-" ++ Next, "priv", "alcove_nif.so"])),
+    {ok, _, _, []} = systools:make_relup(Two, [One], [One], [silent, {path, ebins(Dir)}, {outdir, filename:dirname(Two)}]),
+    Releases = filename:join(Dir, "releases"),
+    ok = release_handler:create_RELEASES(code:root_dir(), Releases, One ++ ".rel", [{alcove, First, filename:join(Dir, "lib")}]),
+    Test = filename:join([Dir, "lib", "alcove-" ++ First, "test"]),
+    Args = ["-boot", filename:join(filename:dirname(One), "start"), "-pa", Test,
+            "-sasl", "releases_dir", io_lib:format("~p", [Releases])],
+    Peer = alcove_test:peer([], #{args => [lists:flatten(Arg) || Arg <- Args]}),
+    {ok, "2"} = peer:call(Peer, release_handler, set_unpacked,
+                          [Two ++ ".rel", [{alcove, Next, filename:join(Dir, "lib")}]]),
+    {Peer, {First, Next}}.
+
+%% A version of alcove in a directory of its own, and the files of a release with it.
+release(Dir, Release, Vsn, From) ->
+    Build = filename:join([Dir, "lib", "alcove-" ++ Vsn]),
+    Copy = filename:join(Dir, "copy" ++ Release),
+    ok = file:make_dir(Copy),
+    [Ebin, _] = alcove_test:install(Copy),
+    ok = filelib:ensure_dir(Build),
+    ok = file:rename(filename:dirname(Ebin), Build),
+    App = filename:join([Build, "ebin", "alcove.app"]),
+    {ok, [{application, alcove, Keys}]} = file:consult(App),
+    write_term(App, {application, alcove, lists:keystore(vsn, 1, Keys, {vsn, Vsn})}),
+    %% The instructions, as a build of that version has them.
+    Source = filename:join(Dir, "source" ++ Release),
+    Script = filename:join([Source, "scripts", "appup.sh"]),
+    Appup = filename:join([Source, "lib", "alcove.appup.src"]),
+    [ok = filelib:ensure_dir(File) || File <- [Script, Appup]],
+    {ok, _} = file:copy(filename:join([alcove_test:top(), "scripts", "appup.sh"]), Script),
+    write_term(Appup, {[{Old, []} || Old <- From], [{Old, []} || Old <- From]}),
+    [] = os:cmd(lists:join(" ", ["sh", alcove_test:quote(Script), alcove_test:quote(Build)])),
+    Name = filename:join([Dir, "releases", Release, "alcove_test"]),
+    ok = filelib:ensure_dir(Name),
+    Applications = [{Application, version(Application)} || Application <- [kernel, stdlib, sasl]] ++ [{alcove, Vsn}],
+    write_term(Name ++ ".rel", {release, {"alcove_test", Release}, {erts, erlang:system_info(version)}, Applications}),
+    write_term(filename:join(filename:dirname(Name), "sys.config"), []),
+    {ok, _, []} = systools:make_script(Name, [silent, local, no_warn_sasl, {script_name, "start"}, {path, [filename:dirname(App)]},
+                                              {outdir, filename:dirname(Name)}]),
+    Name.
+
+version(Application) ->
+    {ok, Vsn} = application:get_key(Application, vsn),
+    Vsn.
+
+ebins(Dir) ->
+    filelib:wildcard(filename:join([Dir, "lib", "*", "ebin"])).
+
+write_term(File, Term) ->
+    ok = file:write_file(File, io_lib:format("~p.~n", [Term])).
 
 %% ---------------------------------------------------------------------------
 %% Schedulers
@@ -188,6 +288,32 @@ weigh() ->
 
 try_(Fun) ->
     try Fun() catch _:_ -> refused end.
+
+%% The watch that other suites have finds what runs for long on a scheduler, and not what is long
+%% because others have the processors.
+what_holds_a_scheduler_is_found(_Config) ->
+    alcove_test:need(
+      [{probe, alcove_watch}],
+      fun() ->
+              {ok, Program} = alcove_test:probe(alcove_watch),
+              %% While others have the processors too, one may be excused.
+              ?assert(lists:any(fun(_) -> finds(Program) end, lists:seq(1, 20))),
+              %% More programs than processors, and a process that never runs for long.
+              Quiet = alcove_held:start(Program, 5),
+              Drv = alcove_test:start(),
+              Busy = [alcove_test:shell(Drv, [], "while :; do :; done") || _ <- lists:seq(1, 8)],
+              {Short, End} = spawn_monitor(fun() -> [erlang:yield() || _ <- lists:seq(1, 300000)] end),
+              receive {'DOWN', End, process, Short, normal} -> ok end,
+              ?assertEqual([], [Held || {_, _, Pid, _} = Held <- alcove_held:stop(Quiet), Pid =:= Short]),
+              ?assertEqual(8, length(Busy)),
+              ok = alcove_test:stop(Drv)
+      end).
+
+finds(Program) ->
+    Watch = alcove_held:start(Program, 5),
+    {Long, Ref} = spawn_monitor(fun() -> exit(tuple_size(list_to_tuple(lists:seq(1, 5000000)))) end),
+    receive {'DOWN', Ref, process, Long, 5000000} -> ok end,
+    lists:keymember(Long, 3, alcove_held:stop(Watch)).
 
 %% In how many of five attempts a function of the library held a scheduler for 3 ms.
 long(Call) ->

@@ -12,12 +12,14 @@
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
 -export([random_operations/1, killed_callers/1, killed_with_their_vm/1]).
 %% called in other virtual machines
--export([soak/2, callers/2, call_on/1]).
+-export([soak/3, callers/2, call_on/1]).
 
 -define(CALLERS, 8).
 -define(OPERATIONS, 10000).
 %% No operation waits for anything but alcove, so this is a hang.
 -define(HANG, 20000).
+%% For how many milliseconds nothing may hold a scheduler.
+-define(HELD, 5).
 
 suite() ->
     [{timetrap, {minutes, minutes() + alcove_test:ms(3)}}].
@@ -47,7 +49,11 @@ random_operations(_Config) ->
                 Minutes -> {until, erlang:monotonic_time(millisecond) + Minutes * 60000}
             end,
     Peer = alcove_test:peer(alcove_test:paths(), #{}),
-    Counts = rounds(Peer, Limit, Seed, #{}),
+    Watch = case alcove_test:probe(alcove_watch) of
+                {ok, Program} -> Program;
+                {false, Text_} -> ct:comment(Text_), none
+            end,
+    Counts = rounds(Peer, Watch, Limit, Seed, #{}),
     alcove_test:stop_peer(Peer),
     Text = [io_lib:format("~nRandom operations, from seed ~b:~n", [Seed]),
             [io_lib:format("~10b ~s~n", [N, What]) || {What, N} <- lists:sort(maps:to_list(Counts))]],
@@ -85,15 +91,17 @@ many() ->
     end.
 
 %% A round is so many operations and a look at the virtual machine.
-rounds(Peer, Limit, Seed, Counts) ->
-    {Done, More} = alcove_test:in_peer(Peer, fun() -> ?MODULE:soak(Seed, ?OPERATIONS) end, infinity),
+rounds(Peer, Watch, Limit, Seed, Counts) ->
+    Soak = fun() -> ?MODULE:soak(Watch, Seed, ?OPERATIONS) end,
+    {Done, More, Held} = alcove_test:in_peer(Peer, Soak, infinity),
     Sum = maps:fold(fun(What, N, Acc) -> maps:update_with(What, fun(M) -> M + N end, N, Acc) end,
                     Counts, Done),
     ?assertEqual([], More, {seed, Seed}),
+    ?assertEqual([], Held, {seed, Seed}),
     case Limit of
         {until, Time} ->
             case erlang:monotonic_time(millisecond) < Time of
-                true -> rounds(Peer, Limit, Seed + 1, Sum);
+                true -> rounds(Peer, Watch, Limit, Seed + 1, Sum);
                 false -> Sum
             end;
         {operations, _} ->
@@ -104,16 +112,18 @@ rounds(Peer, Limit, Seed, Counts) ->
 %% In the other virtual machine
 %% ---------------------------------------------------------------------------
 
-%% What was done, and what there is more of than before.
-soak(Seed, Operations) ->
+%% What was done, what there is more of than before, and what held a scheduler.
+soak(Watch, Seed, Operations) ->
     %% Of each Drv that is killed there would be a report.
     ok = logger:set_primary_config(level, none),
     %% A first round makes what is made once.
     _ = work(Seed + 1000000, Operations div 4),
     Before = state(),
+    Watching = [alcove_held:start(Program, ?HELD) || Program <- [Watch], Program =/= none],
     Counts = work(Seed, Operations),
+    Held = lists:append([alcove_held:stop(Pid) || Pid <- Watching]),
     _ = alcove_test:until(fun() -> more(Before, state()) =:= [] end),
-    {Counts, more(Before, state())}.
+    {Counts, more(Before, state()), Held}.
 
 state() ->
     [erlang:garbage_collect(Pid) || Pid <- processes()],

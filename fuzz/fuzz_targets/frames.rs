@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| alcove_fuzz::frames(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| alcove_fuzz::decoders::frames(bytes));

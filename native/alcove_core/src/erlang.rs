@@ -4,13 +4,13 @@ use std::hash::Hash;
 
 /// The things of Erlang that the core keeps and gives back. It never looks into them, but for the
 /// bytes of binaries.
-pub trait Erlang {
+pub trait Erlang: 'static {
     /// An Erlang process, which waits for an answer, or owns a Unix process.
-    type Pid: Copy + Eq + Hash;
+    type Pid: Copy + Eq + Hash + Send + Sync;
     /// A term that outlives the call in which it was made: a reference or an outcome.
-    type Term;
+    type Term: Send;
     /// A binary that outlives the call in which it was passed.
-    type Binary: Binary;
+    type Binary: Binary + Send;
 }
 
 /// A binary.

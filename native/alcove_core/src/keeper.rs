@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alcove_proto::frame;
+use alcove_proto::frame::{self, Short};
 use alcove_proto::keep::Stream;
 use nix::errno::Errno;
 
@@ -131,7 +131,7 @@ pub fn give<E: Erlang>(poller: &Poller, keeper: &Arc<Process<E>>, queued: Queued
         waiter,
     } = queued;
     let id = calls.next_id();
-    if !asked.claim.give(keeper, id) {
+    if !asked.claim.give(keeper.clone(), id) {
         return Gave::Unwanted;
     }
     frame::set_id(&mut frame, id);
@@ -139,6 +139,21 @@ pub fn give<E: Erlang>(poller: &Poller, keeper: &Arc<Process<E>>, queued: Queued
     let pending = Pending::new(id, Kind::Keep(asked), waiter);
     keeper.enqueue_with(poller, &mut calls, pending, &frame, fds);
     Gave::Sent
+}
+
+/// Asks a process to fork a keeper for a request. False when the process takes no calls.
+pub fn fork<E: Erlang>(poller: &Poller, parent: &Process<E>, queued: Queued<E>) -> bool {
+    let mut calls = parent.calls.lock();
+    if calls.closed {
+        return false;
+    }
+    let id = calls.next_id();
+    let frame = Short::of(&frame::Keeper { id });
+    let waiter = queued.waiter.clone();
+    let mut pending = Pending::new(id, Kind::Keeper(calls.heritage()), waiter);
+    pending.queued = Some(Box::new(queued));
+    parent.enqueue(poller, &mut calls, pending, &frame);
+    true
 }
 
 /// What comes with a program that has these streams, in this order.
@@ -173,4 +188,102 @@ pub fn channels(
         stdout: next(1),
         stderr: next(2),
     })
+}
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Barrier;
+
+    use alcove_proto::frame::Frame;
+    use alcove_proto::keep::{Action, Order};
+
+    use super::*;
+    use crate::process::claim::Claim;
+    use crate::testing::{Plain, sockets};
+
+    /// A keeper, and its end of the control socket.
+    fn keeper(heritage: Heritage) -> (Arc<Process<Plain>>, UnixStream) {
+        let (ours, theirs) = sockets();
+        theirs.set_nonblocking(true).expect("an open socket");
+        let channels = [ours].into_iter().collect();
+        let role = Role::Keeper(heritage);
+        let process = Process::new(1, [2].into(), role, channels, &Closer::new(), None, 0);
+        (Arc::new(process), theirs)
+    }
+
+    fn end(of: u32) -> Vec<u8> {
+        let mut frame = Vec::new();
+        let action = Action::End {
+            signal: 15,
+            grace: 500,
+        };
+        Order { of, action }.write(&mut frame);
+        frame
+    }
+
+    fn read(mut theirs: UnixStream) -> Vec<u8> {
+        let mut all = vec![0; 256];
+        let n = theirs.read(&mut all).unwrap_or(0);
+        all.truncate(n);
+        all
+    }
+
+    #[test]
+    fn a_program_ends_with_the_process_that_asked_for_it() {
+        let poller = Poller::new().expect("a poller");
+        let (keeper, theirs) = keeper(Heritage::default());
+        let claim = Claim::new(&poller, 15, 500);
+        assert!(claim.give(keeper.clone(), 3));
+        // There is one keeper for it.
+        assert!(!claim.give(keeper.clone(), 4));
+        claim.abandon();
+        claim.abandon();
+        assert_eq!(read(theirs), end(3));
+    }
+
+    #[test]
+    fn a_request_that_nobody_wants_any_more_is_not_given() {
+        let poller = Poller::new().expect("a poller");
+        let (keeper, theirs) = keeper(Heritage::default());
+        let claim = Claim::new(&poller, 15, 500);
+        claim.abandon();
+        assert!(!claim.give(keeper.clone(), 3));
+        assert_eq!(read(theirs), b"");
+    }
+
+    #[test]
+    fn a_program_that_is_over_is_not_ended() {
+        let poller = Poller::new().expect("a poller");
+        let (keeper, theirs) = keeper(Heritage::default());
+        let claim = Claim::new(&poller, 15, 500);
+        assert!(claim.give(keeper.clone(), 3) && !claim.is_done());
+        claim.done();
+        assert!(claim.is_done());
+        claim.abandon();
+        assert_eq!(read(theirs), b"");
+    }
+
+    /// The router gives the request while the process that asked ends: the keeper gets nothing, or
+    /// the order to end the program.
+    #[test]
+    fn giving_races_with_the_end_of_the_process_that_asked() {
+        let poller = Poller::new().expect("a poller");
+        for _ in 0..500 {
+            let (keeper, theirs) = keeper(Heritage::default());
+            let claim = Claim::new(&poller, 15, 500);
+            let start = Arc::new(Barrier::new(2));
+            let (its, begin) = (Arc::clone(&claim), Arc::clone(&start));
+            let ending = std::thread::spawn(move || {
+                begin.wait();
+                its.abandon();
+            });
+            start.wait();
+            let given = claim.give(keeper.clone(), 9);
+            ending.join().expect("the end");
+            let expected = if given { end(9) } else { Vec::new() };
+            assert_eq!(read(theirs), expected);
+        }
+    }
 }

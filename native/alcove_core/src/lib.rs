@@ -9,6 +9,7 @@ pub mod closer;
 pub mod erlang;
 pub mod keeper;
 pub mod launch;
+pub mod mail;
 pub mod pipe;
 pub mod poller;
 pub mod process;
@@ -20,6 +21,7 @@ mod sync;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod ticket;
+pub mod tree;
 
 #[cfg(test)]
 mod testing;

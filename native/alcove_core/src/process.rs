@@ -2,27 +2,29 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use alcove_proto::frame;
-use alcove_proto::keep::Over;
+use alcove_proto::frame::{self, Frame};
+use alcove_proto::keep::{Order, Over};
 use alcove_proto::wire::Malformed;
 use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::Mutex;
 
 use self::calls::{Calls, Given, Heritage, Pending};
-use self::claim::Claim;
+use self::claim::{Claim, Keeper};
 use crate::closer::{Closer, Foreign};
 use crate::erlang::Erlang;
 use crate::poller::{Channel, Interest, Poller, Source};
 use crate::reader::{Came, Reader, Received};
 use crate::stream::{Stdin, Stream};
+use crate::sync::{self, AtomicI64};
 use crate::{scm, sys};
 
 pub mod calls;
 pub mod claim;
+pub mod turn;
 
 /// How many bytes are written to a control socket before others have their turn.
 const TURN: usize = 64 * 1024;
@@ -38,11 +40,11 @@ pub struct Process<E: Erlang> {
     pub path: Box<[u32]>,
     control: Option<Foreign>,
     /// What it is.
-    pub role: Role<E>,
+    pub role: Role,
     /// The thread that holds this lock reads the control socket.
-    pub reader: Mutex<Reader>,
+    pub reader: sync::Mutex<Reader>,
     /// The calls under way.
-    pub calls: Mutex<Calls<E>>,
+    pub calls: sync::Mutex<Calls<E>>,
     /// The write end of stdin and what waits for room in it.
     pub stdin: Mutex<Stdin<E>>,
     /// The read end of stdout.
@@ -65,7 +67,7 @@ pub struct Process<E: Erlang> {
 }
 
 /// What a process is.
-pub enum Role<E: Erlang> {
+pub enum Role {
     /// An event loop, or what became of one.
     EventLoop,
     /// A keeper, and what it inherited.
@@ -75,7 +77,7 @@ pub enum Role<E: Erlang> {
         /// The number of the request that it runs for.
         request: u32,
         /// The claim, which ends the program when its owner ends.
-        claim: Arc<Claim<E>>,
+        claim: Arc<Claim>,
     },
 }
 
@@ -145,7 +147,7 @@ impl<E: Erlang> Process<E> {
     pub fn new(
         id: u64,
         path: Box<[u32]>,
-        role: Role<E>,
+        role: Role,
         channels: Channels,
         closer: &Arc<Closer>,
         owner: Option<E::Pid>,
@@ -162,8 +164,8 @@ impl<E: Erlang> Process<E> {
             path,
             control: control.map(|fd| Foreign::new(fd, closer)),
             role,
-            reader: Mutex::new(Reader::new(closer)),
-            calls: Mutex::new(Calls::new(first)),
+            reader: sync::Mutex::new(Reader::new(closer)),
+            calls: sync::Mutex::new(Calls::new(first)),
             stdin: Mutex::new(Stdin::new(stdin)),
             stdout: Mutex::new(Stream::new(stdout)),
             stderr: Mutex::new(Stream::new(stderr)),
@@ -351,21 +353,29 @@ impl<E: Erlang> Process<E> {
     }
 
     /// Gives the socket to the router, or takes it back.
-    pub fn arm(&self, poller: &Poller, calls: &mut Calls<E>, armed: bool) {
+    fn arm(&self, poller: &Poller, calls: &mut Calls<E>, armed: bool) {
         calls.armed = armed;
         self.interest(poller, calls);
     }
 
     /// Takes the socket from the router, if it has it.
-    pub fn disarm(&self, poller: &Poller, calls: &mut Calls<E>) {
+    fn disarm(&self, poller: &Poller, calls: &mut Calls<E>) {
         if calls.armed {
             self.arm(poller, calls, false);
         }
     }
 
+    /// Whether the router is to read the socket now. If a scheduler reads it, the router is told
+    /// again once that is done.
+    pub fn is_routers(&self) -> bool {
+        let mut calls = self.calls.lock();
+        calls.missed |= calls.inline;
+        !calls.inline
+    }
+
     /// The scheduler that read the socket is done. The router takes over if something may come that
     /// no caller waits for. If something came meanwhile, the poller reports it at once.
-    pub fn end_poll(&self, poller: &Poller, calls: &mut Calls<E>) {
+    fn end_poll(&self, poller: &Poller, calls: &mut Calls<E>) {
         calls.inline = false;
         let missed = std::mem::take(&mut calls.missed);
         let expects = calls.traps || calls.lost > 0 || !calls.pending.is_empty();
@@ -459,6 +469,17 @@ impl<E: Erlang> Process<E> {
     }
 }
 
+impl<E: Erlang> Keeper for Process<E> {
+    fn order(&self, poller: &Poller, order: Order) {
+        let mut frame = Vec::with_capacity(16);
+        order.write(&mut frame);
+        let mut calls = self.calls.lock();
+        if !calls.closed {
+            self.send(poller, &mut calls, &frame);
+        }
+    }
+}
+
 impl<E: Erlang> Drop for Process<E> {
     fn drop(&mut self) {
         let ended = self.reader.get_mut().has_ended();
@@ -468,7 +489,7 @@ impl<E: Erlang> Drop for Process<E> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(loom), not(miri)))]
 mod tests {
     use std::collections::VecDeque;
     use std::io::Read;

@@ -164,7 +164,7 @@ fn frames(
     Ok(bytes.len() - rest.len())
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(loom), not(miri)))]
 mod tests {
     use std::io::Write;
     use std::os::fd::AsFd;

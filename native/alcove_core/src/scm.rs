@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, send, sendmsg};
 
+use crate::sync::kernel;
+
 /// The most descriptors that one message may bring, SCM_MAX_FD of net/scm.h. There is room for all
 /// of them: descriptors without room are closed by the kernel in the receiving call, which may take
 /// any time.
@@ -25,6 +27,7 @@ const SPACE: usize = {
 
 /// Sends without waiting, and without a SIGPIPE.
 pub fn send_now(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+    kernel();
     loop {
         match send(
             fd.as_raw_fd(),
@@ -104,6 +107,7 @@ pub fn receive(
     buf: &mut [u8],
     fds: &mut VecDeque<OwnedFd>,
 ) -> Result<Received, Errno> {
+    kernel();
     let mut space = MaybeUninit::<[u64; SPACE]>::uninit();
     let mut iov = libc::iovec {
         iov_base: buf.as_mut_ptr().cast(),

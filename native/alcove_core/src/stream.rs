@@ -385,7 +385,7 @@ impl Stream {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(loom), not(miri)))]
 mod tests {
     use super::*;
     use crate::testing::{Plain, drain, is_closed, pattern, pipe};

@@ -1,4 +1,5 @@
 //! What the tests of several modules use.
+#![cfg_attr(any(loom, miri), allow(dead_code, reason = "they use few of these"))]
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};

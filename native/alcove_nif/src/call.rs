@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use alcove_core::reader::{Reader, Received};
+use alcove_core::process::turn::{Ended, Turn};
+use alcove_core::reader::Received;
+use alcove_core::tree::SCRATCH;
 use alcove_proto::frame::{self, Frame};
-use alcove_proto::poll::Guard;
 use nix::errno::Errno;
 use rustler::{Encoder, Env, Term};
 
 use crate::args::{self, Budget, Heavy, Refused};
 use crate::deliver::Mail;
-use crate::tree::{SCRATCH, Tree};
-use crate::vm::{Kind, Pending, Process, Ticket, Waiter};
+use crate::vm::{Kind, Process, Ticket, Tree, Vm, Waiter};
 use crate::{load, terms};
 
 /// How long a scheduler polls for a reply, with a yield between tries. A call takes a few
@@ -74,7 +74,7 @@ pub fn call<'a>(
             Ok(kind) => kind,
             Err((index, refused)) => return refused.encode(env, index),
         };
-        let Some(process) = tree.find(&path) else {
+        let Some(process) = tree.find_event_loop(&path) else {
             return Ok(terms::badpid().encode(env));
         };
         if kind.forks() > 0 && !has_room(tree, kind.forks()) {
@@ -127,7 +127,7 @@ fn send<'a>(
     buffers: &mut Buffers,
     budget: &Budget,
 ) -> Result<Term<'a>, Heavy> {
-    let mut calls = if budget.is_light() {
+    let calls = if budget.is_light() {
         process.calls.try_lock_for(TURN).ok_or(Heavy)?
     } else {
         process.calls.lock()
@@ -135,66 +135,27 @@ fn send<'a>(
     if calls.closed {
         return Ok(terms::badpid().encode(env));
     }
-    let id = calls.next_id();
-    frame::set_id(&mut buffers.frame, id);
-
-    let polls = !matches!(kind, Kind::Spawn(_)) && calls.may_poll();
-    let reader = if polls {
-        process.reader.try_lock()
-    } else {
-        None
+    let wait = || ticket(env);
+    let frame = &mut buffers.frame;
+    let mut turn = match process.call(&tree.poller, calls, kind, frame, wait) {
+        Ok(turn) => turn,
+        Err(ticket) => return Ok(ticket),
     };
-    let Some(mut reader) = reader else {
-        let (waiter, ticket) = ticket(env);
-        let pending = Pending::new(id, kind, waiter);
-        process.enqueue(&tree.poller, &mut calls, pending, &buffers.frame);
-        return Ok(ticket);
-    };
-
-    calls.inline = true;
-    process.disarm(&tree.poller, &mut calls);
-    calls.note(&kind);
-    calls
-        .pending
-        .push_back(Pending::new(id, kind, Waiter::Inline));
-    process.send(&tree.poller, &mut calls, &buffers.frame);
-    let mut guard = calls.guard;
-    drop(calls);
-
     let start = Instant::now();
-    let answer = poll(
-        env,
-        tree,
-        process,
-        &mut reader,
-        &mut buffers.scratch,
-        &mut guard,
-        start,
-    );
+    let answer = poll(env, tree, process, &mut turn, &mut buffers.scratch, start);
     if budget.is_light() {
         rustler::schedule::consume_timeslice(env, percent(start.elapsed()));
     }
 
-    let mut calls = process.calls.lock();
-    calls.guard = guard;
-    calls.patience.polled(answer.is_some());
-    let answer = match answer {
-        Some(answer) => {
+    let ended = turn.end(&tree.poller, answer.is_some(), wait);
+    Ok(match (answer, ended) {
+        (Some(answer), _) => {
             tree.counters.inline.fetch_add(1, Ordering::Relaxed);
             answer
         }
-        None => match calls.pending.iter_mut().find(|pending| pending.id == id) {
-            // The router answers, by a message.
-            Some(pending) => {
-                let (waiter, ticket) = ticket(env);
-                pending.waiter = waiter;
-                ticket
-            }
-            None => terms::badpid().encode(env),
-        },
-    };
-    process.end_poll(&tree.poller, &mut calls);
-    Ok(answer)
+        (None, Ended::Later(ticket)) => ticket,
+        (None, Ended::Answered | Ended::Gone) => terms::badpid().encode(env),
+    })
 }
 
 /// The share of a NIF's millisecond that some time takes, in percent.
@@ -214,16 +175,15 @@ fn poll<'a>(
     env: Env<'a>,
     tree: &Tree,
     process: &Arc<Process>,
-    reader: &mut Reader,
+    turn: &mut Turn<'_, Vm>,
     scratch: &mut [u8],
-    guard: &mut Guard,
     start: Instant,
 ) -> Option<Term<'a>> {
-    let mut mail = Mail::Scheduler(env);
-    let mut answer = None;
+    let mut mail = Mail::scheduler(env);
     let mut last = start;
     loop {
-        let received = tree.read(&mut mail, process, reader, scratch, &mut answer);
+        let received = tree.read(&mut mail, process, &mut turn.reader, scratch);
+        let answer = mail.answered();
         if answer.is_some() || matches!(received, Received::End | Received::Malformed) {
             return answer;
         }
@@ -232,15 +192,15 @@ fn poll<'a>(
             std::thread::yield_now();
         }
         let now = Instant::now();
-        let go_on = !idle || guard.yielded(now - last, now);
+        let go_on = !idle || turn.guard.yielded(now - last, now);
         last = now;
         // The router also handles a long reply. What came during a long yield is still read here.
         if last - start > POLL || !go_on {
             if idle && go_on {
                 process.wait(SLEEP);
             }
-            let _ = tree.read(&mut mail, process, reader, scratch, &mut answer);
-            return answer;
+            let _ = tree.read(&mut mail, process, &mut turn.reader, scratch);
+            return mail.answered();
         }
     }
 }

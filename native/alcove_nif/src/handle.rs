@@ -19,8 +19,7 @@ use crate::args::{self, Budget, Heavy, Refused, Wrong};
 use crate::call::{self, Request};
 use crate::deliver::{self, Mail};
 use crate::router::{self, Ending};
-use crate::tree::{Command, Tree};
-use crate::vm::{Kept, Process, Role};
+use crate::vm::{Command, Kept, Process, Role, Tree};
 use crate::{load, registry, terms};
 use alcove_core::launch::{self, Failure, Plan};
 use alcove_core::poller::{Channel, Poller};
@@ -139,10 +138,7 @@ fn route(tree: &Tree, plan: Plan, commands: &Receiver<Command>, key: rustler::sy
     }));
     // Callers that still wait are answered now, since no other answer will come.
     let mut mail = Mail::router();
-    tree.close();
-    for process in tree.all() {
-        abandon(tree, &mut mail, &process);
-    }
+    tree.end(&mut mail, commands);
     registry::remove(key);
     mail.post(&tree.drv, |env| {
         let (what, reason) = match routed {
@@ -167,17 +163,6 @@ fn route(tree: &Tree, plan: Plan, commands: &Receiver<Command>, key: rustler::sy
         };
         (terms::alcove_nif(), what, reason).encode(env)
     });
-}
-
-/// Answers the callers that wait for a process.
-fn abandon(tree: &Tree, mail: &mut Mail<'_>, process: &Arc<Process>) {
-    process.hang_up();
-    // A scheduler that reads the control socket answers its caller itself.
-    let reader = process.reader.lock();
-    tree.left(mail, process, &mut None);
-    drop(reader);
-    tree.dismiss(mail, process);
-    tree.forget(process);
 }
 
 fn ending<'a>(env: Env<'a>, status: i32) -> Term<'a> {

@@ -3,17 +3,17 @@
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
-use alcove_core::keeper::{self, Gave};
-use alcove_proto::frame::{self, Frame, Short};
+use alcove_core::keeper;
+use alcove_proto::frame::{self, Frame};
 use alcove_proto::keep::{Action, FOREVER, IdMap, Keep, Order, Stream, Terminal};
 use nix::errno::Errno;
 use rustler::{Decoder, Encoder, Env, Term};
 
 use crate::args::{self, Budget, Heavy, Refused, Wrong};
-use crate::tree::Tree;
-use crate::vm::{Asked, Claim, Kind, Pending, Process, Queued, Ticket, Waiter};
+use crate::vm::{Asked, Kind, Pending, Queued, Ticket, Waiter};
 use crate::{call, load, terms, tuple};
 use alcove_core::pipe::PipeEnd;
+use alcove_core::process::claim::Claim;
 
 /// Runs a program. Returns a ticket, whose outcome is `{ok, ForkPath}`, `{error, {Step, Reason}}`
 /// or `{error, {Index, Call, Reason}}`; or an error, if the request can't be made.
@@ -41,7 +41,7 @@ pub fn keep<'a>(
     let Some(tree) = crate::registry::find(drv) else {
         return Ok(terms::badpid().encode(env));
     };
-    let Some(parent) = tree.find(&path) else {
+    let Some(parent) = tree.find_event_loop(&path) else {
         return Ok(terms::badpid().encode(env));
     };
     if !call::has_room_for(&tree, 1 + spec.descriptors()) {
@@ -62,7 +62,7 @@ pub fn keep<'a>(
         // The calling process has ended meanwhile, so the answer doesn't matter.
         return Ok(terms::badpid().encode(env));
     }
-    let mut queued = Queued {
+    let queued = Queued {
         frame,
         fds,
         asked: Asked {
@@ -73,39 +73,11 @@ pub fn keep<'a>(
         },
         waiter: Waiter::Ticket(Arc::clone(&ticket)),
     };
-    // Calls that were sent before this request are made before it, so the heritage includes them.
-    let heritage = parent.calls.lock().heritage();
-    loop {
-        let free = tree.pool.lock().take(&path, heritage);
-        let Some(keeper) = free else { break };
-        match keeper::give(&tree.poller, &keeper, queued) {
-            Gave::Sent => return Ok(load::hold_ticket(env, ticket)),
-            Gave::Unwanted => return Ok(terms::badpid().encode(env)),
-            Gave::Back(back) => queued = back,
-        }
-    }
-    Ok(fork(env, &tree, &parent, queued, ticket))
-}
-
-/// Asks a process to fork a keeper for a request.
-fn fork<'a>(
-    env: Env<'a>,
-    tree: &Tree,
-    parent: &Arc<Process>,
-    queued: Queued,
-    ticket: Arc<Ticket>,
-) -> Term<'a> {
-    let mut calls = parent.calls.lock();
-    if calls.closed {
-        return terms::badpid().encode(env);
-    }
-    let id = calls.next_id();
-    let frame = Short::of(&frame::Keeper { id });
-    let waiter = Waiter::Ticket(Arc::clone(&ticket));
-    let mut pending = Pending::new(id, Kind::Keeper(calls.heritage()), waiter);
-    pending.queued = Some(Box::new(queued));
-    parent.enqueue(&tree.poller, &mut calls, pending, &frame);
-    load::hold_ticket(env, ticket)
+    Ok(if tree.keep(&parent, queued) {
+        load::hold_ticket(env, ticket)
+    } else {
+        terms::badpid().encode(env)
+    })
 }
 
 /// Sends an order about a program: `{'end', Signal, Grace}`, `{signal, Signal}` or `{size, Rows,

@@ -15,7 +15,6 @@ mod registry;
 mod router;
 mod seccomp;
 mod terms;
-mod tree;
 mod tuple;
 mod vm;
 
@@ -266,6 +265,11 @@ fn note<'a>(env: Env<'a>, drv: Term<'a>) -> Term<'a> {
 #[rustler::nif]
 fn cwd<'a>(env: Env<'a>) -> Term<'a> {
     handle::cwd(env)
+}
+
+#[rustler::nif]
+fn drvs() -> u64 {
+    load::drvs()
 }
 
 #[rustler::nif]

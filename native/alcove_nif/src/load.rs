@@ -19,9 +19,9 @@ use rustler::sys::{
 };
 use rustler::{Env, LocalPid, Term};
 
-use crate::tree::{Command, Tree};
-use crate::vm::{Claim, Ticket};
+use crate::vm::{Command, Ticket, Tree};
 use alcove_core::pipe::PipeEnd;
+use alcove_core::process::claim::Claim;
 
 /// The entry point of the library.
 #[unsafe(no_mangle)]
@@ -71,6 +71,11 @@ pub fn drv_started() {
 /// A Drv is gone.
 pub fn drv_ended() {
     PRESENCE.drvs.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// How many there are.
+pub fn drvs() -> u64 {
+    PRESENCE.drvs.load(Ordering::SeqCst)
 }
 
 unsafe extern "C" fn load(

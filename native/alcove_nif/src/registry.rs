@@ -8,7 +8,7 @@ use rustler::Term;
 use rustler::sys::ErlNifTerm;
 
 use crate::load;
-use crate::tree::Tree;
+use crate::vm::Tree;
 
 /// The key is the word of the pid: a local pid is an immediate term, the same in every environment.
 static TREES: LazyLock<RwLock<HashMap<ErlNifTerm, Arc<Tree>>>> = LazyLock::new(RwLock::default);

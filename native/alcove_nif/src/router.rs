@@ -20,12 +20,13 @@ use rustler::{Encoder, Env, LocalPid, OwnedBinary, Term};
 
 use crate::deliver::Mail;
 use crate::terms;
-use crate::tree::{Command, Event, SCRATCH, Tree};
-use crate::vm::{Process, Role};
+use crate::vm::{Command, Event, Process, Role, Tree};
 use alcove_core::closer::Foreign;
 use alcove_core::launch::{Child, Deadline, Launched};
+use alcove_core::mail::Mail as _;
 use alcove_core::poller::{self, Channel, Events, Interest, Source};
 use alcove_core::stream::{MESSAGE, Stream};
+use alcove_core::tree::SCRATCH;
 
 /// After so many bytes, the router asks the Drv to check whether the owner keeps up.
 const ASK: usize = 2 * 1024 * 1024;
@@ -386,12 +387,8 @@ impl Router<'_> {
 
     /// Reads a control socket, unless a calling scheduler does.
     fn control(&mut self, process: &Arc<Process>) {
-        {
-            let mut calls = process.calls.lock();
-            if calls.inline {
-                calls.missed = true;
-                return;
-            }
+        if !process.is_routers() {
+            return;
         }
         let mut reader = process.reader.lock();
         for _ in 0..FRAMES {
@@ -405,13 +402,9 @@ impl Router<'_> {
 
     /// Reads what has come; false when there is no more.
     fn read(&mut self, process: &Arc<Process>, reader: &mut Reader) -> bool {
-        self.tree.read(
-            &mut self.mail,
-            process,
-            reader,
-            &mut self.scratch,
-            &mut None,
-        ) == Received::Some
+        self.tree
+            .read(&mut self.mail, process, reader, &mut self.scratch)
+            == Received::Some
     }
 
     /// Reads everything that a process has sent that was reported to have ended.
@@ -615,7 +608,7 @@ impl Router<'_> {
             // The process's end of the socket may stay open for a moment after the process is gone,
             // so the router doesn't wait for the end of the connection.
             let _reader = process.reader.lock();
-            self.tree.left(&mut self.mail, process, &mut None);
+            self.tree.left(&mut self.mail, process);
         }
         // What a program has left in its pipes isn't held back: it is no more than the pipes take,
         // and the process that waits for the end may be the one that should read it.
@@ -716,7 +709,11 @@ impl Router<'_> {
             Some(over) => Duration::from_nanos(over.wall),
             None => process.since.elapsed(),
         };
-        self.tree.report(&mut self.mail, |env| {
+        let Some(reporter) = self.tree.reporter else {
+            return;
+        };
+        // If that process is gone, the Drv is about to end.
+        let _ = self.mail.post(&reporter, |env| {
             let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             let end = end.map_or_else(
                 || terms::undefined().encode(env),

@@ -303,15 +303,6 @@ pub fn refused_program<'a>(
     Ok((error(), detail).encode(env))
 }
 
-/// Whether an encoded outcome of a batch is an error.
-pub fn is_error(bytes: &[u8]) -> bool {
-    let mut reader = Reader::new(bytes);
-    matches!(
-        (reader.u8(), reader.u8(), reader.u8(), reader.u16()),
-        (Ok(tag::TUPLE), Ok(2), Ok(tag::ATOM), Ok(place)) if place == Known::Error as u16
-    )
-}
-
 fn batch_error<'a>(
     outcome: Term<'a>,
     calls: &[u16],

@@ -1,30 +1,28 @@
 //! The core, with the things of Erlang that this library gives it.
 
 use alcove_core::erlang::{Binary, Erlang};
+pub use alcove_core::process::Role;
 use alcove_core::process::calls;
+pub use alcove_core::process::calls::{Asked, Kind};
 use rustler::env::SavedTerm;
 use rustler::{Env, LocalPid, OwnedEnv, Term};
 
+/// A tree of Unix processes.
+pub type Tree = alcove_core::tree::Tree<Vm>;
+/// What the router is asked to do.
+pub type Command = alcove_core::tree::Command<Vm>;
+/// What a process does besides replying.
+pub type Event = alcove_core::tree::Event<Vm>;
 /// What an Erlang process that made a request holds.
 pub type Ticket = alcove_core::ticket::Ticket<Vm>;
 /// A Unix process.
 pub type Process = alcove_core::process::Process<Vm>;
-/// What a process is.
-pub type Role = alcove_core::process::Role<Vm>;
-/// The calls of a process.
-pub type Calls = calls::Calls<Vm>;
 /// A call that has no reply yet.
 pub type Pending = calls::Pending<Vm>;
-/// What was asked.
-pub type Kind = calls::Kind<Vm>;
 /// What waits for a reply.
 pub type Waiter = calls::Waiter<Vm>;
-/// A request to a keeper.
-pub type Asked = calls::Asked<Vm>;
 /// A request that waits for a keeper.
 pub type Queued = calls::Queued<Vm>;
-/// The claim to a program.
-pub type Claim = alcove_core::process::claim::Claim<Vm>;
 
 /// The virtual machine that has loaded this library.
 pub enum Vm {}

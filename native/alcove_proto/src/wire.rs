@@ -894,6 +894,15 @@ fn many<B: Builder>(
     (0..n).map(|_| nested(reader, builder, depth)).collect()
 }
 
+/// Whether an encoded term is `{error, _}`.
+pub fn is_error(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    matches!(
+        (reader.u8(), reader.u8(), reader.u8(), reader.u16()),
+        (Ok(tag::TUPLE), Ok(2), Ok(tag::ATOM), Ok(place)) if place == Atom::Error as u16
+    )
+}
+
 /// Whether an encoded term has more parts than so many. Looks at no more of them.
 pub fn has_more_parts(bytes: &[u8], limit: usize) -> bool {
     let mut reader = Reader::new(bytes);

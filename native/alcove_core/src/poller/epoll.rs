@@ -8,7 +8,8 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{Event, Interest, Source};
+use super::event::{Event, Interest, Source};
+use crate::sync::kernel;
 
 impl Interest {
     fn event(self, source: Source) -> EpollEvent {
@@ -71,6 +72,7 @@ impl Poller {
 
     /// Changes what to report. What is true already is reported at once.
     pub fn modify(&self, fd: impl AsFd, source: Source, interest: Interest) -> Result<(), Errno> {
+        kernel();
         self.epoll.modify(fd, &mut interest.event(source))
     }
 
@@ -92,6 +94,7 @@ impl Poller {
 
     /// Waits, for ever or for some time; returns whether something happened.
     pub fn wait(&self, events: &mut Events, limit: Option<Duration>) -> Result<bool, Errno> {
+        kernel();
         let timeout = match limit {
             None => EpollTimeout::NONE,
             Some(limit) => EpollTimeout::try_from(limit).unwrap_or(EpollTimeout::MAX),

@@ -10,7 +10,7 @@ use nix::libc;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use nix::unistd::pipe2;
 
-use super::{Event, Interest, Source};
+use super::event::{Event, Interest, Source};
 
 /// A low-water mark that no socket reaches: kqueue then only reports the end.
 const NEVER: isize = isize::MAX >> 1;
