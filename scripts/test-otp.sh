@@ -7,7 +7,7 @@
 #   SUITES="attach pipe"   only these suites, after building
 #   STEPS=run              only `make run`; the default is "run test"
 #   AS="root user"         who does it: root (the default), or an ordinary user that may use sudo
-#   MIRROR=http://host     where debian/ and debian-security/ are, http://deb.debian.org by default
+#   MIRROR=http://host     where debian/ and debian-security/ are, by default where apt has them from
 #
 # ALCOVE_* and CARGO_PROFILE_* of the environment, and a proxy, count there too.
 #
@@ -82,10 +82,17 @@ entered() {
     apart "$BASH" "$PWD/scripts/test-otp.sh" --enter "$@"
 }
 
+# Where this system's apt has Debian from.
+mirror() {
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+        sed -nE 's#^(deb |URIs:).*(https?://[^ ]*)/debian/?( .*)?$#\2#p' | head -n 1
+}
+
 # Makes the root directory of a cell.
 make_root() {
     local cell=$1 root=$2 new=$2.new
-    local mirror=${MIRROR:-http://deb.debian.org}
+    local mirror=${MIRROR:-$(mirror)}
+    [ -n "$mirror" ] || fail 'MIRROR=http://host must say where debian/ and debian-security/ are'
     say "making $root by debootstrap, from $mirror"
     rm -rf "$new"
     apart debootstrap --variant=minbase --include=ca-certificates,git,make,sudo "$cell" "$new" "$mirror/debian" \
