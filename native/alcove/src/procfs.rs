@@ -86,9 +86,12 @@ pub fn each_child(children: &OwnedFd, mut then: impl FnMut(c_int)) {
         for byte in &bytes[..n] {
             match byte {
                 b'0'..=b'9' => number = 10 * number + c_int::from(byte - b'0'),
-                // 0 stands for a process that isn't in the pid namespace of this /proc.
-                _ if number > 0 => then(std::mem::take(&mut number)),
-                _ => {}
+                // 0 stands for a process that isn't in the pid namespace of this /proc, and 1 is
+                // nobody's child.
+                _ => match std::mem::take(&mut number) {
+                    0 | 1 => {}
+                    pid => then(pid),
+                },
             }
         }
     }
