@@ -399,17 +399,17 @@ files(_Config, Soft, Hard) ->
         case {os:cmd(lists:append(Prlimit) ++ "true 2>&1"), Soft < 64 andalso string:trim(os:cmd(lists:append(Boots)))} of
             {"", No} when No =:= false; No =:= "0" ->
                 Exec = {os:find_executable("prlimit"), [Limits, Erl]},
-                Peer =
-                    try
-                        alcove_test:peer(alcove_test:paths(), #{exec => Exec})
-                    catch
-                        %% It starts, but has no descriptors for all that it needs.
-                        _:{boot_failed, _} when Soft < 64 -> alcove_test:skip("a virtual machine doesn't get far")
-                    end,
-                Started = alcove_test:in_peer(Peer, fun ?MODULE:with_files/0, alcove_test:ms(60000)),
-                alcove_test:stop_peer(Peer),
-                ct:log("~p", [Started]),
-                as_there_is_room(Soft, Hard, Started);
+                try alcove_test:peer(alcove_test:paths(), #{exec => Exec}) of
+                    Peer ->
+                        Started = alcove_test:in_peer(Peer, fun ?MODULE:with_files/0, alcove_test:ms(60000)),
+                        alcove_test:stop_peer(Peer),
+                        ct:log("~p", [Started]),
+                        as_there_is_room(Soft, Hard, Started)
+                catch
+                    %% It starts, but has no descriptors for all that it needs.
+                    _:{boot_failed, _} when Soft < 64 ->
+                        alcove_test:skip("a virtual machine doesn't get far")
+                end;
             {"", _} ->
                 alcove_test:skip(lists:concat(["a virtual machine doesn't start with ", Soft, " files"]));
             {Said, _} ->
