@@ -24,10 +24,13 @@
 %% <li>`{shutdown, {exit_status, N}}': root exited with another status;</li>
 %% <li>`{termsig, Signal}': root was killed;</li>
 %% <li>`killed': the process that guards the tree was killed, and the tree with it;</li>
+%% <li>`{leftovers, Pids}': these processes didn't end in time, as far as alcove knows, see
+%%     {@link stop/1}. Where nobody asked Drv to end, root's control socket had ended, and root
+%%     had not;</li>
 %% <li>`{router, Text}': the thread that serves this Drv failed.</li>
 %% </ul>
 %%
-%% In each case no process of the tree is left.
+%% But for `leftovers', no process of the tree is left.
 -module(alcove_drv).
 
 -behaviour(gen_server).

@@ -25,7 +25,7 @@
 %% pressure
 -export([processes_run_out/1, memory_runs_out/1, starts_and_stops/1, pids_wrap/1, killed_setup/1,
          failing_steps/1, two_callers_one_process/1, exec_after_output/1, storms_during_calls/1,
-         signals_to_a_caller/1, bomb_dies_with_drv/1, parent_dies_first/1]).
+         signals_to_a_caller/1, root_without_a_channel/1, bomb_dies_with_drv/1, parent_dies_first/1]).
 -export([start_and_stop/0, call_among_signals/0, look_into_parent/0, look_while_cloning/0]).
 
 %% As linux/ptrace.h has it; unlike PTRACE_ATTACH it doesn't stop the process.
@@ -53,7 +53,7 @@ groups() ->
                     survivors_output]},
      {pressure, [], [processes_run_out, memory_runs_out, starts_and_stops, pids_wrap, killed_setup,
                      failing_steps, two_callers_one_process, exec_after_output, storms_during_calls,
-                     signals_to_a_caller,
+                     signals_to_a_caller, root_without_a_channel,
                      bomb_dies_with_drv, parent_dies_first]}].
 
 init_per_suite(Config) ->
@@ -1193,6 +1193,39 @@ failing_steps(Config) ->
                    ok = alcove_test:stop(Drv),
                    {ok, []} = file:list_dir(Dir)
                end || Index <- lists:seq(1, length(Steps) - 1)],
+              flush()
+      end).
+
+%% A root whose channel ended takes no more calls. If it doesn't end either, Drv does, and says so.
+root_without_a_channel(_Config) ->
+    alcove_test:need(
+      [root, {program, "strace"}],
+      fun() ->
+              Slow = "inject=exit_group:delay_enter=100000000",
+              {ok, Drv} = alcove_drv:start([{exec, ["strace", "-f", "-qq", "-o", "/dev/null",
+                                                    "-e", "trace=exit_group", "-e", Slow]}]),
+              Ref = monitor(process, Drv),
+              #{os_pid := Root} = alcove_drv:info(Drv),
+              Dir = filename:join(["/proc", integer_to_list(Root), "fd"]),
+              {ok, Open} = file:list_dir(Dir),
+              [Control] = [list_to_integer(FD) || FD <- Open, list_to_integer(FD) > 2,
+                                                  {ok, "socket" ++ _} <- [file:read_link(filename:join(Dir, FD))]],
+              {ok, Thief} = alcove:fork(Drv, []),
+              {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"]),
+              {ok, PidFD} = alcove:pidfd_open(Drv, [Thief], Root, 0),
+              %% pidfd_getfd(2)
+              {ok, FD, _} = alcove:syscall(Drv, [Thief], 438, [PidFD, Control, 0]),
+              ok = alcove:shutdown(Drv, [Thief], FD, shut_rdwr),
+              Outcome = alcove_proc:await(Proc),
+              receive
+                  {'DOWN', Ref, process, Drv, {leftovers, Pids} = Reason} ->
+                      ?assertEqual({error, {drv, Reason}}, Outcome),
+                      ?assert(lists:member(Root, Pids)),
+                      %% strace holds it.
+                      _ = os:cmd("kill -KILL " ++ lists:join($\s, [integer_to_list(Pid) || Pid <- Pids])),
+                      ?assert(alcove_test:until(fun() -> not filelib:is_file(Dir) end))
+              after alcove_test:ms(20000) -> ct:fail(hangs)
+              end,
               flush()
       end).
 

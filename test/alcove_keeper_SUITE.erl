@@ -18,6 +18,8 @@
     stopped_keeper/1,
     stopped_again_and_again/1,
     stopped_root_again_and_again/1,
+    killed_root/1,
+    killed_root_and_stopped_guardian/1,
     killed_keeper/1,
     calls_to_a_keeper/1,
     stopped_root/1,
@@ -51,6 +53,8 @@ all() ->
         stopped_keeper,
         stopped_again_and_again,
         stopped_root_again_and_again,
+        killed_root,
+        killed_root_and_stopped_guardian,
         killed_keeper,
         calls_to_a_keeper,
         stopped_root,
@@ -162,6 +166,32 @@ stopped_root_again_and_again(_Config) ->
     #{os_pid := Root} = alcove_drv:info(Drv),
     Stops = sh("while :; do kill -STOP " ++ integer_to_list(Root) ++ "; done"),
     ?assertEqual({error, {drv, {termsig, sigkill}}}, alcove_proc:run(Drv, Stops, #{timeout => 60000})).
+
+%% The end of a tree is told the same way wherever a program was below root, and never as that of
+%% its parent alone.
+killed_root(_Config) ->
+    [
+        begin
+            {ok, Drv} = alcove_drv:start(),
+            Path = alcove_test:chain(Drv, [], Depth),
+            #{os_pid := Root} = alcove_drv:info(Drv),
+            {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"], #{in => Path}),
+            "" = os:cmd("kill -KILL " ++ integer_to_list(Root)),
+            ?assertEqual({error, {drv, {termsig, sigkill}}}, alcove_proc:await(Proc))
+        end
+     || Depth <- [0, 1, 2, 5], _ <- lists:seq(1, 5)
+    ].
+
+%% A guardian that is stopped is continued when root has gone, so that it can say so.
+killed_root_and_stopped_guardian(_Config) ->
+    {ok, Drv} = alcove_drv:start(),
+    #{os_pid := Root} = alcove_drv:info(Drv),
+    {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"]),
+    Guardian = string:trim(os:cmd("ps -o ppid= -p " ++ integer_to_list(Root))),
+    "" = os:cmd("kill -STOP " ++ Guardian ++ "; kill -KILL " ++ integer_to_list(Root)),
+    {Took, Result} = timed(fun() -> alcove_proc:await(Proc) end),
+    ?assertEqual({error, {drv, {termsig, sigkill}}}, Result),
+    ?assert(Took < alcove_test:ms(3000)).
 
 unread_output(Config) ->
     Drv = drv(Config),

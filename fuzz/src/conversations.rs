@@ -27,7 +27,7 @@ use alcove_core::launch::{CHANNEL_SORTS, Sort};
 use alcove_core::mail::{self, Answer};
 use alcove_core::pipe::PipeEnd;
 use alcove_core::poller::{Channel, Events, Poller, Source};
-use alcove_core::process::calls::{Asked, Kind, Pending, Queued};
+use alcove_core::process::calls::{Asked, Kind, Life, Pending, Queued};
 use alcove_core::process::claim::Claim;
 use alcove_core::process::turn::{Ended, Turn};
 use alcove_core::process::{Channels, Role, calls};
@@ -327,7 +327,7 @@ impl World {
 
     fn step(&mut self, input: &mut Input<'_>) {
         let what = input.below(24);
-        let open = |peer: &&Peer| !peer.process.calls.lock().closed;
+        let open = |peer: &&Peer| !peer.process.calls.lock().is_closed();
         let count = self.peers.iter().filter(open).count();
         let which = input.below(count);
         let Some(at) = (0..self.peers.len())
@@ -383,7 +383,7 @@ impl World {
         let process = Arc::clone(&self.peers[at].process);
         let calls = process.calls.lock();
         // No caller sends anything to a keeper.
-        if calls.closed || matches!(process.role, Role::Keeper(_)) {
+        if calls.is_closed() || matches!(process.role, Role::Keeper(_)) {
             return;
         }
         let own = match &kind {
@@ -430,7 +430,7 @@ impl World {
             }
             self.callers.is_scheduler = false;
             self.held(at, &frame, due);
-            if self.callers.answered || process.calls.lock().closed {
+            if self.callers.answered || process.calls.lock().is_closed() {
                 break;
             }
         }
@@ -499,7 +499,7 @@ impl World {
             return;
         };
         let mut calls = keeper.calls.lock();
-        if calls.closed {
+        if calls.is_closed() {
             return;
         }
         let id = calls.next_id();
@@ -532,7 +532,7 @@ impl World {
     /// A process sends a frame, torn or not, and the router reads. What happens is what should.
     fn check(&mut self, at: usize, input: &mut Input<'_>) {
         self.route();
-        if self.peers[at].process.calls.lock().closed {
+        if self.peers[at].process.calls.lock().is_closed() {
             return;
         }
         let Some(frame) = self.frame(at, input) else {
@@ -565,10 +565,10 @@ impl World {
         let process = &peer.process;
         let children = self.tree.children(process);
         let child = self.tree.find(&[&process.path[..], &[frame.pid]].concat());
-        let ended = |child: &Process| child.calls.lock().ended;
+        let ended = |child: &Process| child.calls.lock().has_ended();
         let leaver = |child: &Arc<Process>| {
             let calls = child.calls.lock();
-            calls.closed && !calls.ended
+            calls.is_closed() && !calls.has_ended()
         };
         let leavers = children.iter().any(leaver);
         let calls = process.calls.lock();
@@ -581,8 +581,8 @@ impl World {
         if !peer.orderly
             || !peer.out.is_empty()
             || peer.theirs.is_none()
-            || calls.closed
-            || calls.ended
+            || calls.is_closed()
+            || calls.has_ended()
         {
             return None;
         }
@@ -631,7 +631,7 @@ impl World {
     fn held(&mut self, at: usize, frame: &Said, due: Option<bool>) {
         let (closed, ended) = {
             let calls = self.peers[at].process.calls.lock();
-            (calls.closed, calls.ended)
+            (calls.is_closed(), calls.has_ended())
         };
         if frame.kind == from::FORKED {
             self.peers[at].forked.push(frame.id);
@@ -835,8 +835,8 @@ impl World {
                     .answer_heavy(&mut self.callers, id, *pending, &owned);
             }
             Command::Event(Event::Left(process)) => {
-                let execed = process.calls.lock().execed;
-                if !execed && self.tree.is_orphan(&process) {
+                let life = process.calls.lock().life;
+                if life == Life::Left && self.tree.is_orphan(&process) {
                     self.gone(&process);
                 } else if !matches!(process.role, Role::Keeper(_)) {
                     self.orphans(&process);
@@ -856,7 +856,7 @@ impl World {
                 self.gone(&process);
             }
             Command::Event(Event::Malformed(process)) => {
-                assert!(process.calls.lock().closed);
+                assert!(process.calls.lock().is_closed());
             }
             Command::Event(Event::Signal(..) | Event::Lost(..)) => {}
             Command::Stop
@@ -871,7 +871,7 @@ impl World {
     fn gone(&mut self, process: &Arc<Process>) {
         self.tree.unlink_process(process);
         self.tree.dismiss(&mut self.callers, process);
-        if process.calls.lock().closed {
+        if process.calls.lock().is_closed() {
             self.tree.forget(process);
         }
         self.orphans(process);
@@ -885,9 +885,9 @@ impl World {
             let over = {
                 let mut calls = child.calls.lock();
                 if child.request().is_some() {
-                    !std::mem::replace(&mut calls.ended, true)
+                    calls.end()
                 } else {
-                    calls.closed && !calls.execed
+                    calls.life == Life::Left
                 }
             };
             if over && self.tree.by_id(child.id).is_some() {

@@ -9,7 +9,7 @@ use crate::descendants::Patience;
 use crate::dispatch::{self, ERROR, Ended};
 use crate::exit::{die, leave};
 use crate::io::write_all;
-use crate::process::Process;
+use crate::process::{Process, Progress, Request};
 use crate::reply::Fail;
 use crate::{descendants, keeper, memory, signals, spawn};
 use alcove_proto::calls::leaves_loop;
@@ -157,13 +157,13 @@ fn serve_call(
     }: Call<'_>,
     output: &mut Output,
 ) -> Result<Served, Malformed> {
-    process.request.begin(id, true);
+    process.request = Request::single(id);
     output.begin(&Reply { id, term: &[] });
-    match dispatch::call(process, number, arguments, &mut output.frame)? {
-        _ if process.request.born => return Ok(Served::Born),
-        // The frame with the new process's channels was the answer.
-        _ if process.request.answered => {}
-        Ended::Well | Ended::Badly => output.send(process),
+    dispatch::call(process, number, arguments, &mut output.frame)?;
+    match process.request.progress {
+        Progress::Born => return Ok(Served::Born),
+        Progress::Answered => {}
+        Progress::Single | Progress::Listed => output.send(process),
     }
     Ok(Served::Answered)
 }
@@ -181,10 +181,10 @@ fn serve_batch(
             output.begin(&Partial { id, results: &[] });
             output.send_results(process);
         }
-        process.request.begin(id, false);
+        process.request = Request::listed(id);
         let at = output.results.len();
         let mut ended = dispatch::call(process, number, arguments, &mut output.results)?;
-        if process.request.born {
+        if process.request.progress == Progress::Born {
             return Ok((Served::Born, true));
         }
         if output.results.len() > MAX_FRAME {
@@ -211,7 +211,7 @@ fn serve_spawn(
     Spawn { id, flags, calls }: Spawn<'_>,
     output: &mut Output,
 ) -> Result<Served, Malformed> {
-    process.request.begin(id, false);
+    process.request = Request::listed(id);
     let call = if flags == 0 {
         number::fork
     } else {
@@ -223,7 +223,7 @@ fn serve_spawn(
         spawn::create(process, flags)
     };
     match created {
-        Ok(_) if process.request.born => {
+        Ok(_) if process.request.progress == Progress::Born => {
             match serve_batch(process, id, calls, output)? {
                 // A call of the batch failed: a process that isn't as requested must not go on.
                 (Served::Answered, false) => leave(127),
@@ -246,7 +246,7 @@ fn serve_keeper(
     Keeper { id }: Keeper,
     output: &mut Output,
 ) -> Result<Served, Malformed> {
-    process.request.begin(id, true);
+    process.request = Request::single(id);
     let created = if process.denied.has(number::fork) {
         Err(Fail::Filtered)
     } else {

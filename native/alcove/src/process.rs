@@ -138,26 +138,70 @@ pub struct Process {
 
 /// What the forking calls have to know about the call that is being made, and
 /// what they report about it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// The caller's number for it.
     pub id: u32,
-    /// It is a single call and not one of a batch.
-    pub alone: bool,
-    /// It has been answered.
-    pub answered: bool,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// How far a call is.
+///
+/// ```text
+///   SINGLE ----- forks -----> ANSWERED   in the process that forked
+///      +-------- forks -----> BORN       in the new process
+///   LISTED ----- forks -----> LISTED
+///      +-------- forks -----> BORN
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It was sent by itself, and waits for its answer.
+    Single,
+    /// It is one of a batch or a spawn, which is answered as a whole.
+    Listed,
+    /// The frame with the channels of the process that it forked was the answer.
+    Answered,
     /// This process was forked by the call: like fork(2), the call returns in both processes.
-    pub born: bool,
+    Born,
 }
 
 impl Request {
-    /// Begins a call.
-    pub fn begin(&mut self, id: u32, alone: bool) {
-        *self = Request {
+    /// No call was made yet.
+    pub const NONE: Request = Request {
+        id: 0,
+        progress: Progress::Listed,
+    };
+
+    /// A call that was sent by itself.
+    pub fn single(id: u32) -> Request {
+        Request {
             id,
-            alone,
-            ..Request::default()
-        };
+            progress: Progress::Single,
+        }
+    }
+
+    /// A call of a batch or a spawn.
+    pub fn listed(id: u32) -> Request {
+        Request {
+            id,
+            progress: Progress::Listed,
+        }
+    }
+
+    /// The same, in the process that was forked by it.
+    pub fn born(self) -> Request {
+        Request {
+            progress: Progress::Born,
+            ..self
+        }
+    }
+
+    /// The process that the call forked was announced, which answers a single call.
+    pub fn announced(&mut self) {
+        if self.progress == Progress::Single {
+            self.progress = Progress::Answered;
+        }
     }
 }
 
@@ -173,7 +217,7 @@ impl Process {
             filtered: false,
             divides: false,
             denied: Set::default(),
-            request: Request::default(),
+            request: Request::NONE,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use crate::channels::{self, Channels, control_of_child};
 use crate::exit::leave;
-use crate::process::{Process, Request};
+use crate::process::{Process, Progress, Request};
 use crate::protect::{become_subreaper, set_dumpable};
 use crate::reply::{Fail, Outcome};
 #[cfg(target_os = "linux")]
@@ -73,7 +73,7 @@ pub fn create_keeper(process: &mut Process, run: fn(Process) -> !) -> Outcome<i3
             filtered: process.filtered,
             divides: false,
             denied: process.denied,
-            request: Request::default(),
+            request: Request::NONE,
         });
     }
     let result = created.map_err(Fail::from).and_then(|pid| {
@@ -212,10 +212,7 @@ fn divide(process: &mut Process, flags: u64, channels: Channels) -> Outcome<i32>
                 filtered: process.filtered,
                 divides: false,
                 denied: process.denied,
-                request: Request {
-                    born: true,
-                    ..process.request
-                },
+                request: process.request.born(),
             };
             Ok(0)
         }
@@ -230,7 +227,7 @@ fn divide(process: &mut Process, flags: u64, channels: Channels) -> Outcome<i32>
                 unsafe { libc::kill(pid, libc::SIGKILL) };
                 return Err(errno.into());
             }
-            process.request.answered = process.request.alone;
+            process.request.announced();
             Ok(pid)
         }
     }
@@ -294,7 +291,7 @@ fn announced(process: &Process, pid: i32) -> Short {
     Short::of(&Forked {
         id: process.request.id,
         pid: pid as u32,
-        last: process.request.alone,
+        last: process.request.progress == Progress::Single,
         flow: process.options.flowcontrol,
     })
 }

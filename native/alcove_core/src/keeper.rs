@@ -58,7 +58,7 @@ impl<E: Erlang> Pool<E> {
         while let Some((keeper, _)) = idle.pop() {
             if matches!(keeper.role, Role::Keeper(inherited) if inherited != heritage) {
                 keeper.hang_up();
-            } else if !keeper.calls.lock().closed {
+            } else if !keeper.calls.lock().is_closed() {
                 return Some(keeper);
             }
         }
@@ -121,7 +121,7 @@ pub enum Gave<E: Erlang> {
 /// Gives a free keeper a request.
 pub fn give<E: Erlang>(poller: &Poller, keeper: &Arc<Process<E>>, queued: Queued<E>) -> Gave<E> {
     let mut calls = keeper.calls.lock();
-    if calls.closed {
+    if calls.is_closed() {
         return Gave::Back(queued);
     }
     let Queued {
@@ -144,7 +144,7 @@ pub fn give<E: Erlang>(poller: &Poller, keeper: &Arc<Process<E>>, queued: Queued
 /// Asks a process to fork a keeper for a request. False when the process takes no calls.
 pub fn fork<E: Erlang>(poller: &Poller, parent: &Process<E>, queued: Queued<E>) -> bool {
     let mut calls = parent.calls.lock();
-    if calls.closed {
+    if calls.is_closed() {
         return false;
     }
     let id = calls.next_id();

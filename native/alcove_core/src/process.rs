@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::Mutex;
 
-use self::calls::{Calls, Given, Heritage, Pending};
+use self::calls::{Calls, Given, Heritage, Pending, Reads};
 use self::claim::{Claim, Keeper};
 use crate::closer::{Closer, Foreign};
 use crate::erlang::Erlang;
@@ -239,9 +239,14 @@ impl<E: Erlang> Process<E> {
             // A keeper reports the ends of its programs at any time, and no scheduler ever reads
             // its control socket.
             let is_keeper = matches!(self.role, Role::Keeper(_));
-            calls.armed = is_keeper || calls.traps || !calls.pending.is_empty();
+            let expects = is_keeper || calls.expects();
+            calls.reads = if expects {
+                Reads::Router
+            } else {
+                Reads::Nobody
+            };
             let interest = Interest {
-                read: calls.armed,
+                read: expects,
                 write: false,
             };
             poller.add(
@@ -352,45 +357,49 @@ impl<E: Erlang> Process<E> {
         false
     }
 
-    /// Gives the socket to the router, or takes it back.
-    fn arm(&self, poller: &Poller, calls: &mut Calls<E>, armed: bool) {
-        calls.armed = armed;
-        self.interest(poller, calls);
+    /// Gives the socket to the router, which the poller tells at once if something has come. If a
+    /// scheduler reads it, that one does so at the end of its turn.
+    fn give_to_router(&self, poller: &Poller, calls: &mut Calls<E>) {
+        if calls.reads == Reads::Nobody {
+            calls.reads = Reads::Router;
+            self.interest(poller, calls);
+        }
     }
 
-    /// Takes the socket from the router, if it has it.
-    fn disarm(&self, poller: &Poller, calls: &mut Calls<E>) {
-        if calls.armed {
-            self.arm(poller, calls, false);
+    /// A scheduler takes the socket for a turn, from the router if that has it.
+    fn take_turn(&self, poller: &Poller, calls: &mut Calls<E>) {
+        let before = std::mem::replace(&mut calls.reads, Reads::Scheduler { missed: false });
+        if before == Reads::Router {
+            self.interest(poller, calls);
+        }
+    }
+
+    /// The scheduler's turn is over. The router takes over if something may come that no caller
+    /// waits for.
+    fn end_turn(&self, poller: &Poller, calls: &mut Calls<E>) {
+        let missed = calls.reads == Reads::Scheduler { missed: true };
+        calls.reads = Reads::Nobody;
+        if missed || calls.expects() || self.leavers.load(Ordering::SeqCst) > 0 {
+            self.give_to_router(poller, calls);
         }
     }
 
     /// Whether the router is to read the socket now. If a scheduler reads it, the router is told
     /// again once that is done.
     pub fn is_routers(&self) -> bool {
-        let mut calls = self.calls.lock();
-        calls.missed |= calls.inline;
-        !calls.inline
-    }
-
-    /// The scheduler that read the socket is done. The router takes over if something may come that
-    /// no caller waits for. If something came meanwhile, the poller reports it at once.
-    fn end_poll(&self, poller: &Poller, calls: &mut Calls<E>) {
-        calls.inline = false;
-        let missed = std::mem::take(&mut calls.missed);
-        let expects = calls.traps || calls.lost > 0 || !calls.pending.is_empty();
-        if missed || expects || self.leavers.load(Ordering::SeqCst) > 0 {
-            self.arm(poller, calls, true);
+        match &mut self.calls.lock().reads {
+            Reads::Scheduler { missed } => {
+                *missed = true;
+                false
+            }
+            Reads::Nobody | Reads::Router => true,
         }
     }
 
     /// A child left its event loop. The next event about it is its end, which this process reports.
     pub fn expect_end(&self, poller: &Poller) {
         self.leavers.fetch_add(1, Ordering::SeqCst);
-        let mut calls = self.calls.lock();
-        if !calls.inline && !calls.armed {
-            self.arm(poller, &mut calls, true);
-        }
+        self.give_to_router(poller, &mut self.calls.lock());
     }
 
     /// The end of such a child was reported.
@@ -420,16 +429,14 @@ impl<E: Erlang> Process<E> {
     ) {
         calls.note(&pending.kind);
         calls.pending.push_back(pending);
-        if !calls.inline && !calls.armed {
-            self.arm(poller, calls, true);
-        }
+        self.give_to_router(poller, calls);
         self.send_with(poller, calls, bytes, fds);
     }
 
     fn interest(&self, poller: &Poller, calls: &Calls<E>) {
         let Some(control) = &self.control else { return };
         let interest = Interest {
-            read: calls.armed,
+            read: calls.reads == Reads::Router,
             write: !calls.unsent.is_empty(),
         };
         // The socket is registered before the process can be found, so this can only fail if
@@ -474,7 +481,7 @@ impl<E: Erlang> Keeper for Process<E> {
         let mut frame = Vec::with_capacity(16);
         order.write(&mut frame);
         let mut calls = self.calls.lock();
-        if !calls.closed {
+        if !calls.is_closed() {
             self.send(poller, &mut calls, &frame);
         }
     }
@@ -569,7 +576,7 @@ mod tests {
         // It is reported once.
         assert!(looping.reported().is_empty());
         let mut calls = looping.process.calls.lock();
-        looping.process.disarm(&looping.poller, &mut calls);
+        looping.process.take_turn(&looping.poller, &mut calls);
         drop(calls);
         assert!(looping.reported().is_empty());
     }
@@ -585,8 +592,7 @@ mod tests {
             let mut looping = Looping::new();
             {
                 let mut calls = looping.process.calls.lock();
-                calls.inline = true;
-                looping.process.disarm(&looping.poller, &mut calls);
+                looping.process.take_turn(&looping.poller, &mut calls);
             }
             if pends {
                 looping.call(b"frame", Vec::new());
@@ -594,9 +600,9 @@ mod tests {
             std::io::Write::write_all(&mut looping.theirs, b"x").expect("room");
             assert!(looping.reported().is_empty(), "a scheduler reads it");
             let mut calls = looping.process.calls.lock();
-            calls.missed = missed;
-            looping.process.end_poll(&looping.poller, &mut calls);
-            assert!(!calls.inline && !calls.missed);
+            calls.reads = Reads::Scheduler { missed };
+            looping.process.end_turn(&looping.poller, &mut calls);
+            assert_eq!(calls.reads == Reads::Router, expects);
             drop(calls);
             assert_eq!(!looping.reported().is_empty(), expects);
         }
@@ -610,8 +616,8 @@ mod tests {
         assert_eq!(looping.reported().len(), 1);
         looping.process.end_reported();
         let mut calls = looping.process.calls.lock();
-        looping.process.disarm(&looping.poller, &mut calls);
-        looping.process.end_poll(&looping.poller, &mut calls);
+        looping.process.take_turn(&looping.poller, &mut calls);
+        looping.process.end_turn(&looping.poller, &mut calls);
         drop(calls);
         assert!(looping.reported().is_empty());
     }

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use alcove_proto::calls::number;
 use alcove_proto::frame::{self, from, notify};
 use alcove_proto::keep::{self, Over};
 use alcove_proto::wire::{self, Malformed};
@@ -22,7 +21,7 @@ use crate::keeper::{self, Pool};
 use crate::launch::{self, CHANNEL_SORTS};
 use crate::mail::{Answer, Mail};
 use crate::poller::Poller;
-use crate::process::calls::{Calls, Keeping, Kind, Pending, Queued, Waiter};
+use crate::process::calls::{Calls, Keeping, Kind, Life, Pending, Queued, Waiter};
 use crate::process::claim::Claim;
 use crate::process::{Channels, End, Process, Role};
 use crate::reader::{Came, Reader, Received};
@@ -398,10 +397,10 @@ impl<E: Erlang> Tree<E> {
             drop(calls);
             let mut its = child.calls.lock();
             // It ends once.
-            if std::mem::replace(&mut its.ended, true) {
+            if !its.end() {
                 return Err(Malformed);
             }
-            if its.closed {
+            if its.is_closed() {
                 process.end_reported();
             }
             drop(its);
@@ -409,7 +408,7 @@ impl<E: Erlang> Tree<E> {
         } else if calls.lost > 0 {
             calls.lost -= 1;
             self.event(Event::Lost(path, end));
-        } else if !calls.ended && self.is_linked(process) {
+        } else if !calls.has_ended() && self.is_linked(process) {
             // The process can still be found by its path, and has no such child.
             return Err(Malformed);
         }
@@ -617,8 +616,7 @@ impl<E: Erlang> Tree<E> {
         }
         let added = {
             let mut its = program.calls.lock();
-            its.closed = true;
-            its.execed = true;
+            its.life = Life::Program;
             self.add(&program, &mut its)
         };
         if added.is_err() {
@@ -647,7 +645,7 @@ impl<E: Erlang> Tree<E> {
             Some((program, Role::Program { claim, .. })) => {
                 drop(calls);
                 // It ends once.
-                if std::mem::replace(&mut program.calls.lock().ended, true) {
+                if !program.calls.lock().end() {
                     return Err(Malformed);
                 }
                 // From now on, orders to the keeper would reach its next program.
@@ -783,14 +781,11 @@ impl<E: Erlang> Tree<E> {
     pub fn left(&self, mail: &mut impl Mail<E>, process: &Arc<Process<E>>) {
         let (pending, ended) = {
             let mut calls = process.calls.lock();
-            if calls.closed {
+            if calls.is_closed() {
                 return;
             }
             calls.close();
-            if let Some(call) = calls.pending.front().and_then(Pending::leaves_by) {
-                calls.execed = call != number::exit;
-            }
-            (std::mem::take(&mut calls.pending), calls.ended)
+            (std::mem::take(&mut calls.pending), calls.has_ended())
         };
         let parent = (!ended).then(|| self.parent(process)).flatten();
         if let Some(parent) = parent {
@@ -855,7 +850,7 @@ impl<E: Erlang> Tree<E> {
         !process.path.is_empty()
             && self
                 .parent(process)
-                .is_none_or(|parent| parent.calls.lock().closed)
+                .is_none_or(|parent| parent.calls.lock().is_closed())
     }
 
     /// The parent of a process, while it can be found by its path.
@@ -899,6 +894,7 @@ mod model {
     use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
+    use alcove_proto::calls::number;
     use alcove_proto::frame::{Call, Child, Frame, RUSAGE, Reply};
     use alcove_proto::keep::Stream;
     use crossbeam_channel::Receiver;
@@ -997,7 +993,7 @@ mod model {
             let wait = || (Waiter::Ticket(Arc::new(Ticket::new(caller))), ());
             let kind = Kind::Call(number::getpid);
             let calls = process.calls.lock();
-            if calls.closed {
+            if calls.is_closed() {
                 return;
             }
             let turn = process.call(&tree.poller, calls, kind, &mut call(), wait);
@@ -1187,7 +1183,7 @@ mod model {
             while world.route() {}
             // The call was answered, or found no process.
             let calls = world.process.calls.lock();
-            assert!(calls.closed && calls.pending.is_empty());
+            assert!(calls.is_closed() && calls.pending.is_empty());
             assert!(world.answers[0].load(Ordering::SeqCst) <= 1);
         });
     }
@@ -1217,7 +1213,7 @@ mod model {
             caller.join().expect("the caller");
             process.join().expect("the process");
             let calls = ended.calls.lock();
-            assert!(calls.closed && calls.pending.is_empty());
+            assert!(calls.is_closed() && calls.pending.is_empty());
             assert!(world.answers[0].load(Ordering::SeqCst) <= 1);
         });
     }

@@ -132,7 +132,7 @@ fn send<'a>(
     } else {
         process.calls.lock()
     };
-    if calls.closed {
+    if calls.is_closed() {
         return Ok(terms::badpid().encode(env));
     }
     let wait = || ticket(env);

@@ -19,7 +19,7 @@ use crate::args::{self, Budget, Heavy, Refused, Wrong};
 use crate::call::{self, Request};
 use crate::deliver::{self, Mail};
 use crate::router::{self, Ending};
-use crate::vm::{Command, Kept, Process, Role, Tree};
+use crate::vm::{Command, Kept, Life, Process, Role, Tree};
 use crate::{load, registry, terms};
 use alcove_core::launch::{self, Failure, Plan};
 use alcove_core::poller::{Channel, Poller};
@@ -434,13 +434,13 @@ pub fn children<'a>(
         return Err(Heavy);
     }
     let row = |child: &Arc<Process>| {
-        let calls = child.calls.lock();
+        let life = child.calls.lock().life;
         let ended = child.end.lock().is_some();
-        let state = match (calls.closed, calls.execed && !ended) {
-            (false, _) if matches!(child.role, Role::Keeper(_)) => terms::keeper(),
-            (false, _) => terms::event_loop(),
-            (true, true) => terms::exec(),
-            (true, false) => terms::exited(),
+        let state = match life {
+            Life::Looping if matches!(child.role, Role::Keeper(_)) => terms::keeper(),
+            Life::Looping => terms::event_loop(),
+            Life::Program if !ended => terms::exec(),
+            Life::Program | Life::Left => terms::exited(),
         };
         (child.pid(), state, child.flow()).encode(env)
     };

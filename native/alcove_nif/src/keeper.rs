@@ -105,7 +105,7 @@ pub fn request<'a>(
         return Refused::Argument(2).encode(env, None);
     };
     let mut calls = keeper.calls.lock();
-    if calls.closed {
+    if calls.is_closed() {
         return Ok(terms::badpid().encode(env));
     }
     let id = calls.next_id();

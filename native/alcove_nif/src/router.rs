@@ -20,7 +20,7 @@ use rustler::{Encoder, Env, LocalPid, OwnedBinary, Term};
 
 use crate::deliver::Mail;
 use crate::terms;
-use crate::vm::{Command, Event, Process, Role, Tree};
+use crate::vm::{Command, Event, Life, Process, Role, Tree};
 use alcove_core::closer::Foreign;
 use alcove_core::launch::{Child, Deadline, Launched};
 use alcove_core::mail::Mail as _;
@@ -85,6 +85,33 @@ struct Load {
     signals: HashSet<(u64, i32)>,
 }
 
+/// How far the tree is on its way to the end.
+///
+/// ```text
+///              root has left its event loop             root or the guardian doesn't end
+///   RUNNING ---------------------------------> LEAVING ----------------------------------+
+///      |                                          |                                      v
+///      +------------------------------------------+--- the VM asks the tree to end --> STOPPING
+/// ```
+///
+/// The end itself is that of the lifeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It runs.
+    Running,
+    /// Root is about to end, and the guardian will end what is below it.
+    Leaving { since: Instant },
+    /// The guardian was told to end it, if not by the VM then because root didn't end.
+    Stopping { since: Instant, asked: bool },
+}
+
+impl Phase {
+    /// Whether the VM asked it to end.
+    fn is_asked(self) -> bool {
+        matches!(self, Phase::Stopping { asked: true, .. })
+    }
+}
+
 struct Router<'t> {
     tree: &'t Tree,
     mail: Mail<'static>,
@@ -99,7 +126,7 @@ struct Router<'t> {
     /// Root's pid.
     root_pid: i32,
     root_status: Option<i32>,
-    stopping: Option<Instant>,
+    phase: Phase,
     /// When the router last continued the guardian.
     woken: Instant,
     eager: Eager,
@@ -141,7 +168,7 @@ pub fn run(
         child,
         root_pid: i32::try_from(root_pid).unwrap_or_default(),
         root_status: None,
-        stopping: None,
+        phase: Phase::Running,
         woken: Instant::now(),
         eager: Eager::default(),
     };
@@ -195,23 +222,30 @@ impl Router<'_> {
             if gone {
                 return Ok(self.finish(commands));
             }
-            if self
-                .stopping
-                .is_some_and(|since| since.elapsed() > PATIENCE)
-            {
-                return Ok(Ending::Late(self.leftovers()));
+            match self.phase {
+                // The guardian takes as long as it takes to end what root left.
+                Phase::Leaving { since }
+                    if self.root_status.is_none() && since.elapsed() > PATIENCE =>
+                {
+                    self.stop(false);
+                }
+                Phase::Stopping { since, .. } if since.elapsed() > PATIENCE => {
+                    return Ok(Ending::Late(self.leftovers()));
+                }
+                _ => {}
             }
         }
     }
 
     fn wait(&mut self, events: &mut Events, block: bool, eager: bool) -> Result<(), Errno> {
-        let limit = match self.stopping {
+        let limit = match self.phase {
             _ if !block => Some(Duration::ZERO),
-            Some(since) => {
+            Phase::Running => self.dismiss_idle(),
+            Phase::Leaving { .. } => Some(self.wake()),
+            Phase::Stopping { since, .. } => {
                 let left = (since + PATIENCE).saturating_duration_since(Instant::now());
                 Some(left.min(self.wake()))
             }
-            None => self.dismiss_idle(),
         };
         let poller = &self.tree.poller;
         if block
@@ -274,7 +308,7 @@ impl Router<'_> {
         while let Ok(command) = commands.try_recv() {
             self.command(command);
         }
-        let asked = self.stopping.is_some();
+        let asked = self.phase.is_asked();
         if let Some(status) = self.root_status.filter(|_| !asked) {
             let (exit_status, termsig) = self.tree.tells;
             let root = Arc::clone(&self.root);
@@ -306,7 +340,7 @@ impl Router<'_> {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Stop => self.stop(),
+            Command::Stop => self.stop(true),
             Command::Stdin(process) => self.stdin(&process),
             Command::Flow(process) => {
                 for channel in [Channel::Stdout, Channel::Stderr] {
@@ -357,10 +391,16 @@ impl Router<'_> {
     }
 
     /// Ends the tree: the guardian sees the end of its lifeline, and every event
-    /// loop that of its control socket.
-    fn stop(&mut self) {
-        if self.stopping.is_none() {
-            self.stopping = Some(Instant::now());
+    /// loop that of its control socket. `asked` says whether the VM asked for it.
+    fn stop(&mut self, asked: bool) {
+        let before = self.phase;
+        let since = match before {
+            Phase::Stopping { since, .. } => since,
+            Phase::Running | Phase::Leaving { .. } => Instant::now(),
+        };
+        let asked = asked || before.is_asked();
+        self.phase = Phase::Stopping { since, asked };
+        if !matches!(before, Phase::Stopping { .. }) {
             self.tree.close();
             let _ = shutdown(self.lifeline.as_fd().as_raw_fd(), Shutdown::Write);
             for process in self.tree.all() {
@@ -680,8 +720,12 @@ impl Router<'_> {
 
     /// A process left its event loop.
     fn left(&mut self, process: &Arc<Process>) {
-        let execed = process.calls.lock().execed;
-        if !execed && self.tree.is_orphan(process) {
+        let life = process.calls.lock().life;
+        if life == Life::Left && process.path.is_empty() && self.phase == Phase::Running {
+            let since = Instant::now();
+            self.phase = Phase::Leaving { since };
+        }
+        if life == Life::Left && self.tree.is_orphan(process) {
             self.gone(process);
         } else if !matches!(process.role, Role::Keeper(_)) {
             self.orphans(process);
@@ -737,11 +781,8 @@ impl Router<'_> {
                 self.keeper_lost(&child);
                 continue;
             }
-            let over = {
-                let calls = child.calls.lock();
-                calls.closed && !calls.execed
-            };
-            if over && self.tree.by_id(child.id).is_some() {
+            let left = child.calls.lock().life == Life::Left;
+            if left && self.tree.by_id(child.id).is_some() {
                 self.gone(&child);
             }
         }
@@ -751,10 +792,10 @@ impl Router<'_> {
     /// if it runs, has killed what was left before it reported the keeper's end.
     fn keeper_lost(&mut self, program: &Arc<Process>) {
         // If the whole tree ends, Drv tells the owner.
-        if self.stopping.is_some() || self.root_status.is_some() {
+        if self.is_ending() {
             return;
         }
-        if std::mem::replace(&mut program.calls.lock().ended, true) {
+        if !program.calls.lock().end() {
             return;
         }
         let over = Over {
@@ -769,9 +810,18 @@ impl Router<'_> {
         self.ended(program, End::kept(over));
     }
 
+    /// Whether the whole tree is ending. A process learns of its parent's end after the parent's
+    /// channel has ended, so that of root can be read before those of the others.
+    fn is_ending(&mut self) -> bool {
+        self.control(&Arc::clone(&self.root));
+        self.phase != Phase::Running
+            || self.root_status.is_some()
+            || self.root.calls.lock().life == Life::Left
+    }
+
     /// Forgets a process that is gone, once its output has ended, too.
     fn closed(&mut self, process: &Arc<Process>) {
-        let left = process.calls.lock().closed;
+        let left = process.calls.lock().is_closed();
         let told = process.end.lock().as_ref().is_some_and(|end| end.told);
         // The owner of a program is always told of its end, even if the keeper is gone.
         let untold = process.request().is_none() && self.tree.is_orphan(process);

@@ -3,7 +3,7 @@
 use alcove_core::erlang::{Binary, Erlang};
 pub use alcove_core::process::Role;
 use alcove_core::process::calls;
-pub use alcove_core::process::calls::{Asked, Kind};
+pub use alcove_core::process::calls::{Asked, Kind, Life};
 use rustler::env::SavedTerm;
 use rustler::{Env, LocalPid, OwnedEnv, Term};
 

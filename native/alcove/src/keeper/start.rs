@@ -858,7 +858,7 @@ fn become_program(
     spawn::close_all_but(&[0, 1, 2, place], process.filtered, procfs::trusted);
     process.depth += 1;
     process.children = Default::default();
-    process.request = Request::default();
+    process.request = Request::NONE;
     if let Some(Err(errno)) = image.cwd.map(nix::unistd::chdir) {
         fail(&says, Step::Chdir as i64, &reason(errno));
     }

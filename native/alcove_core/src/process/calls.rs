@@ -36,26 +36,18 @@ pub struct Calls<E: Erlang> {
     pub(super) unsent: VecDeque<u8>,
     /// The descriptors that go with these bytes.
     pub(super) given: VecDeque<Given>,
-    /// A calling scheduler reads the socket; the router leaves it alone.
-    pub(super) inline: bool,
-    /// The router left an event alone meanwhile.
-    pub(super) missed: bool,
-    /// The router is told when there is something to read.
-    pub(super) armed: bool,
-    /// The process has forked, so it may report the end of a child.
-    parent: bool,
-    /// What it is doing, if it is a keeper.
-    keeper: Option<Keeping>,
+    /// Who reads the socket.
+    pub(super) reads: Reads,
+    /// What children it may have.
+    children: Children,
     /// The process may trap signals, and report them.
     pub traps: bool,
     /// How many calls were made that change what its children inherit.
     altered: u64,
-    /// The process is in its event loop no more.
-    pub closed: bool,
-    /// It runs a program.
-    pub execed: bool,
-    /// Its parent has reported its end.
-    pub ended: bool,
+    /// What it is doing, as far as its own channel tells.
+    pub life: Life,
+    /// Its parent has reported its end, which may be heard before the end of its channel.
+    ended: bool,
     /// The number of children whose channels never arrived. The VM learns of their ends from this
     /// process alone.
     pub lost: u32,
@@ -72,6 +64,49 @@ pub(super) struct Given {
     /// The index of the unsent byte that they go with.
     pub(super) at: usize,
     pub(super) fds: Vec<OwnedFd>,
+}
+
+/// Who reads the control socket of a process. [`turn`](super::turn) shows how that changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// Nobody: nothing is under way.
+    Nobody,
+    /// The router, which is told when there is something to read.
+    Router,
+    /// The scheduler of the caller, while the router leaves the socket alone.
+    Scheduler {
+        /// The router left an event alone meanwhile.
+        missed: bool,
+    },
+}
+
+/// What a process does, as far as its own channel tells.
+///
+/// ```text
+///   LOOPING ---- the channel has ended ----> LEFT
+///      |                                       | the call by which it left was an exec
+///      |                                       v
+///      +------- a keeper started it ------> PROGRAM
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It takes calls, or orders.
+    Looping,
+    /// It takes no more: it is gone, or about to be.
+    Left,
+    /// It takes no more, since it runs a program.
+    Program,
+}
+
+/// What children a process may have, whose ends it reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Children {
+    /// None: no call was sent that forks.
+    None,
+    /// Those that its calls fork.
+    Forked,
+    /// A program at a time: it is a keeper.
+    Kept(Keeping),
 }
 
 /// What a keeper is doing.
@@ -214,15 +249,11 @@ impl<E: Erlang> Calls<E> {
             pending: VecDeque::new(),
             unsent: VecDeque::new(),
             given: VecDeque::new(),
-            inline: false,
-            missed: false,
-            armed: false,
-            parent: false,
-            keeper: None,
+            reads: Reads::Nobody,
+            children: Children::None,
             traps: false,
             altered: 0,
-            closed: false,
-            execed: false,
+            life: Life::Looping,
             ended: false,
             lost: 0,
             failed: None,
@@ -242,10 +273,9 @@ impl<E: Erlang> Calls<E> {
     /// Replies come in the order of the calls. Only a keeper may reply out of order: it answers an
     /// order while the program of an earlier request is starting.
     pub fn due(&self, id: u32) -> Result<usize, Malformed> {
-        let last = if self.keeper.is_some() {
-            self.pending.len()
-        } else {
-            1
+        let last = match self.children {
+            Children::Kept(_) => self.pending.len(),
+            Children::None | Children::Forked => 1,
         };
         let pending = &mut self.pending.iter().take(last);
         pending
@@ -255,7 +285,9 @@ impl<E: Erlang> Calls<E> {
 
     /// Remembers what a call means for the process.
     pub fn note(&mut self, kind: &Kind) {
-        self.parent |= kind.forks() > 0;
+        if kind.forks() > 0 && self.children == Children::None {
+            self.children = Children::Forked;
+        }
         self.traps |= kind.traps();
         let own = kind.calls().iter().map(|call| alters(*call));
         self.altered += own.filter(|alters| *alters == Alters::Own).count() as u64;
@@ -269,12 +301,12 @@ impl<E: Erlang> Calls<E> {
 
     /// Marks the process as a keeper, and sets what it is doing.
     pub fn set_keeper(&mut self, keeping: Keeping) {
-        self.keeper = Some(keeping);
+        self.children = Children::Kept(keeping);
     }
 
     /// Whether it is a keeper that runs a program, or kills what is left of one.
     pub fn is_busy(&self) -> bool {
-        self.keeper == Some(Keeping::Busy)
+        self.children == Children::Kept(Keeping::Busy)
     }
 
     /// Whether it is a keeper that is about to run a program.
@@ -285,7 +317,7 @@ impl<E: Erlang> Calls<E> {
 
     /// Whether it may report the end of a child that its calls made.
     pub fn may_lose_children(&self) -> bool {
-        self.parent && self.keeper.is_none()
+        self.children == Children::Forked
     }
 
     /// Whether a call waits for its reply.
@@ -316,7 +348,7 @@ impl<E: Erlang> Calls<E> {
 
     /// Whether it may have children.
     pub fn has_forked(&self) -> bool {
-        self.parent || self.keeper.is_some()
+        self.children != Children::None
     }
 
     /// The heritage of a child that is forked after the calls that were sent so far.
@@ -327,10 +359,33 @@ impl<E: Erlang> Calls<E> {
         }
     }
 
+    /// Whether the process is in its event loop no more.
+    pub fn is_closed(&self) -> bool {
+        self.life != Life::Looping
+    }
+
     /// The process takes no more calls.
     pub fn close(&mut self) {
-        self.closed = true;
+        self.life = match self.pending.front().and_then(Pending::leaves_by) {
+            Some(call) if call != number::exit => Life::Program,
+            _ => Life::Left,
+        };
         self.drop_unsent();
+    }
+
+    /// Its parent reports its end. False if it had done so before: a process ends once.
+    pub fn end(&mut self) -> bool {
+        !std::mem::replace(&mut self.ended, true)
+    }
+
+    /// Whether its parent has reported its end.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether something may come that no caller waits for at the socket.
+    pub(super) fn expects(&self) -> bool {
+        self.traps || self.lost > 0 || !self.pending.is_empty()
     }
 
     /// Drops what is unsent, since the process won't receive it.
@@ -341,7 +396,10 @@ impl<E: Erlang> Calls<E> {
 
     /// Whether a caller may poll for a reply itself.
     pub(super) fn may_poll(&mut self) -> bool {
-        if self.inline || !self.pending.is_empty() || !self.unsent.is_empty() {
+        if matches!(self.reads, Reads::Scheduler { .. })
+            || !self.pending.is_empty()
+            || !self.unsent.is_empty()
+        {
             return false;
         }
         self.patience.allows() && self.guard.allows(Instant::now())
@@ -561,13 +619,13 @@ mod tests {
         assert!(with([]).may_poll());
         assert!(!with([Kind::Call(number::getpid)]).may_poll());
         let mut calls = with([]);
-        calls.inline = true;
+        calls.reads = Reads::Scheduler { missed: false };
         assert!(!calls.may_poll());
-        calls.inline = false;
+        calls.reads = Reads::Router;
         calls.unsent.push_back(1);
         assert!(!calls.may_poll());
         calls.close();
-        assert!(calls.closed && calls.may_poll());
+        assert!(calls.is_closed() && calls.may_poll());
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //!       +-----------------------------> ROUTER
 //! ```
 //!
-//! Whose the socket is says [`Calls`](super::calls::Calls): `inline` the scheduler's, `armed` the
-//! router's. Whoever reads holds the reader as well, until what it has read is handled.
+//! Whose the socket is says [`Reads`](super::calls::Reads). Whoever reads holds the reader as well,
+//! until what it has read is handled.
 
 use alcove_proto::frame;
 use alcove_proto::poll::Guard;
@@ -62,8 +62,7 @@ impl<E: Erlang> Process<E> {
             self.enqueue(poller, &mut calls, Pending::new(id, kind, waiter), bytes);
             return Err(later);
         };
-        calls.inline = true;
-        self.disarm(poller, &mut calls);
+        self.take_turn(poller, &mut calls);
         calls.note(&kind);
         let pending = Pending::new(id, kind, Waiter::Inline);
         calls.pending.push_back(pending);
@@ -98,7 +97,7 @@ impl<E: Erlang> Turn<'_, E> {
             }
             None => Ended::Gone,
         };
-        self.process.end_poll(poller, &mut calls);
+        self.process.end_turn(poller, &mut calls);
         ended
     }
 }
