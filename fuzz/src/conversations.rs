@@ -21,7 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alcove_core::erlang::{Binary, Erlang};
+use alcove_core::erlang::{Binary, Buffer, Erlang};
 use alcove_core::keeper;
 use alcove_core::launch::{CHANNEL_SORTS, Sort};
 use alcove_core::mail::{self, Answer};
@@ -94,6 +94,7 @@ impl Erlang for Plain {
     type Pid = usize;
     type Term = ();
     type Binary = Nothing;
+    type Buffer = Nothing;
 }
 
 struct Nothing;
@@ -101,6 +102,16 @@ struct Nothing;
 impl Binary for Nothing {
     fn with<R>(&self, _: impl FnOnce(&[u8]) -> R) -> Option<R> {
         None
+    }
+}
+
+impl Buffer for Nothing {
+    fn new(_: usize) -> Self {
+        Nothing
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut []
     }
 }
 

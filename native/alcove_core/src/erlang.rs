@@ -11,10 +11,21 @@ pub trait Erlang: 'static {
     type Term: Send;
     /// A binary that outlives the call in which it was passed.
     type Binary: Binary + Send;
+    /// The bytes of a binary that is being made.
+    type Buffer: Buffer;
 }
 
 /// A binary.
 pub trait Binary {
     /// Passes its bytes to a function. `None` if it turns out to be no binary.
     fn with<R>(&self, function: impl FnOnce(&[u8]) -> R) -> Option<R>;
+}
+
+/// The bytes of a binary that is being made.
+pub trait Buffer: Sized {
+    /// One of so many bytes.
+    fn new(length: usize) -> Self;
+
+    /// Its bytes.
+    fn bytes(&mut self) -> &mut [u8];
 }

@@ -10,10 +10,12 @@ pub mod erlang;
 pub mod keeper;
 pub mod launch;
 pub mod mail;
+pub mod owners;
 pub mod pipe;
 pub mod poller;
 pub mod process;
 pub mod reader;
+pub mod router;
 #[allow(unsafe_code)]
 pub mod scm;
 pub mod stream;

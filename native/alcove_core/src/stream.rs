@@ -306,10 +306,9 @@ pub struct Stream {
     pub hangup: bool,
     /// The stream is held back until its owner keeps up.
     pub held: bool,
-    /// How many bytes were sent since the check of the owner that `window` names.
+    /// How many bytes were sent since the owner answered the question that `window` names.
     pub recent: usize,
-    /// See `recent`.
-    pub window: u64,
+    window: u64,
     /// Bytes that the process had written when it ended and that aren't delivered yet.
     pub owed: usize,
 }
@@ -326,6 +325,14 @@ impl Stream {
             recent: 0,
             window: 0,
             owed: 0,
+        }
+    }
+
+    /// Begins to count anew what is sent, if the owner has answered a question since.
+    pub fn begin_window(&mut self, window: u64) {
+        if self.window != window {
+            self.window = window;
+            self.recent = 0;
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
-use crate::erlang::{Binary, Erlang};
+use crate::erlang::{Binary, Buffer, Erlang};
 
 /// No Erlang: a process is a number, and a term a text.
 pub enum Plain {}
@@ -18,6 +18,17 @@ impl Erlang for Plain {
     type Pid = u32;
     type Term = String;
     type Binary = Vec<u8>;
+    type Buffer = Vec<u8>;
+}
+
+impl Buffer for Vec<u8> {
+    fn new(length: usize) -> Self {
+        vec![0; length]
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        self
+    }
 }
 
 impl Binary for Vec<u8> {

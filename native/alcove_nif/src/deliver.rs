@@ -1,13 +1,16 @@
 //! Messages to Erlang processes: all of them are sent from here.
 
 use std::cell::Cell;
+use std::time::Duration;
 
-use alcove_core::mail::{self, Answer};
+use alcove_core::mail::{self, Answer, Bytes, News, Post, To};
+use alcove_core::poller::Channel;
+use alcove_core::process::End;
 use alcove_core::stream::Told;
 use alcove_proto::wire::Malformed;
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 
-use crate::vm::{Kept, Kind, Pending, Ticket, Vm, Waiter};
+use crate::vm::{Kept, Kind, Pending, Space, Ticket, Vm, Waiter};
 use crate::{call, terms};
 
 /// An answer as a term. If it can't be read, it is `malformed`, and the caller is told that the
@@ -79,16 +82,14 @@ impl<'a> Mail<'a> {
         }
     }
 
-    /// Sends a message to a process or, when that doesn't live, to another.
-    pub fn post_or(
-        &mut self,
-        to: &LocalPid,
-        other: &LocalPid,
-        build: impl for<'e> FnOnce(Env<'e>) -> Term<'e>,
-    ) {
+    /// Sends a message to an owner or, if that doesn't live, to the other.
+    fn post_to(&mut self, to: &To<'_, Vm>, build: impl for<'e> FnOnce(Env<'e>) -> Term<'e>) {
         let send = |env: Env<'_>, message: Term<'_>| {
-            // If neither lives, the Drv is about to end.
-            let _ = env.send(to, message).or_else(|_| env.send(other, message));
+            let sent = env.send(&to.owner, message);
+            if let (Err(_), Some(other)) = (sent, &to.other) {
+                // If neither lives, the Drv is about to end.
+                let _ = env.send(other, message);
+            }
         };
         match self {
             Mail::Scheduler(env, _) => send(*env, build(*env)),
@@ -185,6 +186,60 @@ impl mail::Mail<Vm> for Mail<'_> {
         let _ = self.post(&reporter, |env| {
             let path = terms::path(env, path);
             (terms::alcove_nif(), terms::forked(), path).encode(env)
+        });
+    }
+}
+
+impl Post<Vm> for Mail<'_> {
+    fn output(&mut self, to: &To<'_, Vm>, channel: Channel, bytes: Bytes<'_, Space>) {
+        let tag = match channel {
+            Channel::Stderr => terms::alcove_stderr(),
+            _ => terms::alcove_stdout(),
+        };
+        self.post_to(to, |env| {
+            let data = match bytes {
+                Bytes::Small(bytes) => terms::binary(env, bytes),
+                Bytes::Large(space, length) => space.binary(env, length),
+            };
+            (tag, to.drv, terms::path(env, to.path), data).encode(env)
+        });
+    }
+
+    fn event(&mut self, to: &To<'_, Vm>, news: News<'_>) {
+        self.post_to(to, |env| {
+            let event = match news {
+                News::Signal(signal) => {
+                    (terms::signal(), terms::signal_name(env, signal)).encode(env)
+                }
+                News::Malformed => (terms::error(), terms::badproto()).encode(env),
+                News::Usage(used) => (terms::rusage(), terms::usage(env, used)).encode(env),
+                News::Status(status) => terms::status(env, status),
+                News::Over(over) => (terms::over(), terms::over_map(env, over)).encode(env),
+            };
+            let path = terms::path(env, to.path);
+            (terms::alcove_event(), to.drv, path, event).encode(env)
+        });
+    }
+
+    fn ask(&mut self, drv: LocalPid, owner: LocalPid, token: u64) {
+        self.post(&drv, |env| {
+            (terms::alcove_nif(), terms::busy(), owner, token).encode(env)
+        });
+    }
+
+    fn gone(&mut self, reporter: LocalPid, path: &[u32], lived: Duration, end: Option<&End>) {
+        // If that process is gone, the Drv is about to end.
+        let _ = self.post(&reporter, |env| {
+            let nanoseconds = u64::try_from(lived.as_nanos()).unwrap_or(u64::MAX);
+            let end = end.map_or_else(
+                || terms::undefined().encode(env),
+                |end| {
+                    let status = terms::status(env, end.status);
+                    (status, terms::usage(env, &end.used)).encode(env)
+                },
+            );
+            let path = terms::path(env, path);
+            (terms::alcove_nif(), terms::gone(), path, nanoseconds, end).encode(env)
         });
     }
 }

@@ -18,11 +18,11 @@ use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifResult, Term};
 use crate::args::{self, Budget, Heavy, Refused, Wrong};
 use crate::call::{self, Request};
 use crate::deliver::{self, Mail};
-use crate::router::{self, Ending};
 use crate::vm::{Command, Kept, Life, Process, Role, Tree};
 use crate::{load, registry, terms};
 use alcove_core::launch::{self, Failure, Plan};
 use alcove_core::poller::{Channel, Poller};
+use alcove_core::router::{self, Ending};
 use alcove_core::stream::Written;
 
 /// Starts a tree for the calling process, the Drv.
@@ -129,7 +129,7 @@ fn route(tree: &Tree, plan: Plan, commands: &Receiver<Command>, key: rustler::sy
         let launched = launch::launch(plan, &tree.poller, &tree.closer)?;
         started = true;
         let root = launched.root;
-        router::run(tree, launched, commands, || {
+        router::run(tree, launched, commands, Mail::router(), || {
             mail.post(&tree.drv, |env| {
                 (terms::alcove_nif(), terms::started(), root).encode(env)
             });

@@ -12,7 +12,6 @@ mod keeper;
 mod load;
 mod pipe;
 mod registry;
-mod router;
 mod seccomp;
 mod terms;
 mod tuple;

@@ -1,18 +1,16 @@
 //! The core, with the things of Erlang that this library gives it.
 
-use alcove_core::erlang::{Binary, Erlang};
+use alcove_core::erlang::{Binary, Buffer, Erlang};
 pub use alcove_core::process::Role;
 use alcove_core::process::calls;
 pub use alcove_core::process::calls::{Asked, Kind, Life};
 use rustler::env::SavedTerm;
-use rustler::{Env, LocalPid, OwnedEnv, Term};
+use rustler::{Env, LocalPid, OwnedBinary, OwnedEnv, Term};
 
 /// A tree of Unix processes.
 pub type Tree = alcove_core::tree::Tree<Vm>;
 /// What the router is asked to do.
 pub type Command = alcove_core::tree::Command<Vm>;
-/// What a process does besides replying.
-pub type Event = alcove_core::tree::Event<Vm>;
 /// What an Erlang process that made a request holds.
 pub type Ticket = alcove_core::ticket::Ticket<Vm>;
 /// A Unix process.
@@ -31,6 +29,7 @@ impl Erlang for Vm {
     type Pid = LocalPid;
     type Term = Kept;
     type Binary = Kept;
+    type Buffer = Space;
 }
 
 /// A term that outlives the call in which it was made.
@@ -61,5 +60,29 @@ impl Binary for Kept {
             let binary: rustler::Binary<'_> = self.term.load(env).decode().ok()?;
             Some(function(&binary))
         })
+    }
+}
+
+/// A binary that is being made.
+pub struct Space(OwnedBinary);
+
+impl Space {
+    /// The binary of its first bytes.
+    pub fn binary(self, env: Env<'_>, length: usize) -> Term<'_> {
+        let mut binary = self.0;
+        if length < binary.len() {
+            binary.realloc_or_copy(length);
+        }
+        binary.release(env).to_term(env)
+    }
+}
+
+impl Buffer for Space {
+    fn new(length: usize) -> Self {
+        Space(OwnedBinary::new(length))
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        self.0.as_mut_slice()
     }
 }

@@ -1,14 +1,11 @@
 //! The router: one thread per tree that reads every channel and tells the owners.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use alcove_core::process::End;
-use alcove_core::reader::{Reader, Received};
-use alcove_core::scm;
 use alcove_proto::frame::{RUSAGE, RootStatus};
 use alcove_proto::keep::{Over, Why};
 use alcove_proto::poll::Eager;
@@ -16,29 +13,19 @@ use crossbeam_channel::Receiver;
 use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::MutexGuard;
-use rustler::{Encoder, Env, LocalPid, OwnedBinary, Term};
 
-use crate::deliver::Mail;
-use crate::terms;
-use crate::vm::{Command, Event, Life, Process, Role, Tree};
-use alcove_core::closer::Foreign;
-use alcove_core::launch::{Child, Deadline, Launched};
-use alcove_core::mail::Mail as _;
-use alcove_core::poller::{self, Channel, Events, Interest, Source};
-use alcove_core::stream::{MESSAGE, Stream};
-use alcove_core::tree::SCRATCH;
-
-/// After so many bytes, the router asks the Drv to check whether the owner keeps up.
-const ASK: usize = 2 * 1024 * 1024;
-
-/// After so many bytes without an answer, the router holds the owner's busy streams.
-const HOLD: usize = 8 * 1024 * 1024;
-
-/// A stream that sent less than this since the owner last kept up is never held.
-const QUIET: usize = 64 * 1024;
-
-/// The memory that a message takes besides its bytes.
-const OVERHEAD: usize = 256;
+use crate::closer::Foreign;
+use crate::erlang::{Buffer, Erlang};
+use crate::launch::{Child, Deadline, Launched};
+use crate::mail::{Bytes, News, Post, To};
+use crate::owners::{Held, Owners};
+use crate::poller::{self, Channel, Events, Interest, Source};
+use crate::process::calls::Life;
+use crate::process::{End, Process, Role};
+use crate::reader::{Reader, Received};
+use crate::scm;
+use crate::stream::{MESSAGE, Stream};
+use crate::tree::{Command, Event, SCRATCH, Tree};
 
 /// How many messages of a stream go out before the others have their turn.
 const TURN: usize = 4;
@@ -73,18 +60,6 @@ pub enum Ending {
     Late(Vec<i32>),
 }
 
-/// What the router has sent an owner since the owner last kept up.
-#[derive(Default)]
-struct Load {
-    /// The token of the last check that found that the owner keeps up.
-    window: u64,
-    sent: usize,
-    asked: Option<u64>,
-    held: Vec<(Arc<Process>, Channel)>,
-    /// Processes and signals that they caught, of which the owner was told while it lagged behind.
-    signals: HashSet<(u64, i32)>,
-}
-
 /// How far the tree is on its way to the end.
 ///
 /// ```text
@@ -112,15 +87,14 @@ impl Phase {
     }
 }
 
-struct Router<'t> {
-    tree: &'t Tree,
-    mail: Mail<'static>,
+struct Router<'t, E: Erlang, M> {
+    tree: &'t Tree<E>,
+    mail: M,
     scratch: Box<[u8]>,
     /// Channels that have more to read.
-    ready: VecDeque<(Arc<Process>, Channel)>,
-    loads: HashMap<LocalPid, Load>,
-    tokens: u64,
-    root: Arc<Process>,
+    ready: VecDeque<Held<E>>,
+    owners: Owners<E>,
+    root: Arc<Process<E>>,
     lifeline: Foreign,
     child: Child,
     /// Root's pid.
@@ -133,10 +107,11 @@ struct Router<'t> {
 }
 
 /// Routes until the tree is gone; `ready` is called when calls can be made.
-pub fn run(
-    tree: &Tree,
+pub fn run<E: Erlang>(
+    tree: &Tree<E>,
     launched: Launched,
-    commands: &Receiver<Command>,
+    commands: &Receiver<Command<E>>,
+    mail: impl Post<E>,
     ready: impl FnOnce(),
 ) -> Result<Ending, Errno> {
     let Launched {
@@ -158,11 +133,10 @@ pub fn run(
     ready();
     let mut router = Router {
         tree,
-        mail: Mail::router(),
+        mail,
         scratch: vec![0; SCRATCH].into(),
         ready: VecDeque::new(),
-        loads: HashMap::new(),
-        tokens: 0,
+        owners: Owners::default(),
         root,
         lifeline,
         child,
@@ -182,8 +156,8 @@ pub fn run(
     ending
 }
 
-impl Router<'_> {
-    fn route(&mut self, commands: &Receiver<Command>) -> Result<Ending, Errno> {
+impl<E: Erlang, M: Post<E>> Router<'_, E, M> {
+    fn route(&mut self, commands: &Receiver<Command<E>>) -> Result<Ending, Errno> {
         let mut events = Events::with_capacity(256);
         let mut eager = false;
         loop {
@@ -300,7 +274,7 @@ impl Router<'_> {
     }
 
     /// The whole tree has ended. Delivers what it wrote, unless the owner asked for the end.
-    fn finish(&mut self, commands: &Receiver<Command>) -> Ending {
+    fn finish(&mut self, commands: &Receiver<Command<E>>) -> Ending {
         self.tree.close();
         for process in self.tree.all() {
             self.drain_control(&process);
@@ -338,7 +312,7 @@ impl Router<'_> {
         }
     }
 
-    fn command(&mut self, command: Command) {
+    fn command(&mut self, command: Command<E>) {
         match command {
             Command::Stop => self.stop(true),
             Command::Stdin(process) => self.stdin(&process),
@@ -348,20 +322,20 @@ impl Router<'_> {
                 }
             }
             Command::Abandon(claim) => claim.abandon(),
-            Command::Resume(token) => self.resume(token),
+            Command::Resume(token) => {
+                let held = self.owners.resumed(token);
+                self.release(held);
+            }
             Command::OwnerGone(owner) => {
-                if let Some(load) = self.loads.remove(&owner) {
-                    self.release(load);
-                }
+                let held = self.owners.gone(owner);
+                self.release(held);
             }
             Command::Answer(id, pending, owned) => {
                 self.tree.answer_heavy(&mut self.mail, id, *pending, &owned);
             }
             Command::Event(Event::Signal(process, signal)) => self.signal(&process, signal),
             Command::Event(Event::Malformed(process)) => {
-                self.event(&process, |env| {
-                    (terms::error(), terms::badproto()).encode(env)
-                });
+                self.event(&process, News::Malformed);
             }
             Command::Event(Event::Left(process)) => self.left(&process),
             Command::Event(Event::Ended(process, end)) => self.ended(&process, end),
@@ -372,22 +346,19 @@ impl Router<'_> {
         }
     }
 
-    /// Tells the owner that a process caught a signal. An owner that lags behind is told of each
-    /// signal only once, just as the kernel keeps only one of a pending signal.
-    fn signal(&mut self, process: &Process, signal: i32) {
-        let owner = process.owner.lock().unwrap_or(self.tree.owner);
-        let load = self.loads.entry(owner).or_default();
-        if load.sent >= HOLD && !load.signals.insert((process.id, signal)) {
-            return;
+    /// Tells the owner that a process caught a signal.
+    fn signal(&mut self, process: &Process<E>, signal: i32) {
+        let owner = self.owner(process);
+        if self.owners.tells(owner, process.id, signal) {
+            let question = self.owners.told(owner);
+            self.event(process, News::Signal(signal));
+            self.ask(owner, question);
         }
-        load.sent += OVERHEAD;
-        let ask = load.sent >= ASK && load.asked.is_none();
-        self.event(process, |env| {
-            (terms::signal(), terms::signal_name(env, signal)).encode(env)
-        });
-        if ask {
-            self.ask(owner);
-        }
+    }
+
+    /// The owner of a process.
+    fn owner(&self, process: &Process<E>) -> E::Pid {
+        process.owner.lock().unwrap_or(self.tree.owner)
     }
 
     /// Ends the tree: the guardian sees the end of its lifeline, and every event
@@ -409,7 +380,7 @@ impl Router<'_> {
         }
     }
 
-    fn channel(&mut self, process: &Arc<Process>, channel: Channel, event: poller::Event) {
+    fn channel(&mut self, process: &Arc<Process<E>>, channel: Channel, event: poller::Event) {
         match channel {
             Channel::Control => {
                 if event.writable {
@@ -426,7 +397,7 @@ impl Router<'_> {
     }
 
     /// Reads a control socket, unless a calling scheduler does.
-    fn control(&mut self, process: &Arc<Process>) {
+    fn control(&mut self, process: &Arc<Process<E>>) {
         if !process.is_routers() {
             return;
         }
@@ -441,21 +412,21 @@ impl Router<'_> {
     }
 
     /// Reads what has come; false when there is no more.
-    fn read(&mut self, process: &Arc<Process>, reader: &mut Reader) -> bool {
+    fn read(&mut self, process: &Arc<Process<E>>, reader: &mut Reader) -> bool {
         self.tree
             .read(&mut self.mail, process, reader, &mut self.scratch)
             == Received::Some
     }
 
     /// Reads everything that a process has sent that was reported to have ended.
-    fn drain_control(&mut self, process: &Arc<Process>) {
+    fn drain_control(&mut self, process: &Arc<Process<E>>) {
         process.hang_up();
         let mut reader = process.reader.lock();
         while self.read(process, &mut reader) {}
     }
 
     /// Sends bytes that wait for room in a control socket, for one turn.
-    fn flush(&mut self, process: &Arc<Process>) {
+    fn flush(&mut self, process: &Arc<Process<E>>) {
         let more = process.flush(&self.tree.poller, &mut process.calls.lock());
         if more {
             self.ready
@@ -464,7 +435,7 @@ impl Router<'_> {
     }
 
     /// Writes bytes that wait for room in stdin, for one turn.
-    fn stdin(&mut self, process: &Arc<Process>) {
+    fn stdin(&mut self, process: &Arc<Process<E>>) {
         let mut told = Vec::new();
         let more = {
             let mut stdin = process.stdin.lock();
@@ -484,7 +455,7 @@ impl Router<'_> {
     }
 
     /// Delivers the output of a stream, for one turn.
-    fn pump(&mut self, process: &Arc<Process>, channel: Channel) {
+    fn pump(&mut self, process: &Arc<Process<E>>, channel: Channel) {
         for _ in 0..TURN {
             if !self.message(process, channel, true) {
                 return;
@@ -495,7 +466,7 @@ impl Router<'_> {
 
     /// Delivers everything that was written to a process's streams by now, and no more: a process
     /// that survived may write for ever.
-    fn pump_all(&mut self, process: &Arc<Process>) {
+    fn pump_all(&mut self, process: &Arc<Process<E>>) {
         for channel in [Channel::Stdout, Channel::Stderr] {
             {
                 let mut stream = process.stream(channel).lock();
@@ -509,7 +480,7 @@ impl Router<'_> {
     }
 
     /// Delivers a message of a stream. False when there is nothing to deliver now.
-    fn message(&mut self, process: &Arc<Process>, channel: Channel, hold: bool) -> bool {
+    fn message(&mut self, process: &Arc<Process<E>>, channel: Channel, hold: bool) -> bool {
         let mut stream = process.stream(channel).lock();
         if stream.held {
             return false;
@@ -523,23 +494,16 @@ impl Router<'_> {
         if hold && process.flow() == 0 {
             return false;
         }
-        let owner = process.owner.lock().unwrap_or(self.tree.owner);
-        let load = self.loads.entry(owner).or_default();
-        if stream.window != load.window {
-            stream.window = load.window;
-            stream.recent = 0;
-        }
-        if hold && load.sent >= HOLD && stream.recent >= QUIET {
-            stream.held = true;
-            load.held.push((Arc::clone(process), channel));
+        let owner = self.owner(process);
+        if hold && !self.owners.allows(owner, process, channel, &mut stream) {
             self.tree.counters.held.fetch_add(1, Ordering::Relaxed);
             return false;
         }
 
         let length = available.min(MESSAGE);
-        let mut large = (length > SMALL).then(|| OwnedBinary::new(length));
+        let mut large = (length > SMALL).then(|| E::Buffer::new(length));
         let space = match &mut large {
-            Some(binary) => binary.as_mut_slice(),
+            Some(buffer) => buffer.bytes(),
             None => &mut self.scratch[..length],
         };
         let n = match stream.read(space) {
@@ -549,10 +513,7 @@ impl Router<'_> {
                 return false;
             }
         };
-        let cost = n + OVERHEAD;
-        stream.recent += cost;
-        load.sent += cost;
-        let ask = load.sent >= ASK && load.asked.is_none();
+        let question = self.owners.sent(owner, &mut stream, n);
         let paid = stream.owed == 0;
         drop(stream);
         process.sent_message();
@@ -561,27 +522,19 @@ impl Router<'_> {
             .output
             .fetch_add(n as u64, Ordering::Relaxed);
 
-        let tag = match channel {
-            Channel::Stderr => terms::alcove_stderr(),
-            _ => terms::alcove_stdout(),
+        let bytes = match large {
+            // Another process may have read from this pipe: then there was less.
+            Some(buffer) => Bytes::Large(buffer, n),
+            None => Bytes::Small(&self.scratch[..n]),
         };
-        let (drv, small) = (self.tree.drv, &self.scratch);
-        self.mail.post_or(&owner, &self.tree.owner, |env| {
-            let data = match large {
-                Some(mut binary) => {
-                    // Another process may have read from this pipe: then there was less.
-                    if n < binary.len() {
-                        binary.realloc_or_copy(n);
-                    }
-                    binary.release(env).to_term(env)
-                }
-                None => terms::binary(env, &small[..n]),
-            };
-            (tag, drv, terms::path(env, &process.path), data).encode(env)
-        });
-        if ask {
-            self.ask(owner);
-        }
+        let to = To {
+            owner,
+            other: Some(self.tree.owner),
+            drv: self.tree.drv,
+            path: &process.path,
+        };
+        self.mail.output(&to, channel, bytes);
+        self.ask(owner, question);
         if paid {
             self.settle(process);
         }
@@ -590,7 +543,7 @@ impl Router<'_> {
 
     /// A stream has no bytes now, and if it is `over`, never will. If the owner was still owed some
     /// of it, another process has read them.
-    fn dry(&mut self, process: &Arc<Process>, mut stream: MutexGuard<'_, Stream>, over: bool) {
+    fn dry(&mut self, process: &Arc<Process<E>>, mut stream: MutexGuard<'_, Stream>, over: bool) {
         // A terminal that its program has left is owed until its end, which comes soon.
         let owed = (over || stream.owed != usize::MAX) && std::mem::take(&mut stream.owed) > 0;
         let closed = over && stream.close().is_ok();
@@ -603,42 +556,23 @@ impl Router<'_> {
         }
     }
 
-    /// Asks the Drv to check whether an owner keeps up.
-    fn ask(&mut self, owner: LocalPid) {
-        self.tokens += 1;
-        let token = self.tokens;
-        self.loads.entry(owner).or_default().asked = Some(token);
-        self.mail.post(&self.tree.drv, |env| {
-            (terms::alcove_nif(), terms::busy(), owner, token).encode(env)
-        });
+    /// Has the Drv ask an owner whether it keeps up, if there is a question for it.
+    fn ask(&mut self, owner: E::Pid, question: Option<u64>) {
+        if let Some(token) = question {
+            self.mail.ask(self.tree.drv, owner, token);
+        }
     }
 
-    /// An owner keeps up: its streams go on.
-    fn resume(&mut self, token: u64) {
-        let asked = self
-            .loads
-            .values_mut()
-            .find(|load| load.asked == Some(token));
-        let Some(load) = asked else { return };
-        let before = std::mem::replace(
-            load,
-            Load {
-                window: token,
-                ..Load::default()
-            },
-        );
-        self.release(before);
-    }
-
-    fn release(&mut self, load: Load) {
-        for (process, channel) in load.held {
+    /// Streams that were held go on.
+    fn release(&mut self, held: Vec<Held<E>>) {
+        for (process, channel) in held {
             process.stream(channel).lock().held = false;
             self.ready.push_back((process, channel));
         }
     }
 
     /// A process ended. The owner gets first what it wrote, then the event of its end.
-    fn ended(&mut self, process: &Arc<Process>, end: End) {
+    fn ended(&mut self, process: &Arc<Process<E>>, end: End) {
         if process.calls.lock().has_forked() {
             // The processes below it end with it, and no owner is told of their ends.
             self.tree.unlink_below(&process.path);
@@ -667,7 +601,7 @@ impl Router<'_> {
     }
 
     /// Tells the owner about the end of a process, once all its output is delivered.
-    fn settle(&mut self, process: &Arc<Process>) {
+    fn settle(&mut self, process: &Arc<Process<E>>) {
         let end = {
             let mut end = process.end.lock();
             match &mut *end {
@@ -683,7 +617,7 @@ impl Router<'_> {
         if let Some(over) = end.over {
             self.tell_over(process, &over);
         } else if !self.tree.answer_failed(&mut self.mail, process) {
-            let owner = process.owner.lock().unwrap_or(self.tree.owner);
+            let owner = self.owner(process);
             if !matches!(process.role, Role::Keeper(_)) {
                 self.tell(owner, &process.path, &end);
             }
@@ -693,33 +627,32 @@ impl Router<'_> {
 
     /// Tells the owner of a program that it is over: `{over, Map}`. If the owner is gone, the
     /// owner of the Drv isn't told, since it has no use for that.
-    fn tell_over(&mut self, program: &Process, over: &Over) {
+    fn tell_over(&mut self, program: &Process<E>, over: &Over) {
         let Some(owner) = *program.owner.lock() else {
             return;
         };
-        let drv = self.tree.drv;
-        self.mail.post(&owner, |env| {
-            let path = terms::path(env, &program.path);
-            let event = (terms::over(), terms::over_map(env, over));
-            (terms::alcove_event(), drv, path, event).encode(env)
-        });
+        let to = To {
+            owner,
+            other: None,
+            drv: self.tree.drv,
+            path: &program.path,
+        };
+        self.mail.event(&to, News::Over(over));
     }
 
     /// Sends `rusage`, and `exit_status` or `termsig`, if they are asked for.
-    fn tell(&mut self, owner: LocalPid, path: &[u32], end: &End) {
+    fn tell(&mut self, owner: E::Pid, path: &[u32], end: &End) {
         let status = end.status;
         if end.rusage {
-            self.post_event(&owner, path, |env| {
-                (terms::rusage(), terms::usage(env, &end.used)).encode(env)
-            });
+            self.post_event(owner, path, News::Usage(&end.used));
         }
         if libc::WIFEXITED(status) && end.exit_status || libc::WIFSIGNALED(status) && end.termsig {
-            self.post_event(&owner, path, |env| terms::status(env, status));
+            self.post_event(owner, path, News::Status(status));
         }
     }
 
     /// A process left its event loop.
-    fn left(&mut self, process: &Arc<Process>) {
+    fn left(&mut self, process: &Arc<Process<E>>) {
         let life = process.calls.lock().life;
         if life == Life::Left && process.path.is_empty() && self.phase == Phase::Running {
             let since = Instant::now();
@@ -733,7 +666,7 @@ impl Router<'_> {
     }
 
     /// A process is gone. Processes that it left behind may still write to its streams.
-    fn gone(&mut self, process: &Arc<Process>) {
+    fn gone(&mut self, process: &Arc<Process<E>>) {
         self.tree.unlink_process(process);
         self.tree.dismiss(&mut self.mail, process);
         self.report(process);
@@ -743,7 +676,7 @@ impl Router<'_> {
 
     /// Tells the process that watches the tree that a process is gone: its fork path, how many
     /// nanoseconds it lived, and its end and what it used, if its parent reported them.
-    fn report(&mut self, process: &Process) {
+    fn report(&mut self, process: &Process<E>) {
         if process.path.is_empty() || process.reported.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -753,26 +686,13 @@ impl Router<'_> {
             Some(over) => Duration::from_nanos(over.wall),
             None => process.since.elapsed(),
         };
-        let Some(reporter) = self.tree.reporter else {
-            return;
-        };
-        // If that process is gone, the Drv is about to end.
-        let _ = self.mail.post(&reporter, |env| {
-            let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-            let end = end.map_or_else(
-                || terms::undefined().encode(env),
-                |end| {
-                    let status = terms::status(env, end.status);
-                    (status, terms::usage(env, &end.used)).encode(env)
-                },
-            );
-            let path = terms::path(env, &process.path);
-            (terms::alcove_nif(), terms::gone(), path, nanoseconds, end).encode(env)
-        });
+        if let Some(reporter) = self.tree.reporter {
+            self.mail.gone(reporter, &process.path, time, end.as_ref());
+        }
     }
 
     /// A process has no event loop any more, so no process will report the ends of its children.
-    fn orphans(&mut self, process: &Process) {
+    fn orphans(&mut self, process: &Process<E>) {
         if !process.calls.lock().has_forked() {
             return;
         }
@@ -790,7 +710,7 @@ impl Router<'_> {
 
     /// The keeper of a program is gone, and can't tell how the program ended. The keeper's parent,
     /// if it runs, has killed what was left before it reported the keeper's end.
-    fn keeper_lost(&mut self, program: &Arc<Process>) {
+    fn keeper_lost(&mut self, program: &Arc<Process<E>>) {
         // If the whole tree ends, Drv tells the owner.
         if self.is_ending() {
             return;
@@ -820,7 +740,7 @@ impl Router<'_> {
     }
 
     /// Forgets a process that is gone, once its output has ended, too.
-    fn closed(&mut self, process: &Arc<Process>) {
+    fn closed(&mut self, process: &Arc<Process<E>>) {
         let left = process.calls.lock().is_closed();
         let told = process.end.lock().as_ref().is_some_and(|end| end.told);
         // The owner of a program is always told of its end, even if the keeper is gone.
@@ -834,26 +754,17 @@ impl Router<'_> {
     }
 
     /// Sends an event of a process to its owner.
-    fn event(&mut self, process: &Process, event: impl for<'e> FnOnce(Env<'e>) -> Term<'e>) {
-        let owner = process.owner.lock().unwrap_or(self.tree.owner);
-        self.post_event(&owner, &process.path, event);
+    fn event(&mut self, process: &Process<E>, news: News<'_>) {
+        self.post_event(self.owner(process), &process.path, news);
     }
 
-    fn post_event(
-        &mut self,
-        owner: &LocalPid,
-        path: &[u32],
-        event: impl for<'e> FnOnce(Env<'e>) -> Term<'e>,
-    ) {
-        let drv = self.tree.drv;
-        self.mail.post_or(owner, &self.tree.owner, |env| {
-            (
-                terms::alcove_event(),
-                drv,
-                terms::path(env, path),
-                event(env),
-            )
-                .encode(env)
-        });
+    fn post_event(&mut self, owner: E::Pid, path: &[u32], news: News<'_>) {
+        let to = To {
+            owner,
+            other: Some(self.tree.owner),
+            drv: self.tree.drv,
+            path,
+        };
+        self.mail.event(&to, news);
     }
 }
