@@ -13,7 +13,7 @@
 //!   doesn't;
 //! * at the end no descriptor is left open, and no thread runs.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,15 +27,16 @@ use alcove_core::launch::{CHANNEL_SORTS, Sort};
 use alcove_core::mail::{self, Answer};
 use alcove_core::pipe::PipeEnd;
 use alcove_core::poller::{Channel, Events, Poller, Source};
-use alcove_core::process::calls::{Asked, Kind, Life, Pending, Queued};
+use alcove_core::process::calls::{Asked, Kind, Pending, Queued};
 use alcove_core::process::claim::Claim;
 use alcove_core::process::turn::{Ended, Turn};
-use alcove_core::process::{Channels, Role, calls};
+use alcove_core::process::{self, Channels, Role, calls};
 use alcove_core::reader::Received;
+use alcove_core::routes::Routes;
 use alcove_core::scm;
 use alcove_core::stream::Told;
 use alcove_core::sys::End;
-use alcove_core::tree::{Command, Event, SCRATCH};
+use alcove_core::tree::{Command, SCRATCH};
 use alcove_proto::calls::{leaves_loop, number};
 use alcove_proto::frame::{self, CHANNELS, Frame, MAX_FRAME, RUSAGE, from};
 use alcove_proto::keep::{Order, Over, Stream, Why};
@@ -45,7 +46,12 @@ use crossbeam_channel::Receiver;
 /// A conversation that these bytes choose.
 pub fn conversations(bytes: &[u8]) {
     let before = open();
-    let mut world = World::new();
+    let (sender, commands) = crossbeam_channel::unbounded();
+    let poller = Poller::new().expect("a poller");
+    let (drv, owner, reporter) = (0, 1, Some(2));
+    let note = Box::from([]);
+    let tree = Tree::new(drv, owner, (true, true), reporter, note, poller, sender);
+    let mut world = World::new(&tree, &commands);
     let mut input = Input(bytes);
     let can_route = input.below(4) != 0;
     while !input.0.is_empty() {
@@ -53,6 +59,7 @@ pub fn conversations(bytes: &[u8]) {
     }
     world.end(can_route);
     drop(world);
+    drop((tree, commands));
     // What came from processes is closed by a thread.
     let deadline = Instant::now() + Duration::from_secs(60);
     while open() != before {
@@ -139,6 +146,9 @@ struct Callers {
     all: Vec<Caller>,
     /// The fork paths of processes that were added to the tree.
     added: Vec<Box<[u32]>>,
+    /// How many processes with a fork path are told of and not gone, and how many of them are not
+    /// over. A process may lie about the pid of its child.
+    there: HashMap<Box<[u32]>, [usize; 2]>,
 }
 
 impl Callers {
@@ -202,6 +212,29 @@ impl mail::Mail<Plain> for Callers {
 
     fn forked(&mut self, _reporter: usize, path: &[u32]) {
         self.added.push(path.into());
+        for count in self.there.entry(path.into()).or_default() {
+            *count += 1;
+        }
+    }
+}
+
+impl mail::Post<Plain> for Callers {
+    fn output(&mut self, _: &mail::To<'_, Plain>, _: Channel, _: mail::Bytes<'_, Nothing>) {
+        panic!("nobody writes to a stream");
+    }
+
+    fn event(&mut self, to: &mail::To<'_, Plain>, news: mail::News<'_>) {
+        if let mail::News::Over(_) = news {
+            let [_, running] = self.there.entry(to.path.into()).or_default();
+            *running = running.checked_sub(1).expect("a program is over once");
+        }
+    }
+
+    fn ask(&mut self, _drv: usize, _owner: usize, _token: u64) {}
+
+    fn gone(&mut self, _: usize, path: &[u32], _: Duration, _: Option<&process::End>) {
+        let [there, _] = self.there.entry(path.into()).or_default();
+        *there = there.checked_sub(1).expect("a process is gone once");
     }
 }
 
@@ -286,10 +319,10 @@ struct Said {
 }
 
 /// A tree, its processes and their callers.
-struct World {
-    tree: Tree,
-    commands: Receiver<Command<Plain>>,
-    callers: Callers,
+struct World<'t> {
+    tree: &'t Tree,
+    commands: &'t Receiver<Command<Plain>>,
+    routes: Routes<'t, Plain, Callers>,
     peers: Vec<Peer>,
     programs: Vec<Arc<Process>>,
     /// The fork paths of processes that are about to be added, and their ends of the control
@@ -311,13 +344,8 @@ const CALLS: [u16; 7] = [
     number::chdir,
 ];
 
-impl World {
-    fn new() -> Self {
-        let (sender, commands) = crossbeam_channel::unbounded();
-        let poller = Poller::new().expect("a poller");
-        let (drv, owner, reporter) = (0, 1, Some(2));
-        let note = Box::from([]);
-        let tree = Tree::new(drv, owner, (true, true), reporter, note, poller, sender);
+impl<'t> World<'t> {
+    fn new(tree: &'t Tree, commands: &'t Receiver<Command<Plain>>) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("two sockets");
         let channels = Channels::from_iter([ours.into()]);
         let root = tree.process(Box::from([]), Role::EventLoop, channels, None, 0);
@@ -326,7 +354,7 @@ impl World {
         World {
             tree,
             commands,
-            callers: Callers::default(),
+            routes: Routes::new(tree, Arc::clone(&root), Callers::default()),
             peers: vec![Peer::new(root, theirs)],
             programs: Vec::new(),
             births: Vec::new(),
@@ -413,7 +441,7 @@ impl World {
             arguments,
         }
         .write(&mut bytes);
-        let wait = || (self.callers.wait(), ());
+        let wait = || (self.routes.mail.wait(), ());
         if let Ok(turn) = process.call(&self.tree.poller, calls, kind, &mut bytes, wait) {
             self.turn(at, turn, input);
         }
@@ -432,21 +460,21 @@ impl World {
             if input.below(2) == 0 {
                 self.visit();
             }
-            self.callers.is_scheduler = true;
+            self.routes.mail.is_scheduler = true;
             let reader = &mut turn.reader;
-            let (tree, callers) = (&self.tree, &mut self.callers);
+            let (tree, callers) = (self.tree, &mut self.routes.mail);
             while !callers.answered
                 && tree.read(callers, &process, reader, &mut self.scratch) == Received::Some
             {
             }
-            self.callers.is_scheduler = false;
+            self.routes.mail.is_scheduler = false;
             self.held(at, &frame, due);
-            if self.callers.answered || process.calls.lock().is_closed() {
+            if self.routes.mail.answered || process.calls.lock().is_closed() {
                 break;
             }
         }
-        let answered = std::mem::take(&mut self.callers.answered);
-        let wait = || (self.callers.wait(), ());
+        let answered = std::mem::take(&mut self.routes.mail.answered);
+        let wait = || (self.routes.mail.wait(), ());
         let ended = turn.end(&self.tree.poller, answered, wait);
         assert!(!matches!(ended, Ended::Gone), "a call is forgotten");
         self.adopt();
@@ -469,11 +497,11 @@ impl World {
         let given = Stream::given(&streams);
         let fds = (0..given).map(|_| null()).collect();
         let claim = Claim::new(&self.tree.poller, 15, 0);
-        let waiter = self.callers.wait();
+        let waiter = self.routes.mail.wait();
         let mut bytes = Vec::new();
         let (id, pid) = (0, 0);
         frame::Kept { id, pid }.write(&mut bytes);
-        if let Some(caller) = self.callers.all.last_mut() {
+        if let Some(caller) = self.routes.mail.all.last_mut() {
             caller.claim = Some(Arc::clone(&claim));
         }
         self.peers[at].forks = true;
@@ -492,7 +520,7 @@ impl World {
                 waiter,
             },
         );
-        if let Some(caller) = self.callers.all.last_mut() {
+        if let Some(caller) = self.routes.mail.all.last_mut() {
             caller.over = !kept;
         }
     }
@@ -518,14 +546,14 @@ impl World {
         let action = alcove_proto::keep::Action::Signal { id, signal };
         let mut bytes = Vec::new();
         Order { of, action }.write(&mut bytes);
-        let pending = Pending::new(id, Kind::Order, self.callers.wait());
+        let pending = Pending::new(id, Kind::Order, self.routes.mail.wait());
         keeper.enqueue(&self.tree.poller, &mut calls, pending, &bytes);
     }
 
     /// A caller waits, gives up, or ends.
     fn caller(&mut self, input: &mut Input<'_>) {
-        let at = input.below(self.callers.all.len());
-        let Some(caller) = self.callers.all.get_mut(at) else {
+        let at = input.below(self.routes.mail.all.len());
+        let Some(caller) = self.routes.mail.all.get_mut(at) else {
             return;
         };
         match input.below(3) {
@@ -768,14 +796,9 @@ impl World {
     /// The router looks what has come, and handles it.
     fn route(&mut self) {
         self.visit();
-        loop {
-            let commands: Vec<_> = self.commands.try_iter().collect();
-            if commands.is_empty() {
-                break;
-            }
-            for command in commands {
-                self.command(command);
-            }
+        while !self.commands.is_empty() {
+            let goes_on = self.routes.obey(self.commands);
+            assert!(goes_on, "nobody has asked for the end");
             self.visit();
         }
         self.peers.iter_mut().for_each(Peer::listen);
@@ -783,41 +806,21 @@ impl World {
 
     /// The router reads what has come.
     fn visit(&mut self) {
-        let now = Some(Duration::ZERO);
-        while self
-            .tree
-            .poller
-            .wait(&mut self.events, now)
-            .expect("a poller")
-        {
-            let events: Vec<_> = self.events.iter().collect();
-            for event in events {
-                let Source::Process(id, Channel::Control) = event.source else {
-                    continue;
-                };
-                let Some(process) = self.tree.by_id(id) else {
-                    continue;
-                };
-                if event.writable {
-                    while process.flush(&self.tree.poller, &mut process.calls.lock()) {}
-                }
-                if process.is_routers() {
-                    self.read(&process);
+        let (poller, now) = (&self.tree.poller, Some(Duration::ZERO));
+        while poller.wait(&mut self.events, now).expect("a poller") || self.routes.has_more() {
+            for event in self.events.iter() {
+                if let Source::Process(id, channel) = event.source {
+                    self.routes.happened(id, channel, event);
                 }
             }
+            self.routes.go_on();
         }
         self.adopt();
     }
 
-    fn read(&mut self, process: &Arc<Process>) {
-        let mut reader = process.reader.lock();
-        let (tree, callers) = (&self.tree, &mut self.callers);
-        while tree.read(callers, process, &mut reader, &mut self.scratch) == Received::Some {}
-    }
-
     /// Processes were added to the tree.
     fn adopt(&mut self) {
-        for path in std::mem::take(&mut self.callers.added) {
+        for path in std::mem::take(&mut self.routes.mail.added) {
             let Some(process) = self.tree.find(&path) else {
                 continue;
             };
@@ -838,75 +841,6 @@ impl World {
         }
     }
 
-    /// What the router does with a command, as far as callers are concerned.
-    fn command(&mut self, command: Command<Plain>) {
-        match command {
-            Command::Answer(id, pending, owned) => {
-                self.tree
-                    .answer_heavy(&mut self.callers, id, *pending, &owned);
-            }
-            Command::Event(Event::Left(process)) => {
-                let life = process.calls.lock().life;
-                if life == Life::Left && self.tree.is_orphan(&process) {
-                    self.gone(&process);
-                } else if !matches!(process.role, Role::Keeper(_)) {
-                    self.orphans(&process);
-                }
-            }
-            Command::Event(Event::Ended(process, end)) => {
-                if process.calls.lock().has_forked() {
-                    self.tree.unlink_below(&process.path);
-                }
-                process.hang_up();
-                self.read(&process);
-                {
-                    let _reader = process.reader.lock();
-                    self.tree.left(&mut self.callers, &process);
-                }
-                *process.end.lock() = Some(end);
-                self.gone(&process);
-            }
-            Command::Event(Event::Malformed(process)) => {
-                assert!(process.calls.lock().is_closed());
-            }
-            Command::Event(Event::Signal(..) | Event::Lost(..)) => {}
-            Command::Stop
-            | Command::Stdin(_)
-            | Command::Flow(_)
-            | Command::Resume(_)
-            | Command::OwnerGone(_)
-            | Command::Abandon(_) => panic!("nobody has asked for that"),
-        }
-    }
-
-    fn gone(&mut self, process: &Arc<Process>) {
-        self.tree.unlink_process(process);
-        self.tree.dismiss(&mut self.callers, process);
-        if process.calls.lock().is_closed() {
-            self.tree.forget(process);
-        }
-        self.orphans(process);
-    }
-
-    fn orphans(&mut self, process: &Arc<Process>) {
-        if !process.calls.lock().has_forked() {
-            return;
-        }
-        for child in self.tree.children(process) {
-            let over = {
-                let mut calls = child.calls.lock();
-                if child.request().is_some() {
-                    calls.end()
-                } else {
-                    calls.life == Life::Left
-                }
-            };
-            if over && self.tree.by_id(child.id).is_some() {
-                self.gone(&child);
-            }
-        }
-    }
-
     /// The Drv ends: the router has looked once more, or can't any more.
     fn end(&mut self, can_route: bool) {
         if can_route {
@@ -915,10 +849,11 @@ impl World {
                 peer.theirs = None;
             }
             self.route();
+            self.routes.finish(self.commands, Some(0), false);
         }
-        self.tree.end(&mut self.callers, &self.commands);
+        self.tree.end(&mut self.routes.mail, self.commands);
         assert!(self.tree.all().is_empty());
-        for caller in &self.callers.all {
+        for caller in &self.routes.mail.all {
             assert!(caller.over || caller.answers == 1, "a call isn't answered");
         }
     }

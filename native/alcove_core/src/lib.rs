@@ -16,6 +16,7 @@ pub mod poller;
 pub mod process;
 pub mod reader;
 pub mod router;
+pub mod routes;
 #[allow(unsafe_code)]
 pub mod scm;
 pub mod stream;

@@ -608,7 +608,10 @@ impl<E: Erlang> Tree<E> {
         let failed = channels.as_ref().err().copied();
         let path = child_path(&keeper.path, pid);
         let channels = channels.unwrap_or_default();
-        let program = self.process(path, role, channels, Some(ticket.to), 0);
+        // Nobody is told of the end of a program of which nobody was told that it started.
+        let owner = failed.is_none().then_some(ticket.to);
+        let program = self.process(path, role, channels, owner, 0);
+        program.reported.store(failed.is_some(), Ordering::SeqCst);
         program.set_flow(asked.flow);
         if asked.streams.contains(&keep::Stream::Terminal) {
             program.stdout.lock().terminal = true;

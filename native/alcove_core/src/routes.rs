@@ -1,0 +1,565 @@
+//! What happens to the processes of a tree, and what their owners are told of it: replies, events,
+//! output and ends. Whoever has this is the router of the tree.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use alcove_proto::frame::RUSAGE;
+use alcove_proto::keep::{Over, Why};
+use crossbeam_channel::Receiver;
+use nix::errno::Errno;
+use parking_lot::MutexGuard;
+
+use crate::erlang::{Buffer, Erlang};
+use crate::mail::{Bytes, News, Post, To};
+use crate::owners::{Held, Owners};
+use crate::poller::{self, Channel, Interest, Source};
+use crate::process::calls::Life;
+use crate::process::{End, Process, Role};
+use crate::reader::{Reader, Received};
+use crate::stream::{MESSAGE, Stream};
+use crate::tree::{Command, Event, SCRATCH, Tree};
+
+/// How many messages of a stream go out before the others have their turn.
+const TURN: usize = 4;
+
+/// How often a control socket is read before the others have their turn.
+const FRAMES: usize = 2;
+
+/// Output up to this size is copied; more is read into its place.
+const SMALL: usize = 4096;
+
+/// The processes of a tree.
+pub struct Routes<'t, E: Erlang, M> {
+    tree: &'t Tree<E>,
+    /// What is told.
+    pub mail: M,
+    scratch: Box<[u8]>,
+    /// Channels that have more to read.
+    ready: VecDeque<Held<E>>,
+    owners: Owners<E>,
+    root: Arc<Process<E>>,
+    /// The whole tree is ending, of which Drv tells the owners.
+    pub is_ending: bool,
+}
+
+impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
+    /// Of a tree that has only root so far.
+    pub fn new(tree: &'t Tree<E>, root: Arc<Process<E>>, mail: M) -> Self {
+        Routes {
+            tree,
+            mail,
+            scratch: vec![0; SCRATCH].into(),
+            ready: VecDeque::new(),
+            owners: Owners::default(),
+            root,
+            is_ending: false,
+        }
+    }
+
+    /// Whether a channel has more to read, for which the poller need not be asked.
+    pub fn has_more(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Something happened to a channel.
+    pub fn happened(&mut self, id: u64, channel: Channel, event: poller::Event) {
+        if let Some(process) = self.tree.by_id(id) {
+            self.channel(&process, channel, event);
+        }
+    }
+
+    /// Each channel that has more to read has a turn.
+    pub fn go_on(&mut self) {
+        for _ in 0..self.ready.len() {
+            match self.ready.pop_front() {
+                Some((process, Channel::Control)) => {
+                    self.flush(&process);
+                    self.control(&process);
+                }
+                Some((process, Channel::Stdin)) => self.stdin(&process),
+                Some((process, channel)) => self.pump(&process, channel),
+                None => {}
+            }
+        }
+    }
+
+    /// Does what it was asked to. False if it was asked to end the tree.
+    pub fn obey(&mut self, commands: &Receiver<Command<E>>) -> bool {
+        let mut goes_on = true;
+        while let Ok(command) = commands.try_recv() {
+            goes_on &= self.command(command);
+        }
+        goes_on
+    }
+
+    fn command(&mut self, command: Command<E>) -> bool {
+        match command {
+            Command::Stop => return false,
+            Command::Stdin(process) => self.stdin(&process),
+            Command::Flow(process) => {
+                for channel in [Channel::Stdout, Channel::Stderr] {
+                    self.ready.push_back((Arc::clone(&process), channel));
+                }
+            }
+            Command::Abandon(claim) => claim.abandon(),
+            Command::Resume(token) => {
+                let held = self.owners.resumed(token);
+                self.release(held);
+            }
+            Command::OwnerGone(owner) => {
+                let held = self.owners.gone(owner);
+                self.release(held);
+            }
+            Command::Answer(id, pending, owned) => {
+                self.tree.answer_heavy(&mut self.mail, id, *pending, &owned);
+            }
+            Command::Event(Event::Signal(process, signal)) => self.signal(&process, signal),
+            Command::Event(Event::Malformed(process)) => {
+                self.event(&process, News::Malformed);
+            }
+            Command::Event(Event::Left(process)) => self.left(&process),
+            Command::Event(Event::Ended(process, end)) => self.ended(&process, end),
+            Command::Event(Event::Lost(path, end)) => {
+                let owner = self.tree.owner;
+                self.tell(owner, &path, &end);
+            }
+        }
+        true
+    }
+
+    /// The whole tree has ended, root with this status, if that is known. Delivers what the processes
+    /// wrote, unless the owner asked for the end.
+    pub fn finish(&mut self, commands: &Receiver<Command<E>>, root: Option<i32>, asked: bool) {
+        self.tree.close();
+        self.is_ending = true;
+        for process in self.tree.all() {
+            self.drain_control(&process);
+        }
+        self.obey(commands);
+        if let Some(status) = root.filter(|_| !asked) {
+            let (exit_status, termsig) = self.tree.tells;
+            let root = Arc::clone(&self.root);
+            self.ended(
+                &root,
+                End {
+                    status,
+                    exit_status,
+                    termsig,
+                    rusage: false,
+                    used: [0; RUSAGE],
+                    told: false,
+                    over: None,
+                },
+            );
+        }
+        for process in self.tree.all() {
+            if !asked {
+                self.pump_all(&process);
+            }
+            self.gone(&process);
+        }
+    }
+
+    /// Tells the owner that a process caught a signal.
+    fn signal(&mut self, process: &Process<E>, signal: i32) {
+        let owner = self.owner(process);
+        if self.owners.tells(owner, process.id, signal) {
+            let question = self.owners.told(owner);
+            self.event(process, News::Signal(signal));
+            self.ask(owner, question);
+        }
+    }
+
+    /// The owner of a process.
+    fn owner(&self, process: &Process<E>) -> E::Pid {
+        process.owner.lock().unwrap_or(self.tree.owner)
+    }
+
+    fn channel(&mut self, process: &Arc<Process<E>>, channel: Channel, event: poller::Event) {
+        match channel {
+            Channel::Control => {
+                if event.writable {
+                    self.flush(process);
+                }
+                self.control(process);
+            }
+            Channel::Stdin => self.stdin(process),
+            Channel::Stdout | Channel::Stderr => {
+                process.stream(channel).lock().hangup |= event.hangup;
+                self.pump(process, channel);
+            }
+        }
+    }
+
+    /// Reads a control socket, unless a calling scheduler does.
+    fn control(&mut self, process: &Arc<Process<E>>) {
+        if !process.is_routers() {
+            return;
+        }
+        let mut reader = process.reader.lock();
+        for _ in 0..FRAMES {
+            if !self.read(process, &mut reader) {
+                return;
+            }
+        }
+        self.ready
+            .push_back((Arc::clone(process), Channel::Control));
+    }
+
+    /// Reads what has come; false when there is no more.
+    fn read(&mut self, process: &Arc<Process<E>>, reader: &mut Reader) -> bool {
+        self.tree
+            .read(&mut self.mail, process, reader, &mut self.scratch)
+            == Received::Some
+    }
+
+    /// Reads everything that a process has sent that was reported to have ended.
+    fn drain_control(&mut self, process: &Arc<Process<E>>) {
+        process.hang_up();
+        let mut reader = process.reader.lock();
+        while self.read(process, &mut reader) {}
+    }
+
+    /// Sends bytes that wait for room in a control socket, for one turn.
+    fn flush(&mut self, process: &Arc<Process<E>>) {
+        let more = process.flush(&self.tree.poller, &mut process.calls.lock());
+        if more {
+            self.ready
+                .push_back((Arc::clone(process), Channel::Control));
+        }
+    }
+
+    /// Writes bytes that wait for room in stdin, for one turn.
+    fn stdin(&mut self, process: &Arc<Process<E>>) {
+        let mut told = Vec::new();
+        let more = {
+            let mut stdin = process.stdin.lock();
+            if stdin.first_wait() {
+                if let Some(fd) = stdin.fd() {
+                    let source = Source::Process(process.id, Channel::Stdin);
+                    // If the kernel has no memory for this, the next write sends what waits.
+                    let _ = self.tree.poller.add(fd, source, Interest::WRITE);
+                }
+            }
+            stdin.flush(&mut told)
+        };
+        self.mail.tell(told);
+        if more {
+            self.ready.push_back((Arc::clone(process), Channel::Stdin));
+        }
+    }
+
+    /// Delivers the output of a stream, for one turn.
+    fn pump(&mut self, process: &Arc<Process<E>>, channel: Channel) {
+        for _ in 0..TURN {
+            if !self.message(process, channel, true) {
+                return;
+            }
+        }
+        self.ready.push_back((Arc::clone(process), channel));
+    }
+
+    /// Delivers everything that was written to a process's streams by now, and no more: a process
+    /// that survived may write for ever.
+    fn pump_all(&mut self, process: &Arc<Process<E>>) {
+        for channel in [Channel::Stdout, Channel::Stderr] {
+            {
+                let mut stream = process.stream(channel).lock();
+                stream.held = false;
+                stream.owed = stream.available();
+            }
+            while process.stream(channel).lock().owed > 0 {
+                self.message(process, channel, false);
+            }
+        }
+    }
+
+    /// Delivers a message of a stream. False when there is nothing to deliver now.
+    fn message(&mut self, process: &Arc<Process<E>>, channel: Channel, hold: bool) -> bool {
+        let mut stream = process.stream(channel).lock();
+        if stream.held {
+            return false;
+        }
+        let available = stream.available();
+        if available == 0 {
+            let over = stream.hangup;
+            self.dry(process, stream, over);
+            return false;
+        }
+        if hold && process.flow() == 0 {
+            return false;
+        }
+        let owner = self.owner(process);
+        if hold && !self.owners.allows(owner, process, channel, &mut stream) {
+            self.tree.counters.held.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+
+        let length = available.min(MESSAGE);
+        let mut large = (length > SMALL).then(|| E::Buffer::new(length));
+        let space = match &mut large {
+            Some(buffer) => buffer.bytes(),
+            None => &mut self.scratch[..length],
+        };
+        let n = match stream.read(space) {
+            Ok(n @ 1..) => n,
+            read => {
+                self.dry(process, stream, read != Err(Errno::EAGAIN));
+                return false;
+            }
+        };
+        let question = self.owners.sent(owner, &mut stream, n);
+        let paid = stream.owed == 0;
+        drop(stream);
+        process.sent_message();
+        self.tree
+            .counters
+            .output
+            .fetch_add(n as u64, Ordering::Relaxed);
+
+        let bytes = match large {
+            // Another process may have read from this pipe: then there was less.
+            Some(buffer) => Bytes::Large(buffer, n),
+            None => Bytes::Small(&self.scratch[..n]),
+        };
+        let to = To {
+            owner,
+            other: Some(self.tree.owner),
+            drv: self.tree.drv,
+            path: &process.path,
+        };
+        self.mail.output(&to, channel, bytes);
+        self.ask(owner, question);
+        if paid {
+            self.settle(process);
+        }
+        true
+    }
+
+    /// A stream has no bytes now, and if it is `over`, never will. If the owner was still owed some
+    /// of it, another process has read them.
+    fn dry(&mut self, process: &Arc<Process<E>>, mut stream: MutexGuard<'_, Stream>, over: bool) {
+        // A terminal that its program has left is owed until its end, which comes soon.
+        let owed = (over || stream.owed != usize::MAX) && std::mem::take(&mut stream.owed) > 0;
+        let closed = over && stream.close().is_ok();
+        drop(stream);
+        if closed {
+            self.closed(process);
+        }
+        if owed {
+            self.settle(process);
+        }
+    }
+
+    /// Has the Drv ask an owner whether it keeps up, if there is a question for it.
+    fn ask(&mut self, owner: E::Pid, question: Option<u64>) {
+        if let Some(token) = question {
+            self.mail.ask(self.tree.drv, owner, token);
+        }
+    }
+
+    /// Streams that were held go on.
+    fn release(&mut self, held: Vec<Held<E>>) {
+        for (process, channel) in held {
+            process.stream(channel).lock().held = false;
+            self.ready.push_back((process, channel));
+        }
+    }
+
+    /// A process ended. The owner gets first what it wrote, then the event of its end.
+    fn ended(&mut self, process: &Arc<Process<E>>, end: End) {
+        if process.calls.lock().has_forked() {
+            // The processes below it end with it, and no owner is told of their ends.
+            self.tree.unlink_below(&process.path);
+        }
+        self.drain_control(process);
+        {
+            // The process's end of the socket may stay open for a moment after the process is gone,
+            // so the router doesn't wait for the end of the connection.
+            let _reader = process.reader.lock();
+            self.tree.left(&mut self.mail, process);
+        }
+        // What a program has left in its pipes isn't held back: it is no more than the pipes take,
+        // and the process that waits for the end may be the one that should read it.
+        if end.over.is_some() {
+            process.set_flow(-1);
+        }
+        for channel in [Channel::Stdout, Channel::Stderr] {
+            let mut stream = process.stream(channel).lock();
+            stream.owe();
+        }
+        *process.end.lock() = Some(end);
+        for channel in [Channel::Stdout, Channel::Stderr] {
+            self.pump(process, channel);
+        }
+        self.settle(process);
+    }
+
+    /// Tells the owner about the end of a process, once all its output is delivered.
+    fn settle(&mut self, process: &Arc<Process<E>>) {
+        let end = {
+            let mut end = process.end.lock();
+            match &mut *end {
+                Some(end) if !end.told && !process.owes() => {
+                    end.told = true;
+                    end.clone()
+                }
+                _ => return,
+            }
+        };
+        // The owner that is told of the end must find no process at the path any more.
+        self.tree.unlink_process(process);
+        if let Some(over) = end.over {
+            self.tell_over(process, &over);
+        } else if !self.tree.answer_failed(&mut self.mail, process) {
+            let owner = self.owner(process);
+            if !matches!(process.role, Role::Keeper(_)) {
+                self.tell(owner, &process.path, &end);
+            }
+        }
+        self.gone(process);
+    }
+
+    /// Tells the owner of a program that it is over: `{over, Map}`. If the owner is gone, the
+    /// owner of the Drv isn't told, since it has no use for that.
+    fn tell_over(&mut self, program: &Process<E>, over: &Over) {
+        let Some(owner) = *program.owner.lock() else {
+            return;
+        };
+        let to = To {
+            owner,
+            other: None,
+            drv: self.tree.drv,
+            path: &program.path,
+        };
+        self.mail.event(&to, News::Over(over));
+    }
+
+    /// Sends `rusage`, and `exit_status` or `termsig`, if they are asked for.
+    fn tell(&mut self, owner: E::Pid, path: &[u32], end: &End) {
+        let status = end.status;
+        if end.rusage {
+            self.post_event(owner, path, News::Usage(&end.used));
+        }
+        if libc::WIFEXITED(status) && end.exit_status || libc::WIFSIGNALED(status) && end.termsig {
+            self.post_event(owner, path, News::Status(status));
+        }
+    }
+
+    /// A process left its event loop.
+    fn left(&mut self, process: &Arc<Process<E>>) {
+        let life = process.calls.lock().life;
+        if life == Life::Left && process.path.is_empty() {
+            self.is_ending = true;
+        }
+        if life == Life::Left && self.tree.is_orphan(process) {
+            self.gone(process);
+        } else if !matches!(process.role, Role::Keeper(_)) {
+            self.orphans(process);
+        }
+    }
+
+    /// A process is gone. Processes that it left behind may still write to its streams.
+    fn gone(&mut self, process: &Arc<Process<E>>) {
+        self.tree.unlink_process(process);
+        self.tree.dismiss(&mut self.mail, process);
+        self.report(process);
+        self.closed(process);
+        self.orphans(process);
+    }
+
+    /// Tells the process that watches the tree that a process is gone: its fork path, how many
+    /// nanoseconds it lived, and its end and what it used, if its parent reported them.
+    fn report(&mut self, process: &Process<E>) {
+        if process.path.is_empty() || process.reported.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let end = process.end.lock().clone();
+        // A keeper has measured the time from the start.
+        let time = match end.as_ref().and_then(|end| end.over.as_ref()) {
+            Some(over) => Duration::from_nanos(over.wall),
+            None => process.since.elapsed(),
+        };
+        if let Some(reporter) = self.tree.reporter {
+            self.mail.gone(reporter, &process.path, time, end.as_ref());
+        }
+    }
+
+    /// A process has no event loop any more, so no process will report the ends of its children.
+    fn orphans(&mut self, process: &Process<E>) {
+        if !process.calls.lock().has_forked() {
+            return;
+        }
+        for child in self.tree.children(process) {
+            if matches!(child.role, Role::Program { .. }) {
+                self.keeper_lost(&child);
+                continue;
+            }
+            let left = child.calls.lock().life == Life::Left;
+            if left && self.tree.by_id(child.id).is_some() {
+                self.gone(&child);
+            }
+        }
+    }
+
+    /// The keeper of a program is gone, and can't tell how the program ended. The keeper's parent,
+    /// if it runs, has killed what was left before it reported the keeper's end.
+    fn keeper_lost(&mut self, program: &Arc<Process<E>>) {
+        // If the whole tree ends, Drv tells the owner.
+        if self.is_ending || self.has_root_left() {
+            return;
+        }
+        if !program.calls.lock().end() {
+            return;
+        }
+        let over = Over {
+            pid: program.pid(),
+            status: None,
+            why: Why::Itself,
+            wall: u64::try_from(program.since.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            used: [0; RUSAGE],
+            some_left: true,
+            left: Vec::new(),
+        };
+        self.ended(program, End::kept(over));
+    }
+
+    /// Whether root has left its event loop. A process learns of its parent's end after the parent's
+    /// channel has ended, so that of root can be read before those of the others.
+    fn has_root_left(&mut self) -> bool {
+        self.control(&Arc::clone(&self.root));
+        self.root.calls.lock().life == Life::Left
+    }
+
+    /// Forgets a process that is gone, once its output has ended, too.
+    fn closed(&mut self, process: &Arc<Process<E>>) {
+        let left = process.calls.lock().is_closed();
+        let told = process.end.lock().as_ref().is_some_and(|end| end.told);
+        // The owner of a program is always told of its end, even if the keeper is gone.
+        let untold = process.request().is_none() && self.tree.is_orphan(process);
+        if left && !process.has_output() && (told || untold) {
+            // After this the process can't be found again, not even when its parent ends, which may
+            // not be known yet. So callers that wait for it are answered now.
+            self.tree.dismiss(&mut self.mail, process);
+            self.tree.forget(process);
+        }
+    }
+
+    /// Sends an event of a process to its owner.
+    fn event(&mut self, process: &Process<E>, news: News<'_>) {
+        self.post_event(self.owner(process), &process.path, news);
+    }
+
+    fn post_event(&mut self, owner: E::Pid, path: &[u32], news: News<'_>) {
+        let to = To {
+            owner,
+            other: Some(self.tree.owner),
+            drv: self.tree.drv,
+            path,
+        };
+        self.mail.event(&to, news);
+    }
+}
