@@ -11,11 +11,12 @@ use crate::exit::leave;
 use crate::io::write_all;
 use crate::protect::{become_subreaper, set_dumpable};
 use crate::start::{Refusal, Step, channel, nullify, receive};
+use crate::sys::poll::poll;
 use crate::sys::signal::{block, restore};
 use crate::{descendants, root, signals};
 use alcove_proto::frame::RootStatus;
 use nix::errno::Errno;
-use nix::sys::select::{FdSet, pselect};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::SigSet;
 use nix::unistd::{ForkResult, fork, getpid};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -89,17 +90,8 @@ fn reap(root: i32, stops: &mut Stops) -> Option<i32> {
 
 /// Waits for a child or for the lifeline; returns whether the lifeline ended.
 fn lost(lifeline: &OwnedFd, while_waiting: &SigSet) -> bool {
-    let mut polled = FdSet::new();
-    polled.insert(lifeline.as_fd());
-    // Not every platform has ppoll(2).
-    match pselect(
-        None,
-        Some(&mut polled),
-        None,
-        None,
-        None,
-        Some(while_waiting),
-    ) {
+    let mut polled = [PollFd::new(lifeline.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut polled, None, *while_waiting) {
         Ok(_) => {}
         Err(Errno::EINTR) => return false,
         Err(_) => return true,

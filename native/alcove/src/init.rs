@@ -8,6 +8,7 @@
 
 use crate::exit::leave;
 use crate::signals;
+use crate::sys::poll::poll;
 use crate::sys::wait::wait4;
 use libc::c_int;
 use nix::errno::Errno;
@@ -78,9 +79,8 @@ pub fn wait_for_maps(keeper: &OwnedFd) -> bool {
 /// long.
 pub fn is_ready(process: &OwnedFd, time: Duration) -> bool {
     let mut polled = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-    let time = nix::sys::time::TimeSpec::from_duration(time);
     let there = loop {
-        match nix::poll::ppoll(&mut polled, Some(time), Some(SigSet::all())) {
+        match poll(&mut polled, Some(time), SigSet::all()) {
             Err(Errno::EINTR) => {}
             n => break n.is_ok_and(|n| n > 0),
         }
@@ -171,7 +171,7 @@ pub fn run(keeper: &OwnedFd, program: c_int) -> ! {
             }
         }
         let mut polled = [PollFd::new(keeper.as_fd(), PollFlags::POLLIN)];
-        match nix::poll::ppoll(&mut polled, None, Some(mask)) {
+        match poll(&mut polled, None, mask) {
             Ok(1..) => {}
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(_) => leave(1),

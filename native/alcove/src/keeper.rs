@@ -28,6 +28,7 @@ use crate::io::write_all;
 use crate::process::Process;
 use crate::protect::become_subreaper;
 use crate::reply::{Fail, Term};
+use crate::sys::poll::poll;
 use crate::sys::precedence::Precedence;
 use crate::sys::wait::wait4;
 use crate::{channels, init, memory, reap, signals};
@@ -39,7 +40,6 @@ use libc::c_int;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::SigSet;
-use nix::sys::time::TimeSpec;
 use start::{Place, Starting};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -522,10 +522,10 @@ impl Keeper {
         );
         let limit = program
             .next()
-            .map(|at| TimeSpec::from_duration(at.saturating_duration_since(Instant::now())));
+            .map(|at| at.saturating_duration_since(Instant::now()));
         let mut mask = SigSet::all();
         mask.remove(nix::sys::signal::Signal::SIGCHLD);
-        let n = nix::poll::ppoll(&mut polled, limit, Some(mask)).unwrap_or(0);
+        let n = poll(&mut polled, limit, mask).unwrap_or(0);
         let mut events = polled.iter().map(|fd| n > 0 && fd.any() == Some(true));
         let mut event = |source: &Option<_>| source.is_some() && events.next() == Some(true);
         Events {

@@ -59,10 +59,15 @@ fn prepare_root(control: OwnedFd, start: Start) -> Result<Process, Refusal> {
         soft = start.init.nofile.try_into().unwrap_or(hard).min(hard);
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard).step("RLIMIT_NOFILE")?;
     }
-    let soft = u64::try_from(soft).unwrap_or(u64::MAX);
+    let soft = wide(soft);
     let control = settle_control(control, soft)?;
     replace_environment(&start.init.env);
     Ok(Process::root(control, Options::new(&start.init, soft)))
+}
+
+/// A limit's type isn't the same everywhere.
+const fn wide(limit: libc::rlim_t) -> u64 {
+    limit as u64
 }
 
 /// Gives the control socket its place: [`CONTROL`], or the highest below the limit.

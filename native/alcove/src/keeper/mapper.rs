@@ -4,6 +4,7 @@
 use crate::channels::{out_of_the_way, pipe};
 use crate::exit::leave;
 use crate::io::write_all;
+use crate::sys::poll::poll;
 use crate::sys::signal::unblock;
 use crate::sys::wait::wait4;
 use crate::{procfs, signals, spawn};
@@ -11,7 +12,6 @@ use libc::c_int;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::SigSet;
-use nix::sys::time::TimeSpec;
 use nix::unistd::{AccessFlags, access};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -115,8 +115,7 @@ fn hear(hears: &OwnedFd, until: Instant) -> Vec<u8> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let mut polled = [PollFd::new(hears.as_fd(), PollFlags::POLLIN)];
-        let time = Some(TimeSpec::from_duration(left));
-        match nix::poll::ppoll(&mut polled, time, Some(SigSet::all())) {
+        match poll(&mut polled, Some(left), SigSet::all()) {
             Err(Errno::EINTR) => continue,
             Ok(1..) => {}
             _ => break,

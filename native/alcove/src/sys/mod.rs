@@ -20,6 +20,7 @@ pub mod landlock;
 #[cfg(target_os = "linux")]
 pub mod mount;
 pub mod pidfd;
+pub mod poll;
 pub mod precedence;
 #[cfg(target_os = "linux")]
 pub mod rtnetlink;

@@ -4,6 +4,7 @@
 //! of its own. So whoever kills them gets the processor first, where it may: the superuser, mostly.
 
 use libc::c_int;
+#[cfg(target_os = "linux")]
 use nix::errno::Errno;
 
 /// Has the calling process go before others, until this is dropped. Signal-safe.
@@ -14,10 +15,9 @@ pub struct Precedence {
 
 impl Precedence {
     pub fn take() -> Precedence {
-        let before = Scheduled::now().ok();
         // SAFETY: takes numbers only.
         let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-        let scheduled = before.filter(|_| Scheduled::FIRST.set().is_ok());
+        let scheduled = Scheduled::first();
         if scheduled.is_none() {
             set_nice(-20);
         }
@@ -41,6 +41,7 @@ fn set_nice(nice: c_int) {
 }
 
 /// A policy of scheduling, and the static priority in it.
+#[cfg(target_os = "linux")]
 struct Scheduled {
     policy: c_int,
     priority: c_int,
@@ -53,6 +54,12 @@ impl Scheduled {
         policy: libc::SCHED_RR | libc::SCHED_RESET_ON_FORK,
         priority: 1,
     };
+
+    /// Takes it, if the process may. What it had before.
+    fn first() -> Option<Scheduled> {
+        let before = Scheduled::now().ok();
+        before.filter(|_| Scheduled::FIRST.set().is_ok())
+    }
 
     fn now() -> nix::Result<Scheduled> {
         // SAFETY: takes a number: the calling process.
@@ -85,22 +92,19 @@ impl Scheduled {
     }
 }
 
+/// Elsewhere there is only nice.
+#[cfg(not(target_os = "linux"))]
+enum Scheduled {}
+
 #[cfg(not(target_os = "linux"))]
 impl Scheduled {
-    const FIRST: Scheduled = Scheduled {
-        policy: 0,
-        priority: 0,
-    };
-
-    fn now() -> nix::Result<Scheduled> {
-        Err(Errno::ENOSYS)
+    fn first() -> Option<Scheduled> {
+        None
     }
 
-    fn set(&self) -> nix::Result<()> {
-        Err(Errno::ENOSYS)
+    fn restore(&self) {
+        match *self {}
     }
-
-    fn restore(&self) {}
 }
 
 #[cfg(all(test, target_os = "linux"))]
