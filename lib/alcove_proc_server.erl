@@ -108,14 +108,14 @@ node_of(_Options) -> node().
     no_return().
 init({run, Alias, Options}) ->
     process_flag(trap_exit, true),
-    case named(Options, Alias) of
+    case start_named(Options, Alias) of
         {ok, State} -> enter(State, []);
-        {error, Reason} -> answer(Alias, {error, Reason})
+        {error, Reason} -> send_outcome(Alias, {error, Reason})
     end,
     exit(normal);
 init({Starter, Options}) ->
     process_flag(trap_exit, true),
-    case named(Options, maps:get(alias, Options, undefined)) of
+    case start_named(Options, maps:get(alias, Options, undefined)) of
         {ok, State} ->
             proc_lib:init_ack(Starter, {ok, self()}),
             enter(State, [{hibernate_after, ?QUIET}]);
@@ -123,7 +123,7 @@ init({Starter, Options}) ->
             alcove_start:failed(Starter, Reason)
     end.
 
-answer(Alias, Outcome) ->
+send_outcome(Alias, Outcome) ->
     Alias ! {Alias, Outcome},
     ok.
 
@@ -134,10 +134,10 @@ enter(#state{options = #{name := Name}} = State, LoopOptions) ->
     gen_server:enter_loop(?MODULE, LoopOptions, State, Name).
 
 %% If another process has the name, nothing is started.
-named(#{name := Name} = Options, Alias) ->
+start_named(#{name := Name} = Options, Alias) ->
     case alcove_proc_registry:claim(Name) of
         ok ->
-            case begun(Options, Alias) of
+            case start_program(Options, Alias) of
                 {ok, #state{drv = Drv, path = Path} = State} ->
                     ok = alcove_proc_registry:note(Name, Drv, Path),
                     {ok, State};
@@ -149,10 +149,10 @@ named(#{name := Name} = Options, Alias) ->
             {error, Reason}
     end.
 
-begun(#{drv := {start, DrvOptions}} = Options, Alias) ->
+start_program(#{drv := {start, DrvOptions}} = Options, Alias) ->
     case alcove_drv:start_link(self(), DrvOptions) of
         {ok, Drv} ->
-            case begun(Options#{drv := Drv}, Alias) of
+            case start_program(Options#{drv := Drv}, Alias) of
                 {ok, State} ->
                     {ok, State#state{own_drv = true}};
                 {error, Reason} ->
@@ -163,17 +163,17 @@ begun(#{drv := {start, DrvOptions}} = Options, Alias) ->
         {error, Reason} ->
             {error, {drv, Reason}}
     end;
-begun(#{owner := Owner} = Options, Alias) ->
+start_program(#{owner := Owner} = Options, Alias) ->
     %% The owner is monitored before anything is started, so that nothing runs for one that is gone.
-    OwnerRef = watched(Owner),
-    Output = unread(Alias, alcove_proc_output:new(Options), Owner),
+    OwnerRef = watch(Owner),
+    Output = note_caller(Alias, alcove_proc_output:new(Options), Owner),
     Given = Options#{window => alcove_proc_output:sent(Output)},
     Start = erlang:monotonic_time(),
     case alcove_proc_setup:cgroup(Given) of
         {ok, Group} ->
-            case kept(Given, Group) of
+            case start_in_keeper(Given, Group) of
                 {ok, Path} ->
-                    {ok, running(Given, Alias, OwnerRef, Group, Output, Path, Start)};
+                    {ok, new_state(Given, Alias, OwnerRef, Group, Output, Path, Start)};
                 {error, Reason} ->
                     ok = alcove_proc_setup:ungroup(Group),
                     {error, Reason}
@@ -183,13 +183,13 @@ begun(#{owner := Owner} = Options, Alias) ->
     end.
 
 %% The caller of run/1 waits for the end of the program.
-unread(undefined, Output, _Owner) -> Output;
-unread(_Alias, Output, Owner) -> alcove_proc_output:awaited(Owner, Output).
+note_caller(undefined, Output, _Owner) -> Output;
+note_caller(_Alias, Output, Owner) -> alcove_proc_output:awaited(Owner, Output).
 
-watched(none) -> undefined;
-watched(Owner) -> monitor(process, Owner).
+watch(none) -> undefined;
+watch(Owner) -> monitor(process, Owner).
 
-kept(#{drv := Drv, in := In} = Options, Group) ->
+start_in_keeper(#{drv := Drv, in := In} = Options, Group) ->
     case alcove_proc_setup:request(Options, Group) of
         {ok, Keep, Calls} ->
             try alcove_call:run(Drv, In, {keep, Keep, Calls}, patience(Options)) of
@@ -199,7 +199,7 @@ kept(#{drv := Drv, in := In} = Options, Group) ->
                     {error, alcove_proc_setup:failed(Index, Call, Reason, Options)};
                 {error, {Step, Reason}} -> {error, {Step, Reason}};
                 {error, Reason} -> {error, {fork, Reason}};
-                '$badpid' -> {error, absent(Drv, In)};
+                '$badpid' -> {error, explain_absence(Drv, In)};
                 {'$badarg', {Index, _}} when Index > 0 ->
                     Call = element(1, lists:nth(Index, Calls)),
                     {error, alcove_proc_setup:failed(Index, Call, badarg, Options)};
@@ -218,7 +218,7 @@ patience(#{timeout := Timeout}) -> min(16#ffffffff, Timeout + ?PATIENCE).
 
 %% Why a start failed: there is no Drv, no process in its event loop at the fork path, or the keeper
 %% was killed.
-absent(Drv, In) ->
+explain_absence(Drv, In) ->
     case alcove_nif:children(Drv, In) of
         '$badpid' ->
             try alcove_drv:info(Drv) of
@@ -230,7 +230,7 @@ absent(Drv, In) ->
             {parent, gone}
     end.
 
-running(#{drv := Drv, owner := Owner} = Options, Alias, OwnerRef, Group, Output, Path, Start) ->
+new_state(#{drv := Drv, owner := Owner} = Options, Alias, OwnerRef, Group, Output, Path, Start) ->
     State = #state{
         options = Options,
         drv = Drv,
@@ -245,11 +245,11 @@ running(#{drv := Drv, owner := Owner} = Options, Alias, OwnerRef, Group, Output,
     },
     Now = erlang:monotonic_time(),
     event(spawn, #{duration => Now - Start, system_time => erlang:system_time()}, #{}, State),
-    lighter(input(watched_over(State))).
+    drop_sent(give_input(watch_deadline(State))).
 
 %% Drops options that were sent already: the environment and given input may be larger than
 %% everything else.
-lighter(#state{options = #{stdin := Stdin} = Options} = State) ->
+drop_sent(#state{options = #{stdin := Stdin} = Options} = State) ->
     Input =
         case Stdin of
             {data, _} -> {data, <<>>};
@@ -259,28 +259,28 @@ lighter(#state{options = #{stdin := Stdin} = Options} = State) ->
     State#state{options = maps:without(Sent, Options#{stdin := Input})}.
 
 %% The keeper watches the deadline; this is for a keeper that can't.
-watched_over(#state{options = #{timeout := infinity}} = State) ->
+watch_deadline(#state{options = #{timeout := infinity}} = State) ->
     State;
-watched_over(#state{options = #{timeout := Timeout, grace := Grace}} = State) ->
-    timed(Timeout + Grace + ?PATIENCE, State).
+watch_deadline(#state{options = #{timeout := Timeout, grace := Grace}} = State) ->
+    set_timer(Timeout + Grace + ?PATIENCE, State).
 
-input(#state{options = #{stdin := stream}} = State) ->
+give_input(#state{options = #{stdin := stream}} = State) ->
     State;
-input(#state{options = #{stdin := {data, Data}}} = State) when Data =/= <<>> ->
+give_input(#state{options = #{stdin := {data, Data}}} = State) when Data =/= <<>> ->
     _ = ask({stdin, Data}, State),
-    finished(State);
-input(#state{options = #{pty := #{}}} = State) ->
-    finished(State);
-input(State) ->
+    end_input(State);
+give_input(#state{options = #{pty := #{}}} = State) ->
+    end_input(State);
+give_input(State) ->
     State.
 
 %% Ends the program's input: closes its stdin, or types control-D to a terminal.
-finished(#state{options = #{pty := false}} = State) ->
+end_input(#state{options = #{pty := false}} = State) ->
     _ = ask({eof, stdin}, State),
     State;
-finished(#state{options = #{pty := #{raw := true}}} = State) ->
+end_input(#state{options = #{pty := #{raw := true}}} = State) ->
     State;
-finished(State) ->
+end_input(State) ->
     _ = ask({stdin, ?VEOF}, State),
     State.
 
@@ -299,17 +299,17 @@ order(Order, #state{drv = Drv, path = Path}) ->
     {reply, term(), #state{}} | {noreply, #state{}} | {stop, normal, #state{}}.
 handle_call({write, Data}, From, #state{phase = Phase} = State) when Phase =/= ended ->
     case State#state.options of
-        #{stdin := stream} -> {noreply, answered(ask({stdin, Data}, State), From, State)};
+        #{stdin := stream} -> {noreply, pass_answer(ask({stdin, Data}, State), From, State)};
         _ -> {reply, {error, closed}, State}
     end;
 handle_call(eof, From, #state{phase = Phase, options = Options} = State) when Phase =/= ended ->
     case Options of
         #{stdin := stream, pty := false} ->
-            {noreply, answered(ask({eof, stdin}, State), From, State)};
+            {noreply, pass_answer(ask({eof, stdin}, State), From, State)};
         #{stdin := stream, pty := #{raw := true}} ->
             {reply, {error, einval}, State};
         #{stdin := stream} ->
-            {noreply, answered(ask({stdin, ?VEOF}, State), From, State)};
+            {noreply, pass_answer(ask({stdin, ?VEOF}, State), From, State)};
         _ ->
             {reply, {error, closed}, State}
     end;
@@ -321,27 +321,27 @@ handle_call({close, Stream}, From, #state{phase = Phase, options = Options} = St
             {reply, {error, einval}, State};
         #{Stream := Sink} ->
             case alcove_proc_setup:is_piped(Sink) of
-                true -> shut(Stream, From, State);
+                true -> close_stream(Stream, From, State);
                 false -> {reply, {error, closed}, State}
             end
     end;
 handle_call({read, Timeout, Max}, From, #state{output = Output} = State) ->
     case alcove_proc_output:read(From, Timeout, Max, Output) of
-        {ok, Output1} -> next(State#state{output = Output1});
+        {ok, Output1} -> proceed(State#state{output = Output1});
         {{error, Reason}, _} -> {reply, {error, Reason}, State}
     end;
 handle_call({active, Active}, From, #state{output = Output} = State) ->
     {Reply, Output1} = alcove_proc_output:active(Active, Output),
     gen_server:reply(From, Reply),
-    next(State#state{output = Output1});
+    proceed(State#state{output = Output1});
 handle_call({signal, Signal}, From, #state{phase = Phase} = State) when Phase =/= ended ->
     Number = alcove_proc_setup:signal(Signal),
-    {noreply, answered(order({signal, Number}, State), From, State)};
+    {noreply, pass_answer(order({signal, Number}, State), From, State)};
 handle_call({stop, Grace}, From, State) ->
     Stopping = State#state{stoppers = [From | State#state.stoppers]},
-    next(stopped(Grace, Stopping));
+    proceed(stop_program(Grace, Stopping));
 handle_call(await, {Pid, _} = From, #state{awaiting = Awaiting, output = Output} = State) ->
-    next(State#state{
+    proceed(State#state{
         awaiting = [From | Awaiting],
         output = alcove_proc_output:awaited(Pid, Output)
     });
@@ -350,90 +350,90 @@ handle_call({winsize, _}, _From, #state{options = #{pty := false}} = State) ->
 handle_call({winsize, {Rows, Columns}}, From, #state{phase = Phase} = State) when
     Phase =/= ended
 ->
-    {noreply, answered(order({size, Rows, Columns}, State), From, State)};
+    {noreply, pass_answer(order({size, Rows, Columns}, State), From, State)};
 handle_call(info, _From, State) ->
     {reply, summary(State), State};
 handle_call({owner, Owner}, _From, State) ->
     State#state.owner_ref =:= undefined orelse demonitor(State#state.owner_ref, [flush]),
     {reply, ok, State#state{
         owner = Owner,
-        owner_ref = watched(Owner),
+        owner_ref = watch(Owner),
         output = alcove_proc_output:owner(Owner, State#state.output)
     }};
 handle_call(_Request, _From, State) ->
     {reply, {error, closed}, State}.
 
-shut(Stream, From, #state{output = Output} = State) ->
-    case reply(ask({eof, Stream}, State)) of
+close_stream(Stream, From, #state{output = Output} = State) ->
+    case translate(ask({eof, Stream}, State)) of
         ok ->
             gen_server:reply(From, ok),
-            next(State#state{output = alcove_proc_output:shut(Stream, Output)});
+            proceed(State#state{output = alcove_proc_output:shut(Stream, Output)});
         Error ->
             {reply, Error, State}
     end.
 
 %% An answer of the library; or a ticket, for an answer that is passed on when it comes.
-answered(Ticket, From, #state{waiting = Waiting} = State) when is_reference(Ticket) ->
+pass_answer(Ticket, From, #state{waiting = Waiting} = State) when is_reference(Ticket) ->
     Ref = make_ref(),
     ok = alcove_nif:await(Ticket, Ref),
     State#state{waiting = Waiting#{Ref => From}};
-answered(Answer, From, State) ->
-    gen_server:reply(From, reply(Answer)),
+pass_answer(Answer, From, State) ->
+    gen_server:reply(From, translate(Answer)),
     State.
 
-reply(true) -> ok;
-reply('$badpid') -> {error, closed};
-reply({error, ebadf}) -> {error, closed};
-reply({'$badarg', _}) -> {error, einval};
-reply(Answer) -> Answer.
+translate(true) -> ok;
+translate('$badpid') -> {error, closed};
+translate({error, ebadf}) -> {error, closed};
+translate({'$badarg', _}) -> {error, einval};
+translate(Answer) -> Answer.
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
 handle_cast(expired, #state{phase = ended} = State) ->
-    next(stopped(0, State));
+    proceed(stop_program(0, State));
 handle_cast(expired, State) ->
-    next(ending(timeout, 0, State#state{expired = true}));
+    proceed(end_program(timeout, 0, State#state{expired = true}));
 %% The caller that started the program ends it, and awaits the outcome as before.
 handle_cast({stop, Grace}, State) ->
-    next(stopped(Grace, State));
+    proceed(stop_program(Grace, State));
 handle_cast(_Message, State) ->
     {noreply, State}.
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
 handle_info({alcove_stdout, Drv, Path, Bytes}, #state{drv = Drv, path = Path} = State) ->
-    next(heard(stdout, Bytes, State));
+    proceed(take_output(stdout, Bytes, State));
 handle_info({alcove_stderr, Drv, Path, Bytes}, #state{drv = Drv, path = Path} = State) ->
-    next(heard(stderr, Bytes, State));
+    proceed(take_output(stderr, Bytes, State));
 handle_info({alcove_event, Drv, Path, {over, Over}}, #state{drv = Drv, path = Path} = State) ->
-    next(over(Over, State));
+    proceed(take_report(Over, State));
 handle_info({alcove_proc_output, Worker, Made}, #state{output = Output} = State) ->
-    next(State#state{output = alcove_proc_output:worked(Worker, Made, Output)});
+    proceed(State#state{output = alcove_proc_output:worked(Worker, Made, Output)});
 handle_info({timeout, Ref, What}, #state{timer = Ref} = State) ->
-    next(due(What, State#state{timer = undefined}));
+    proceed(handle_timer(What, State#state{timer = undefined}));
 handle_info({timeout, Ref, read}, #state{output = Output} = State) ->
     {noreply, State#state{output = alcove_proc_output:timed_out(Ref, Output)}};
 handle_info({'DOWN', Ref, process, _, Reason}, #state{drv_ref = Ref} = State) ->
-    next(lost({drv, Reason}, State));
+    proceed(give_up({drv, Reason}, State));
 handle_info({'DOWN', Ref, process, _, _}, #state{owner_ref = Ref} = State) ->
-    next(orphaned(State));
+    proceed(end_for_owner(State));
 handle_info({'DOWN', Ref, process, _, _}, #state{output = Output} = State) ->
     {Credit, Output1} = alcove_proc_output:looked(Ref, Output),
     Credit =:= none orelse allow(Credit, State),
-    next(State#state{output = Output1});
+    proceed(State#state{output = Output1});
 handle_info({Ref, Answer}, #state{waiting = Waiting} = State) when is_map_key(Ref, Waiting) ->
     {From, Rest} = maps:take(Ref, Waiting),
-    gen_server:reply(From, reply(Answer)),
+    gen_server:reply(From, translate(Answer)),
     {noreply, State#state{waiting = Rest}};
 handle_info({'EXIT', Drv, Reason}, #state{drv = Drv} = State) ->
-    next(lost({drv, Reason}, State));
+    proceed(give_up({drv, Reason}, State));
 handle_info({'EXIT', _Pid, normal}, State) ->
     {noreply, State};
 handle_info({'EXIT', Pid, Reason}, #state{output = Output} = State) ->
     %% A linked process failed: this one ends, as any linked process does.
     case alcove_proc_output:failed(Pid, Output) of
-        {true, Output1} -> next(function_failed(Reason, State#state{output = Output1}));
-        {false, _} -> next(ending({process, Reason}, grace(undefined, State), State))
+        {true, Output1} -> proceed(end_for_function(Reason, State#state{output = Output1}));
+        {false, _} -> proceed(end_program({process, Reason}, grace(undefined, State), State))
     end;
 handle_info(_Message, State) ->
     {noreply, State}.
@@ -441,19 +441,19 @@ handle_info(_Message, State) ->
 %% @private
 -spec terminate(term(), #state{}) -> ok.
 terminate(Reason, #state{phase = Phase} = State) when Phase =/= ended ->
-    last(ending(Reason, grace(undefined, State), State));
+    run_to_the_end(end_program(Reason, grace(undefined, State), State));
 terminate(_Reason, _State) ->
     ok.
 
 %% A supervisor waits until this returns.
-last(#state{phase = ended} = State) ->
+run_to_the_end(#state{phase = ended} = State) ->
     _ = conclude(State),
     ok;
-last(State) ->
+run_to_the_end(State) ->
     receive
         Message ->
             case handle_info(Message, State) of
-                {noreply, State1} -> last(State1);
+                {noreply, State1} -> run_to_the_end(State1);
                 {stop, normal, _} -> ok
             end
     end.
@@ -498,20 +498,20 @@ wall(#state{started = Start}) ->
 %% Output
 %%--------------------------------------------------------------------
 
-heard(Stream, Bytes, #state{output = Output} = State) ->
+take_output(Stream, Bytes, #state{output = Output} = State) ->
     case alcove_proc_output:add(Stream, Bytes, Output) of
         {ok, Output1} -> State#state{output = Output1};
-        {full, Output1} -> ending({output_limit, Stream}, 0, State#state{output = Output1})
+        {full, Output1} -> end_program({output_limit, Stream}, 0, State#state{output = Output1})
     end.
 
-function_failed(Reason, #state{phase = ended, why = undefined} = State) ->
+end_for_function(Reason, #state{phase = ended, why = undefined} = State) ->
     State#state{why = {process, Reason}};
-function_failed(Reason, State) ->
-    ending({process, Reason}, grace(undefined, State), State).
+end_for_function(Reason, State) ->
+    end_program({process, Reason}, grace(undefined, State), State).
 
 %% Is called after every event: delivers output that waits, asks the router for more when there is
 %% room, and ends the process when all is done.
-next(#state{output = Output} = State) ->
+proceed(#state{output = Output} = State) ->
     case State#state{output = alcove_proc_output:deliver(Output)} of
         #state{phase = ended, output = Delivered} = Ended ->
             case
@@ -519,7 +519,7 @@ next(#state{output = Output} = State) ->
                     not alcove_proc_output:is_working(Delivered)
             of
                 true -> conclude(Ended);
-                false -> {noreply, foreseen(Ended)}
+                false -> {noreply, tell_waiting(Ended)}
             end;
         #state{output = Delivered} = Running ->
             {Credit, Output1} = alcove_proc_output:credit(Delivered),
@@ -529,9 +529,9 @@ next(#state{output = Output} = State) ->
 
 %% The program has ended, and its output waits to be read. Who waits for the end doesn't wait for
 %% that: whoever should read may be the one who waits.
-foreseen(#state{awaiting = []} = State) ->
+tell_waiting(#state{awaiting = []} = State) ->
     State;
-foreseen(#state{awaiting = Awaiting, output = Output} = State) ->
+tell_waiting(#state{awaiting = Awaiting, output = Output} = State) ->
     case alcove_proc_output:is_working(Output) of
         true ->
             State;
@@ -551,17 +551,17 @@ allow(Messages, #state{drv = Drv, path = Path}) ->
 grace(undefined, #state{options = #{grace := Grace}}) -> Grace;
 grace(Grace, _State) -> Grace.
 
-stopped(_Grace, #state{phase = ended, output = Output} = State) ->
+stop_program(_Grace, #state{phase = ended, output = Output} = State) ->
     %% The program has ended; output that waits is dropped.
     State#state{output = alcove_proc_output:give_up(alcove_proc_output:discard(Output))};
-stopped(Grace, State) ->
-    ending(stopped, grace(Grace, State), State).
+stop_program(Grace, State) ->
+    end_program(stopped, grace(Grace, State), State).
 
 %% Makes the keeper end the program. The first reason is the one that counts.
-ending(_Why, _Grace, #state{phase = ended} = State) ->
+end_program(_Why, _Grace, #state{phase = ended} = State) ->
     State;
-ending(Why, Grace, #state{phase = running, options = #{stop_signal := Signal}} = State) ->
-    told_of_end(
+end_program(Why, Grace, #state{phase = running, options = #{stop_signal := Signal}} = State) ->
+    report_kill(
         Why,
         case Grace of
             0 -> sigkill;
@@ -570,32 +570,32 @@ ending(Why, Grace, #state{phase = running, options = #{stop_signal := Signal}} =
         State
     ),
     order_end(Grace, State#state{phase = stopping, why = Why});
-ending(_Why, Grace, State) ->
+end_program(_Why, Grace, State) ->
     order_end(Grace, State).
 
-told_of_end(Why, Signal, State) ->
+report_kill(Why, Signal, State) ->
     Duration = erlang:convert_time_unit(wall(State), microsecond, native),
     event(kill, #{duration => Duration}, #{signal => Signal, reason => Why}, State).
 
 order_end(Grace, #state{options = #{stop_signal := Signal}} = State) ->
     _ = order({'end', alcove_proc_setup:signal(Signal), Grace}, State),
-    timed(Grace + ?PATIENCE, unheld(State)).
+    set_timer(Grace + ?PATIENCE, lift_flow_control(State)).
 
 %% Lifts the flow control: the program may have to write before it can end, and its end is reported
 %% after all that it wrote. Neither must wait for a reader.
-unheld(#state{output = Output} = State) ->
+lift_flow_control(#state{output = Output} = State) ->
     _ = allow(-1, State),
     State#state{output = alcove_proc_output:close(Output)}.
 
-timed(Ms, #state{timer = Timer} = State) ->
+set_timer(Ms, #state{timer = Timer} = State) ->
     is_reference(Timer) andalso erlang:cancel_timer(Timer),
     State#state{timer = erlang:start_timer(min(Ms, 16#ffffffff), self(), keeper)}.
 
 %% The keeper doesn't answer. A program of the same user may have stopped it. Its parent continues
 %% it, and if that doesn't help, kills it, and with it the program.
-due(keeper, #state{phase = ended, output = Output} = State) ->
+handle_timer(keeper, #state{phase = ended, output = Output} = State) ->
     State#state{output = alcove_proc_output:give_up(Output)};
-due(keeper, #state{drv = Drv, path = Path, options = #{in := In}} = State) ->
+handle_timer(keeper, #state{drv = Drv, path = Path, options = #{in := In}} = State) ->
     Keeper = lists:nth(length(Path) - 1, Path),
     _ = [
         try
@@ -605,35 +605,35 @@ due(keeper, #state{drv = Drv, path = Path, options = #{in := In}} = State) ->
         end
      || Signal <- [sigcont, sigkill]
     ],
-    timed(?PATIENCE, lost_soon(State)).
+    set_timer(?PATIENCE, give_up_next_time(State)).
 
 %% After two attempts in vain this process waits no longer.
-lost_soon(#state{why = {lost, Why}} = State) ->
-    lost(Why, State);
-lost_soon(#state{why = Why} = State) ->
+give_up_next_time(#state{why = {lost, Why}} = State) ->
+    give_up(Why, State);
+give_up_next_time(#state{why = Why} = State) ->
     State#state{why = {lost, Why}}.
 
-orphaned(#state{phase = ended, output = Output} = State) ->
+end_for_owner(#state{phase = ended, output = Output} = State) ->
     State#state{
         why = {shutdown, owner_died},
         output = alcove_proc_output:give_up(alcove_proc_output:discard(Output))
     };
-orphaned(State) ->
-    ending({shutdown, owner_died}, grace(undefined, State), State).
+end_for_owner(State) ->
+    end_program({shutdown, owner_died}, grace(undefined, State), State).
 
 %% The program is gone, and its status can't be known.
-lost(_Why, #state{phase = ended} = State) ->
+give_up(_Why, #state{phase = ended} = State) ->
     State;
-lost(Why, #state{output = Output} = State) ->
-    timed(?WORK, State#state{
+give_up(Why, #state{output = Output} = State) ->
+    set_timer(?WORK, State#state{
         phase = ended,
         why = Why,
         output = alcove_proc_output:discard(alcove_proc_output:ended(Output))
     }).
 
-over(_Over, #state{phase = ended} = State) ->
+take_report(_Over, #state{phase = ended} = State) ->
     State;
-over({End, Because, Wall, Usage, Left}, #state{timer = Timer, output = Output} = State) ->
+take_report({End, Because, Wall, Usage, Left}, #state{timer = Timer, output = Output} = State) ->
     is_reference(Timer) andalso erlang:cancel_timer(Timer),
     Status =
         case End of
@@ -654,22 +654,22 @@ over({End, Because, Wall, Usage, Left}, #state{timer = Timer, output = Output} =
     case {Because, State} of
         {timeout, #state{phase = running, options = #{stop_signal := Stop}}} ->
             %% The keeper watched the timeout, and so ended the program in time.
-            told_of_end(timeout, Stop, Ended),
-            timed(?WORK, closed(Ended#state{why = timeout}));
+            report_kill(timeout, Stop, Ended),
+            set_timer(?WORK, close_output(Ended#state{why = timeout}));
         {_, #state{phase = stopping, stoppers = Stoppers, expired = Expired}} when
             Stoppers =/= []; Expired
         ->
-            timed(?WORK, discarded(Ended));
+            set_timer(?WORK, discard_output(Ended));
         {_, #state{phase = stopping}} ->
-            timed(?WORK, Ended);
+            set_timer(?WORK, Ended);
         _ ->
             Ended
     end.
 
-closed(#state{output = Output} = State) ->
+close_output(#state{output = Output} = State) ->
     State#state{output = alcove_proc_output:close(Output)}.
 
-discarded(#state{output = Output} = State) ->
+discard_output(#state{output = Output} = State) ->
     State#state{output = alcove_proc_output:discard(Output)}.
 
 -spec conclude(#state{}) -> {stop, normal, #state{}}.
@@ -678,8 +678,8 @@ conclude(#state{output = Output} = State) ->
     Outcome = outcome(alcove_proc_output:result(Output), State),
     %% A process that gets the outcome may start another program at once.
     ok = alcove_proc_registry:release(maps:get(name, State#state.options)),
-    told(Outcome, State),
-    event(exit, measured(State), #{status => status(State)}, State),
+    tell_outcome(Outcome, State),
+    event(exit, measurements(State), #{status => status(State)}, State),
     case State#state.stats of
         #{memory := #{oom_kills := Kills}} when Kills > 0 ->
             event(oom, #{kills => Kills}, #{}, State);
@@ -698,12 +698,12 @@ conclude(#state{output = Output} = State) ->
     quit(reason(State)),
     {stop, normal, State}.
 
-told(Outcome, #state{alias = Alias, owner = Owner, options = #{tag := Tag}} = State) ->
+tell_outcome(Outcome, #state{alias = Alias, owner = Owner, options = #{tag := Tag}} = State) ->
     _ = [gen_server:reply(From, {error, closed}) || From <- maps:values(State#state.waiting)],
     _ = [gen_server:reply(From, Outcome) || From <- State#state.stoppers],
     if
         is_reference(Alias) ->
-            answer(Alias, Outcome);
+            send_outcome(Alias, Outcome);
         is_pid(Owner) ->
             Owner ! {Tag, self(), {exit, Outcome}},
             ok;
@@ -781,7 +781,7 @@ usage(#state{over = #over{usage = Usage}, stats = Stats}) ->
         _ -> Used
     end.
 
-measured(State) ->
+measurements(State) ->
     (usage(State))#{
         duration => erlang:convert_time_unit(wall(State), microsecond, native)
     }.
