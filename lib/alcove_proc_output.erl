@@ -22,25 +22,25 @@
     add/3,
     deliver/1,
     credit/1,
-    sent/1,
+    window/1,
     active/2,
     is_active/1,
     read/4,
-    timed_out/2,
+    end_read/2,
     owner/2,
     close/1,
-    shut/2,
+    shut_stream/2,
     discard/1,
     is_empty/1,
     queued/1,
     finish/1,
     result/1,
-    looked/2,
-    worked/3,
+    end_look/2,
+    take_work/3,
     is_working/1,
-    failed/2,
-    ended/1,
-    awaited/2,
+    take_failure/2,
+    end_program/1,
+    await_end/2,
     give_up/1
 ]).
 
@@ -112,7 +112,7 @@ new(#{stdout := Stdout, stderr := Stderr, owner := Owner, active := Active} = Op
         stdout = sink(Stdout),
         stderr = sink(Stderr),
         lines = Lines,
-        begun = begun(Lines),
+        begun = begin_lines(Lines),
         owner = Owner,
         active = Owner =/= none andalso Active,
         credit =
@@ -133,14 +133,14 @@ sink(Sink) ->
         false -> #sink{to = discard}
     end.
 
-begun(false) ->
+begin_lines(false) ->
     #{};
-begun(Max) ->
+begin_lines(Max) ->
     #{stdout => alcove_proc_lines:new(Max), stderr => alcove_proc_lines:new(Max)}.
 
 %% @doc How many messages the router may send at first; -1: all.
--spec sent(output()) -> integer().
-sent(#output{credit = Credit}) -> Credit.
+-spec window(output()) -> integer().
+window(#output{credit = Credit}) -> Credit.
 
 %% @doc Takes a piece that came. `{full, Output}' if it was more than may be collected.
 -spec add(stdout | stderr, binary(), output()) -> {ok | full, output()}.
@@ -226,25 +226,25 @@ worker(Server, Sinks) ->
     end.
 
 %% @doc The worker has handled a piece.
--spec worked(pid(), #{stdout | stderr => term()}, output()) -> output().
-worked(Worker, Made, #output{worker = Worker, work = N} = Output) ->
+-spec take_work(pid(), #{stdout | stderr => term()}, output()) -> output().
+take_work(Worker, Made, #output{worker = Worker, work = N} = Output) ->
     Output#output{work = N - 1, made = maps:merge(Output#output.made, Made)};
-worked(_Worker, _Made, Output) ->
+take_work(_Worker, _Made, Output) ->
     Output.
 
 %% @doc A process has ended; `{true, Output}' if it was the one that calls functions.
--spec failed(pid(), output()) -> {boolean(), output()}.
-failed(Worker, #output{worker = Worker} = Output) ->
+-spec take_failure(pid(), output()) -> {boolean(), output()}.
+take_failure(Worker, #output{worker = Worker} = Output) ->
     {true, Output#output{worker = undefined, work = 0, idle = true}};
-failed(_Pid, Output) ->
+take_failure(_Pid, Output) ->
     {false, Output}.
 
 %% @doc The program has ended. Functions get the beginning of a line that is left, and are told of
 %% the end.
--spec ended(output()) -> output().
-ended(#output{ended = true} = Output) ->
+-spec end_program(output()) -> output().
+end_program(#output{ended = true} = Output) ->
     Output;
-ended(#output{idle = Idle} = Output) ->
+end_program(#output{idle = Idle} = Output) ->
     Ended = Output#output{ended = true, idle = true},
     case not Idle andalso is_concerned(Output) of
         true -> work(ended, Ended);
@@ -306,7 +306,7 @@ deliver(Output) ->
                 {false, Output1} -> Output1
             end;
         false ->
-            case next(Output) of
+            case take_next(Output) of
                 {empty, Output1} -> Output1;
                 {Piece, Output1} -> deliver(hand(Piece, Output1))
             end
@@ -321,15 +321,15 @@ is_paced(#output{awaited = Awaited, handed = Handed}) ->
     not Awaited andalso Handed >= ?LAST.
 
 %% The next piece, or line.
-next(#output{queue = Queue, lines = false} = Output) ->
+take_next(#output{queue = Queue, lines = false} = Output) ->
     case queue:out(Queue) of
         {{value, Piece}, Rest} -> {Piece, Output#output{queue = Rest}};
         {empty, _} -> {empty, Output}
     end;
-next(#output{queue = Queue, begun = Begun} = Output) ->
+take_next(#output{queue = Queue, begun = Begun} = Output) ->
     case queue:out(Queue) of
         {{value, {Stream, cut}}, Rest} ->
-            begun(Stream, Output#output{queue = Rest}, fun next/1);
+            take_rest(Stream, Output#output{queue = Rest}, fun take_next/1);
         {{value, {Stream, Bytes}}, Rest} ->
             #{Stream := Lines} = Begun,
             case alcove_proc_lines:next(Bytes, Lines) of
@@ -341,17 +341,17 @@ next(#output{queue = Queue, begun = Begun} = Output) ->
                         end,
                     {{Stream, Line}, Output#output{queue = Left, begun = Begun#{Stream := Lines1}}};
                 {more, Lines1} ->
-                    next(Output#output{queue = Rest, begun = Begun#{Stream := Lines1}})
+                    take_next(Output#output{queue = Rest, begun = Begun#{Stream := Lines1}})
             end;
         {empty, _} when Output#output.ended ->
-            Stderr = fun(Still) -> begun(stderr, Still, fun(None) -> {empty, None} end) end,
-            begun(stdout, Output, Stderr);
+            Stderr = fun(Still) -> take_rest(stderr, Still, fun(None) -> {empty, None} end) end,
+            take_rest(stdout, Output, Stderr);
         {empty, _} ->
             {empty, Output}
     end.
 
 %% The beginning of a line, if there is one.
-begun(Stream, #output{begun = Begun} = Output, Else) ->
+take_rest(Stream, #output{begun = Begun} = Output, Else) ->
     case alcove_proc_lines:rest(maps:get(Stream, Begun)) of
         {<<>>, _} -> Else(Output);
         {Line, Lines} -> {{Stream, Line}, Output#output{begun = Begun#{Stream := Lines}}}
@@ -431,14 +431,14 @@ more(Output) ->
 
 %% @doc A monitored process has ended. If it was the one that checks the owner, the owner keeps up,
 %% and this returns how many messages the router may send.
--spec looked(reference(), output()) -> {pos_integer() | none, output()}.
-looked(Ref, #output{looking = Ref, credit = Credit} = Output) ->
+-spec end_look(reference(), output()) -> {pos_integer() | none, output()}.
+end_look(Ref, #output{looking = Ref, credit = Credit} = Output) ->
     Looked = Output#output{looking = undefined, handed = 0},
     case Credit >= 0 andalso Credit =< ?WINDOW div 2 andalso has_room(Looked) of
         true -> more(Looked);
         false -> {none, Looked}
     end;
-looked(_Ref, Output) ->
+end_look(_Ref, Output) ->
     {none, Output}.
 
 %% @doc See {@link alcove_proc:active/2}.
@@ -470,11 +470,11 @@ read(From, Timeout, Max, Output) ->
     {ok, Output#output{reader = {From, Ref, Max}}}.
 
 %% @doc The time of the reader ran out.
--spec timed_out(reference(), output()) -> output().
-timed_out(Ref, #output{reader = {From, Ref, _}} = Output) ->
+-spec end_read(reference(), output()) -> output().
+end_read(Ref, #output{reader = {From, Ref, _}} = Output) ->
     gen_server:reply(From, {error, timeout}),
     Output#output{reader = undefined};
-timed_out(_Ref, Output) ->
+end_read(_Ref, Output) ->
     Output.
 
 %% @doc Makes another process the owner.
@@ -491,11 +491,11 @@ close(Output) ->
     Output#output{closed = true, credit = -1}.
 
 %% @doc A stream was closed: drops what waits of it, and what still comes.
--spec shut(stdout | stderr, output()) -> output().
-shut(Stream, #output{queue = Queue, lines = Lines, begun = Begun, shut = Shut} = Output) ->
+-spec shut_stream(stdout | stderr, output()) -> output().
+shut_stream(Stream, #output{queue = Queue, lines = Lines, begun = Begun, shut = Shut} = Output) ->
     Output#output{
         queue = queue:filter(fun({Name, _}) -> Name =/= Stream end, Queue),
-        begun = maps:merge(Begun, maps:with([Stream], begun(Lines))),
+        begun = maps:merge(Begun, maps:with([Stream], begin_lines(Lines))),
         shut = lists:usort([Stream | Shut])
     }.
 
@@ -503,17 +503,17 @@ shut(Stream, #output{queue = Queue, lines = Lines, begun = Begun, shut = Shut} =
 %% were held back.
 -spec discard(output()) -> output().
 discard(#output{active = true, lines = Lines} = Output) when Lines =/= false ->
-    dropped(deliver(Output#output{ended = true, handed = 0}));
+    drop_queue(deliver(Output#output{ended = true, handed = 0}));
 discard(Output) ->
-    dropped(Output).
+    drop_queue(Output).
 
-dropped(#output{lines = Lines} = Output) ->
-    Output#output{queue = queue:new(), begun = begun(Lines)}.
+drop_queue(#output{lines = Lines} = Output) ->
+    Output#output{queue = queue:new(), begun = begin_lines(Lines)}.
 
 %% @doc A process waits for the outcome.
--spec awaited(pid(), output()) -> output().
-awaited(Owner, #output{owner = Owner} = Output) -> Output#output{awaited = true};
-awaited(_Pid, Output) -> Output.
+-spec await_end(pid(), output()) -> output().
+await_end(Owner, #output{owner = Owner} = Output) -> Output#output{awaited = true};
+await_end(_Pid, Output) -> Output.
 
 %% @doc Whether nothing waits.
 -spec is_empty(output()) -> boolean().

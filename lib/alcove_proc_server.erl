@@ -167,7 +167,7 @@ start_program(#{owner := Owner} = Options, Alias) ->
     %% The owner is monitored before anything is started, so that nothing runs for one that is gone.
     OwnerRef = watch(Owner),
     Output = note_caller(Alias, alcove_proc_output:new(Options), Owner),
-    Given = Options#{window => alcove_proc_output:sent(Output)},
+    Given = Options#{window => alcove_proc_output:window(Output)},
     Start = erlang:monotonic_time(),
     case alcove_proc_setup:cgroup(Given) of
         {ok, Group} ->
@@ -184,7 +184,7 @@ start_program(#{owner := Owner} = Options, Alias) ->
 
 %% The caller of run/1 waits for the end of the program.
 note_caller(undefined, Output, _Owner) -> Output;
-note_caller(_Alias, Output, Owner) -> alcove_proc_output:awaited(Owner, Output).
+note_caller(_Alias, Output, Owner) -> alcove_proc_output:await_end(Owner, Output).
 
 watch(none) -> undefined;
 watch(Owner) -> monitor(process, Owner).
@@ -343,7 +343,7 @@ handle_call({stop, Grace}, From, State) ->
 handle_call(await, {Pid, _} = From, #state{awaiting = Awaiting, output = Output} = State) ->
     proceed(State#state{
         awaiting = [From | Awaiting],
-        output = alcove_proc_output:awaited(Pid, Output)
+        output = alcove_proc_output:await_end(Pid, Output)
     });
 handle_call({winsize, _}, _From, #state{options = #{pty := false}} = State) ->
     {reply, {error, enotty}, State};
@@ -367,7 +367,7 @@ close_stream(Stream, From, #state{output = Output} = State) ->
     case translate(ask({eof, Stream}, State)) of
         ok ->
             gen_server:reply(From, ok),
-            proceed(State#state{output = alcove_proc_output:shut(Stream, Output)});
+            proceed(State#state{output = alcove_proc_output:shut_stream(Stream, Output)});
         Error ->
             {reply, Error, State}
     end.
@@ -408,17 +408,17 @@ handle_info({alcove_stderr, Drv, Path, Bytes}, #state{drv = Drv, path = Path} = 
 handle_info({alcove_event, Drv, Path, {over, Over}}, #state{drv = Drv, path = Path} = State) ->
     proceed(take_report(Over, State));
 handle_info({alcove_proc_output, Worker, Made}, #state{output = Output} = State) ->
-    proceed(State#state{output = alcove_proc_output:worked(Worker, Made, Output)});
+    proceed(State#state{output = alcove_proc_output:take_work(Worker, Made, Output)});
 handle_info({timeout, Ref, What}, #state{timer = Ref} = State) ->
     proceed(handle_timer(What, State#state{timer = undefined}));
 handle_info({timeout, Ref, read}, #state{output = Output} = State) ->
-    {noreply, State#state{output = alcove_proc_output:timed_out(Ref, Output)}};
+    {noreply, State#state{output = alcove_proc_output:end_read(Ref, Output)}};
 handle_info({'DOWN', Ref, process, _, Reason}, #state{drv_ref = Ref} = State) ->
     proceed(give_up({drv, Reason}, State));
 handle_info({'DOWN', Ref, process, _, _}, #state{owner_ref = Ref} = State) ->
     proceed(end_for_owner(State));
 handle_info({'DOWN', Ref, process, _, _}, #state{output = Output} = State) ->
-    {Credit, Output1} = alcove_proc_output:looked(Ref, Output),
+    {Credit, Output1} = alcove_proc_output:end_look(Ref, Output),
     Credit =:= none orelse allow(Credit, State),
     proceed(State#state{output = Output1});
 handle_info({Ref, Answer}, #state{waiting = Waiting} = State) when is_map_key(Ref, Waiting) ->
@@ -431,7 +431,7 @@ handle_info({'EXIT', _Pid, normal}, State) ->
     {noreply, State};
 handle_info({'EXIT', Pid, Reason}, #state{output = Output} = State) ->
     %% A linked process failed: this one ends, as any linked process does.
-    case alcove_proc_output:failed(Pid, Output) of
+    case alcove_proc_output:take_failure(Pid, Output) of
         {true, Output1} -> proceed(end_for_function(Reason, State#state{output = Output1}));
         {false, _} -> proceed(end_program({process, Reason}, grace(undefined, State), State))
     end;
@@ -628,7 +628,7 @@ give_up(Why, #state{output = Output} = State) ->
     set_timer(?WORK, State#state{
         phase = ended,
         why = Why,
-        output = alcove_proc_output:discard(alcove_proc_output:ended(Output))
+        output = alcove_proc_output:discard(alcove_proc_output:end_program(Output))
     }).
 
 take_report(_Over, #state{phase = ended} = State) ->
@@ -649,7 +649,7 @@ take_report({End, Because, Wall, Usage, Left}, #state{timer = Timer, output = Ou
         timer = undefined,
         over = Over,
         stats = Stats,
-        output = alcove_proc_output:ended(Output)
+        output = alcove_proc_output:end_program(Output)
     },
     case {Because, State} of
         {timeout, #state{phase = running, options = #{stop_signal := Stop}}} ->
