@@ -730,7 +730,7 @@ impl<E: Erlang> Tree<E> {
         let answer = match pending.kind {
             Kind::Spawned(_) if wire::is_error(bytes) => {
                 // The caller is answered when the process is gone, so that nothing is left by then.
-                calls.failed = Some((pending, bytes.to_vec()));
+                calls.failed.push((pending, Some(bytes.to_vec())));
                 return Ok(());
             }
             Kind::Spawned(_) => Answer::Forked(process.pid()),
@@ -803,6 +803,11 @@ impl<E: Erlang> Tree<E> {
             };
             if let Kind::Keep(asked) = &pending.kind {
                 asked.claim.done();
+                if !ended {
+                    // The program may run. Once the keeper's end is reported, it doesn't any more.
+                    process.calls.lock().failed.push((pending, None));
+                    continue;
+                }
             }
             // The results of the batch can't be read; its caller was told that the process is gone.
             let _ = self.answer(mail, process, pending, answer);
@@ -810,14 +815,15 @@ impl<E: Erlang> Tree<E> {
         self.event(Event::Left(Arc::clone(process)));
     }
 
-    /// Answers a spawn whose calls failed, now that its process is gone.
+    /// Answers the requests that failed, now that their process is gone. False if there are none.
     pub fn answer_failed(&self, mail: &mut impl Mail<E>, process: &Process<E>) -> bool {
-        let failed = process.calls.lock().failed.take();
-        let Some((pending, bytes)) = failed else {
-            return false;
-        };
-        let _ = self.answer(mail, process, pending, Answer::Reply(&bytes));
-        true
+        let failed = std::mem::take(&mut process.calls.lock().failed);
+        let any = !failed.is_empty();
+        for (pending, bytes) in failed {
+            let answer = bytes.as_deref().map_or(Answer::Gone, Answer::Reply);
+            let _ = self.answer(mail, process, pending, answer);
+        }
+        any
     }
 
     /// Answers the callers that wait for a process that is gone.

@@ -51,8 +51,9 @@ pub struct Calls<E: Erlang> {
     /// The number of children whose channels never arrived. The VM learns of their ends from this
     /// process alone.
     pub lost: u32,
-    /// A spawn whose calls failed; it is answered when the process is gone.
-    pub failed: Option<(Pending<E>, Vec<u8>)>,
+    /// Requests that failed, and the answers: a spawn whose calls failed, or a program whose keeper
+    /// left without any. They are answered when the process is gone, and nothing is left of it.
+    pub failed: Vec<(Pending<E>, Option<Vec<u8>>)>,
     /// Whether polling for a reply has been worth it lately.
     pub(super) patience: Patience,
     /// Whether the processor is free enough to poll.
@@ -256,7 +257,7 @@ impl<E: Erlang> Calls<E> {
             life: Life::Looping,
             ended: false,
             lost: 0,
-            failed: None,
+            failed: Vec::new(),
             patience: Patience::new(0),
             guard: Guard::new(),
         }
