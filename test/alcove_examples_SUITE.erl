@@ -18,6 +18,7 @@
     tcp_one_at_a_time/1,
     light_by_files/1,
     light_by_device/1,
+    light_at_simulated_pin/1,
     light_of_a_controller/1,
     light_needs_a_pin/1,
     snippets/1,
@@ -48,6 +49,7 @@ all() ->
         tcp_one_at_a_time,
         light_by_files,
         light_by_device,
+        light_at_simulated_pin,
         light_of_a_controller,
         light_needs_a_pin,
         snippets,
@@ -457,6 +459,53 @@ light_by_files(Config) ->
         {<<"53">>, <<"0">>} = {Read("unexport"), Read("gpio53/value")},
         [false = alcove_test:alive(Pid) || Pid <- [Port, Child]]
     end).
+
+%% Where there is a controller that the kernel simulates, as modules of it make them (gpio-sim since
+%% Linux 5.17, gpio-mockup before), the level of its line can be looked at.
+light_at_simulated_pin(_Config) ->
+    alcove_test:need([root], fun() ->
+        case simulated() of
+            {Chip, Level} ->
+                {ok, Led} = gpioled:start({Chip, 5}, #{alcove => []}),
+                {line, _} = element(4, Led),
+                0 = Level(5),
+                ok = gpioled:on(Led),
+                {1, 0} = {Level(5), Level(4)},
+                %% Who has a line, has it alone.
+                {error, ebusy} = gpioled:start({Chip, 5}, #{alcove => []}),
+                ok = gpioled:off(Led),
+                0 = Level(5),
+                ok = gpioled:on(Led),
+                ok = gpioled:blink(Led, 3, 1),
+                0 = Level(5),
+                ok = gpioled:on(Led),
+                ok = gpioled:stop(Led),
+                {error, einval} = gpioled:start({Chip, 8}, #{alcove => []});
+            none ->
+                alcove_test:skip("needs a GPIO controller that is simulated, of gpio-sim or gpio-mockup")
+        end
+    end).
+
+%% The number of the first such controller, and how the level of one of its lines is read.
+simulated() ->
+    Read = fun(File) ->
+        {ok, <<Digit, "\n">>} = file:read_file(File),
+        Digit - $0
+    end,
+    Sim = filelib:wildcard("/sys/devices/platform/gpio-sim.*/gpiochip*"),
+    Mockup = filelib:wildcard("/sys/kernel/debug/gpio-mockup/gpiochip*"),
+    case {Sim, Mockup} of
+        {[Dir | _], _} ->
+            {number(Dir), fun(Line) -> Read(lists:concat([Dir, "/sim_gpio", Line, "/value"])) end};
+        {[], [Dir | _]} ->
+            {number(Dir), fun(Line) -> Read(lists:concat([Dir, "/", Line])) end};
+        {[], []} ->
+            none
+    end.
+
+number(Dir) ->
+    "gpiochip" ++ Number = filename:basename(Dir),
+    list_to_integer(Number).
 
 %% Without the files it is the device; a plain file in its place knows no ioctl(2).
 light_by_device(Config) ->
