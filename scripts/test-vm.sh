@@ -6,8 +6,9 @@
 #   x86_64-6.1      Debian 12's kernel
 #   x86_64-5.10     Debian 11's
 #   x86_64-6.12     Debian 13's
-#   systemd-6.1     Debian 12's with systemd, and the virtual machine an ordinary user's, in a control
-#                   group that systemd has delegated
+#   systemd-6.1     Debian 12's with systemd, and the virtual machine in a service of an ordinary user's
+#                   to which its control group is delegated
+#   user-6.1        the same, by the user's own systemd
 #   arm64-6.1       Debian 12's for 64-bit ARM, on a Cortex-A72 that is emulated
 #   armhf-6.1       Debian 12's for 32-bit ARM, on a Cortex-A15 that is emulated, with 512 MB
 #
@@ -31,7 +32,7 @@ cd "$(dirname "$0")/.."
 . scripts/rust.sh
 . scripts/debian.sh
 
-cells="x86_64-6.1 x86_64-5.10 x86_64-6.12 systemd-6.1 arm64-6.1 armhf-6.1"
+cells="x86_64-6.1 x86_64-5.10 x86_64-6.12 systemd-6.1 user-6.1 arm64-6.1 armhf-6.1"
 
 # What is installed in the root file systems: what alcove needs to run, and what its tests do.
 packages=busybox-static,erlang-base,erlang-crypto,erlang-edoc,erlang-eunit,erlang-inets,erlang-proper,erlang-ssl
@@ -62,6 +63,7 @@ cell_of() {
     x86_64-5.10) release=bullseye suites=$all ;;
     x86_64-6.12) release=trixie suites=$all ;;
     systemd-6.1) release=bookworm init=systemd suites='delegated sandbox cgroup' ;;
+    user-6.1) release=bookworm init=user suites='delegated sandbox' ;;
     arm64-6.1)
         release=bookworm architecture=arm64 target=aarch64-unknown-linux-gnu kernel=linux-image-arm64
         suites='demo nif calls drv keeper proc ns seccomp survivors'
@@ -274,7 +276,7 @@ machine() {
     [ "$accel" = tcg ] || machine+=(-accel kvm)
     rm -f "$work/printed"
     mkfifo "$work/printed"
-    { tee "$work/console" <"$work/printed" | tr -d '\r'; } 9>&- &
+    { tee "$work/console" <"$work/printed" | sed -u 's/\r$//'; } 9>&- &
     TMPDIR=$work apart timeout -k 5 "$limit" \
         "$qemu" -nodefaults -display none -monitor none -no-reboot -serial stdio \
         "${machine[@]}" -m "$memory" -smp 2 -device virtio-rng-pci \

@@ -1,6 +1,6 @@
-%% @doc Limits of control groups for an ordinary user, in a group that systemd has delegated to him:
-%% `systemd-run --user -p Delegate=yes'. Elsewhere everything is skipped; `make test-vm
-%% CELL=systemd-6.1' makes such a machine.
+%% @doc Limits of control groups for an ordinary user, in a group that systemd has delegated, of the
+%% system's manager or of the user's. Elsewhere everything is skipped; `make test-vm CELL=systemd-6.1' and
+%% `make test-vm CELL=user-6.1' make such machines.
 -module(alcove_delegated_SUITE).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -32,9 +32,37 @@ all() ->
 
 init_per_suite(Config) ->
     case own() of
-        {ok, Own} -> [{own, Own} | alcove_test:init_suite(Config)];
-        {false, Text} -> alcove_test:skip(Text)
+        {ok, Own} ->
+            Config1 = alcove_test:init_suite(Config),
+            Drv = alcove_test:start(),
+            ok = prepared(Drv, string:find(Own, "/user@"), is_in_leaf()),
+            ok = alcove_test:stop(Drv),
+            [{own, Own} | Config1];
+        {false, Text} ->
+            alcove_test:skip(Text)
     end.
+
+%% The system's manager marks what it delegates: there is nothing to be done. A user's own doesn't, so that
+%% whoever has the group to himself has to say so. Before, a sandbox does without.
+prepared(Drv, nomatch, _) ->
+    {ok, #{status := 0}} = limited(Drv),
+    ok;
+prepared(Drv, _, true) ->
+    {ok, #{status := 0}} = limited(Drv),
+    ok;
+prepared(Drv, _, false) ->
+    {error, {cgroup, {_, ebusy}}} = limited(Drv),
+    {ok, #{status := 0, sandbox := #{pids := {rlimit, _}}}} = alcove_sandbox:run(Drv, ["true"], #{}),
+    ok = alcove_cgroup:leaf(Drv),
+    {ok, #{status := 0}} = limited(Drv),
+    ok.
+
+limited(Drv) ->
+    alcove_proc:run(Drv, ["true"], #{cgroup => #{pids => 9}}).
+
+is_in_leaf() ->
+    {ok, Text} = file:read_file("/proc/self/cgroup"),
+    string:find(Text, "/alcove-leaf\n") =/= nomatch.
 
 end_per_suite(_Config) ->
     ok.
@@ -70,7 +98,7 @@ own() ->
 
 reason() ->
     "needs an ordinary user in a control group of version 2 that was delegated, "
-    "as by systemd-run --user -p Delegate=yes".
+    "as by systemd-run -p User=... -p Delegate=yes".
 
 %% The groups of programs that are there now.
 groups_in(Config) ->

@@ -26,6 +26,9 @@ mount_all() {
     mount -t tmpfs -o mode=755 tmpfs /run
     mount -t tmpfs -o mode=1777 tmpfs /tmp
     ln -sfn /proc/self/fd /dev/fd
+    ln -sf fd/0 /dev/stdin
+    ln -sf fd/1 /dev/stdout
+    ln -sf fd/2 /dev/stderr
     ip link set lo up 2>/dev/null || :
 }
 
@@ -62,14 +65,19 @@ EOF
     exec /lib/systemd/systemd
 }
 
-# Runs the suites as an ordinary user, in a control group that systemd has delegated to that user.
+# Runs the suites in a service of an ordinary user's, to which its control group is delegated: of the
+# system's manager, or of that user's own.
 as_ordinary_user() {
-    local id
+    local id service=(--quiet --wait --pipe --collect -p Delegate=yes /bin/bash "$top/scripts/vm/guest.sh" suites)
+    if [ "$init" = systemd ]; then
+        systemd-run -p User=tester "${service[@]}"
+        return
+    fi
     id=$(id -u tester)
     systemctl start "user@$id.service"
     setpriv --reuid=tester --regid=tester --init-groups env -i "PATH=$PATH" HOME=/home/tester USER=tester \
         LOGNAME=tester SHELL=/bin/bash "XDG_RUNTIME_DIR=/run/user/$id" LANG=C.UTF-8 \
-        systemd-run --user --quiet --wait --pipe --collect -p Delegate=yes /bin/bash "$top/scripts/vm/guest.sh" suites
+        systemd-run --user "${service[@]}"
 }
 
 # A GPIO controller that is simulated, for the example that switches a light: since Linux 5.17, or
@@ -160,7 +168,7 @@ begin)
         mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup
         run "$BASH" "$0" suites
         ;;
-    systemd)
+    systemd | user)
         start_systemd
         ;;
     esac
