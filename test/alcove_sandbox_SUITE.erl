@@ -206,7 +206,9 @@ hidden(Config) ->
                  <<>> = sh(Drv, "ls /data", Spec#{mounts := [{ro, "/usr"}, {rw, Dir, "/data"}, {masked, "/data"}]}),
                  <<"file">> = sh(Drv, "ls /own", Spec#{mounts := [{ro, "/usr"}, {masked, "/own/none"}]}),
                  %% With the default root as well.
-                 <<>> = sh(Drv, "ls /etc/ssl", #{mounts => [system, {masked, "/etc/ssl"}]})
+                 <<>> = sh(Drv, "ls /etc", #{mounts => [system, {masked, "/etc"}]}),
+                 Nothing = [{How, Path} || How <- [masked, read_only], Path <- ["/none", "/none/x", "/etc/none"]],
+                 <<"passwd">> = sh(Drv, "ls / /etc | grep -e none -e passwd", #{mounts => [system | Nothing]})
          end),
     {ok, <<"secret">>} = file:read_file(filename:join(Dir, "fixed")).
 

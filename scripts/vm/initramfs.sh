@@ -12,7 +12,8 @@ if grep -q alcove=try /proc/cmdline; then
     poweroff -f
 fi
 while read -r module; do
-    insmod "/lib/$module"
+    # Some are for another kind of processor than this one.
+    insmod "/lib/$module" 2>/dev/null
 done </lib/order
 until [ -b /dev/vdd ]; do
     sleep 0.1
