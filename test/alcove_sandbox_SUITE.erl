@@ -334,7 +334,9 @@ network(Config) ->
     with(Config,
          fun(Drv) ->
                  <<"lo:">> = sh(Drv, "cut -d' ' -f1 /proc/net/route | tail -n +2; sed -n 's/^ *\\([a-z0-9]*:\\).*/\\1/p' /proc/net/dev"),
-                 true = sh(Drv, "cat /proc/net/dev", #{network => host}) =/= sh(Drv, "cat /proc/net/dev")
+                 {ok, Host} = file:read_link("/proc/self/ns/net"),
+                 Namespace = fun(Spec) -> binary_to_list(sh(Drv, "readlink /proc/self/ns/net", Spec)) end,
+                 {Host, true} = {Namespace(#{network => host}), Namespace(#{}) =/= Host}
          end).
 
 %% An address of this case alone.
