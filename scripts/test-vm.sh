@@ -380,7 +380,7 @@ rm -rf "$cache"/work.*
 work=$(mktemp -d "$cache/work.XXXXXX")
 set -m
 # Whoever reads what is printed waits for the last who could print.
-trap 'exec >/dev/null; [ -z "$running" ] || kill -KILL -- "-$running" 2>/dev/null; wait || :; rm -rf "$work"' EXIT
+trap 'exec >/dev/null 2>&1; [ -z "$running" ] || kill -KILL -- "-$running" 2>/dev/null; wait || :; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
 rebar3 as old compile
