@@ -13,6 +13,7 @@
 #   armhf-6.1       Debian 12's for 32-bit ARM, on a Cortex-A15 that is emulated, with 512 MB
 #
 #   SUITES="calls nif"      only these suites; demo is scripts/run-demo.sh
+#   CASES="poll openpty"    only these cases of the suite
 #   LIMIT=3600              how many seconds a cell may take
 #   ALCOVE_VM=directory     where kernels, root file systems and logs are kept: _build/vm by default.
 #                           About 1.5 GB for each processor, and 0.3 GB for each kernel
@@ -245,7 +246,7 @@ project() {
     for program in alcove_probe alcove_forge alcove_swarm alcove_watch; do
         [ ! -e "$programs/$program" ] || cp "$programs/$program" "$tree/target/debug/"
     done
-    printf '%s\n' "init=$init" "suites='$suites'" "slow=$slow" >"$tree/cell"
+    printf '%s\n' "init=$init" "suites='$suites'" "cases='${CASES:-}'" "slow=$slow" >"$tree/cell"
     chmod -R go+rX "$tree"
     image "$tree" "$work/project.img" 200
     rm -rf "$tree"
@@ -358,6 +359,9 @@ for suite in ${SUITES:-}; do
     *) [ -e "test/alcove_${suite}_SUITE.erl" ] || { say "there is no suite $suite"; exit 2; } ;;
     esac
 done
+case "${CASES:+cases}${SUITES:-}" in
+cases | cases*' '*) say 'CASES are those of one suite: SUITES says which'; exit 2 ;;
+esac
 [ "$(id -u)" = 0 ] || fail 'test-vm needs root: debootstrap unpacks root file systems'
 for command in apt-get cpio debootstrap depmod flock git mke2fs modprobe setpriv unshare xz; do
     PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null || fail "test-vm needs $command: scripts/install-deps.sh vm"

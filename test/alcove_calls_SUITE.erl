@@ -1022,13 +1022,14 @@ unlink(Pid, Result) ->
     erlang:unlink(Pid),
     Result.
 
-%% Whether a process is in a system call that waits in the kernel for poll(2).
+%% Whether a process is in a system call that waits in the kernel for poll(2). Not every processor has
+%% all of them.
 waits(Pid) ->
     case file:read_file(lists:concat(["/proc/", Pid, "/syscall"])) of
-        {ok, Call} -> lists:member(binary:split(Call, <<" ">>),
-                                   [[integer_to_binary(alcove_nif:define(syscall, Name)), Rest]
-                                    || Name <- [sys_poll, sys_ppoll],
-                                       [_, Rest] <- [binary:split(Call, <<" ">>)]]);
+        {ok, Call} -> lists:member(hd(binary:split(Call, <<" ">>)),
+                                   [integer_to_binary(Number)
+                                    || Name <- [sys_poll, sys_ppoll, sys_ppoll_time64],
+                                       Number <- [alcove_nif:define(syscall, Name)], is_integer(Number)]);
         {error, _} -> false
     end.
 

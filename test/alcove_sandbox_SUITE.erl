@@ -11,7 +11,7 @@
          own_kernel_values/1, resource_limits/1, links_lead_nowhere/1,
          limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
          explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
-         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1,
+         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, old_kernel/1,
          subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, listens/1, not_listening/1, listens_on_host/1,
          read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1, many_by_one/1]).
 
@@ -26,7 +26,7 @@ groups() ->
             layers, writable_root, own_kernel_values, resource_limits, links_lead_nowhere, limits,
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
-            no_user_namespaces, no_control_groups, nothing_lacks],
+            no_user_namespaces, no_control_groups, nothing_lacks, old_kernel],
     [{root, [], Both ++ [read_only_control_groups, ids_of_root, plain_chroot]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
@@ -38,13 +38,13 @@ end_per_suite(_Config) ->
     ok.
 
 init_per_group(root, Config) ->
-    case alcove_test:can(root) of
-        true -> [{as, root} | Config];
-        {false, Text} -> alcove_test:skip(Text)
-    end;
+    as(root, [root, {call, mount_setattr}], Config);
 init_per_group(rootless, Config) ->
-    case [Text || What <- [ordinary, userns], {false, Text} <- [alcove_test:can(What)]] of
-        [] -> [{as, ordinary} | Config];
+    as(ordinary, [ordinary, userns, {call, mount_setattr}], Config).
+
+as(Who, Needs, Config) ->
+    case [Text || What <- Needs, {false, Text} <- [alcove_test:can(What)]] of
+        [] -> [{as, Who} | Config];
         [Text | _] -> alcove_test:skip(Text)
     end.
 
@@ -597,6 +597,15 @@ no_keyring(Config) ->
 %% PR_SET_SECCOMP, of a kernel without filters.
 no_filters(Config) ->
     without(Config, [{prctl, [{0, eq, 22, 32}], {errno, 22}}, {seccomp, {errno, 38}}], seccomp, {prctl, einval}).
+
+%% Linux 5.10, which has neither the flag of close_range(2) nor mount_setattr(2): there are no sandboxes.
+old_kernel(Config) ->
+    with(Config,
+         fun(Drv) ->
+                 ok = lacks(Drv, [{close_range, [{2, eq, 4, 32}], {errno, 22}}, {mount_setattr, {errno, 38}}]),
+                 [{error, {mount_setattr, enosys}} = alcove_sandbox:run(Drv, ["true"], #{best_effort => Effort})
+                  || Effort <- [false, true]]
+         end).
 
 %% Root's sandboxes can do without; an ordinary user has nothing else to make one of.
 no_user_namespaces(Config) ->

@@ -5,12 +5,12 @@
 #   guest.sh service   started by systemd
 #   guest.sh suites    runs the suites, as whoever it is
 #
-# The file `cell' of the project says how and which: init, suites, slow.
+# The file `cell' of the project says how and which: init, suites, cases, slow.
 set -u
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM=dumb
 top=/opt/alcove
 cd "$top" || exit 1
-init='' suites='' slow=''
+init='' suites='' cases='' slow=''
 # shellcheck source=/dev/null
 . "$top/cell"
 
@@ -80,15 +80,16 @@ as_ordinary_user() {
         systemd-run --user "${service[@]}"
 }
 
-# A GPIO controller that is simulated, for the example that switches a light: since Linux 5.17, or
-# the one that was there before.
+# A GPIO controller for the example that switches a light: one that is simulated, where the kernel has
+# that, or qemu's own on ARM, the lines of which the kernel lists.
 make_gpio() {
     if modprobe gpio-sim 2>/dev/null; then
         mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
         mkdir -p /sys/kernel/config/gpio-sim/alcove/bank
         echo 8 >/sys/kernel/config/gpio-sim/alcove/bank/num_lines
         echo 1 >/sys/kernel/config/gpio-sim/alcove/live
-    elif modprobe gpio-mockup gpio_mockup_ranges=-1,8 2>/dev/null; then
+    else
+        modprobe gpio-mockup gpio_mockup_ranges=-1,8 2>/dev/null || modprobe gpio-pl061 2>/dev/null || :
         mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
     fi
 }
@@ -103,7 +104,7 @@ traces() {
 
 suites() {
     local suite counts
-    export ALCOVE_TEST_SLOW=$slow ALCOVE_CELL_CASES='' ALCOVE_CELL_SUITES ALCOVE_CELL_LOGS
+    export ALCOVE_TEST_SLOW=$slow ALCOVE_CELL_CASES=$cases ALCOVE_CELL_SUITES ALCOVE_CELL_LOGS
     for suite in $suites; do
         printf '\n== %s, on Linux %s\n' "$suite" "$(uname -r)"
         case $suite in
