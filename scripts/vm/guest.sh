@@ -103,7 +103,7 @@ traces() {
 }
 
 suites() {
-    local suite counts
+    local suite counts status
     export ALCOVE_TEST_SLOW=$slow ALCOVE_CELL_CASES=$cases ALCOVE_CELL_SUITES ALCOVE_CELL_LOGS
     for suite in $suites; do
         printf '\n== %s, on Linux %s\n' "$suite" "$(uname -r)"
@@ -121,9 +121,14 @@ suites() {
             mkdir -p "$ALCOVE_CELL_LOGS"
             erl -noshell -noinput -pa "$top/_build/old/lib/alcove/ebin" "$top/_build/old/lib/alcove/test" -s alcove_cell main 2>&1 |
                 tee "$gathered/$suite.out"
+            status=${PIPESTATUS[0]}
             # shellcheck disable=SC2016 # it is sed that reads the dollar
             counts=$(sed -n '/^[0-9]* passed, [0-9]* failed, [0-9]* skipped$/h; ${x;p}' "$gathered/$suite.out")
-            counts=${counts:-0 passed, 1 failed, 0 skipped}
+            if [ -z "$counts" ]; then
+                counts='0 passed, 1 failed, 0 skipped'
+                printf 'the virtual machine of Erlang ended before, with status %s\n' "$status"
+                dmesg 2>/dev/null | tail -n 20
+            fi
             ;;
         esac
         printf '%s: %s\n' "$suite" "$counts"
