@@ -43,9 +43,11 @@ check:
 	scripts/check.sh
 
 # Remove what was built; the crates of others stay in target/.
+VM = $(or $(ALCOVE_VM),_build/vm)
 clean:
 	rebar3 clean
 	rm -rf _build/eg _build/test _build/ci _build/old
+	if cd "$(VM)" 2>/dev/null; then rm -rf kernels roots logs lock work.*; rmdir "$$PWD"; fi
 
 .PHONY: bench bench-check
 
@@ -91,7 +93,7 @@ cross:
 	scripts/install-deps.sh cross
 	scripts/cross.sh $(TARGETS)
 
-.PHONY: soak fuzz loom miri sanitize test-old test-otp
+.PHONY: soak fuzz loom miri sanitize test-old test-otp test-vm
 
 # Random operations and kills for so many minutes, then the cases under pressure:
 # make soak MINUTES=10
@@ -109,6 +111,12 @@ test-old:
 # directory that debootstrap makes: make test-otp CELL=trixie SUITES="attach pipe" STEPS=test
 test-otp:
 	scripts/test-otp.sh $(CELL)
+
+# Suites on other kernels, on emulated ARM and below systemd, in virtual machines of qemu: make test-vm
+# CELL=arm64-6.1 SUITES="calls nif". What is fetched and made for that stays in _build/vm, or ALCOVE_VM.
+test-vm:
+	scripts/install-deps.sh vm
+	scripts/test-vm.sh $(CELL)
 
 # Fuzz the decoders and conversations with processes, each for so many seconds: make fuzz SECONDS=60
 fuzz:

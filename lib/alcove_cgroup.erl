@@ -258,10 +258,11 @@ make_one(Process, Hierarchy, Path) ->
 %% process usually has members, among them the virtual machine. Then there are three ways:
 %%
 %% <ul>
-%% <li>systemd has delegated the group (`Delegate=yes', for an ordinary user
-%%     `systemd-run --user -p Delegate=yes'): alcove moves its members into the group `alcove-leaf'
-%%     in it;</li>
-%% <li>{@link leaf/2} was called, which does the same;</li>
+%% <li>systemd has delegated the group and marked it as such, as it does with a service that has
+%%     `Delegate=yes' (and `User=', for an ordinary user): alcove moves its members into the group
+%%     `alcove-leaf' in it;</li>
+%% <li>{@link leaf/2} was called, which does the same. A user's own systemd marks nothing, so below
+%%     `systemd-run --user -p Delegate=yes' this is the way;</li>
 %% <li>the process may write to the root of all groups: the new group is made there.</li>
 %% </ul>
 %%
@@ -321,7 +322,8 @@ leaf(Drv) ->
 %% into a group `alcove-leaf' in it, so that {@link make/3} can make groups there.
 %%
 %% Call it once, when the virtual machine starts, if the virtual machine has its group to itself: in
-%% a container, or in a unit of systemd with `Delegate=yes' (there {@link make/3} does it itself).
+%% a container, or in a unit of systemd with `Delegate=yes'. {@link make/3} does it itself where systemd
+%% has marked the group, which it does for root and for `User=', but not below `systemd --user'.
 %% Everything that runs in the group is moved, and stays in the leaf. `ok' also if that was done
 %% before, or if there is no version 2.
 -spec leaf(alcove:drv(), alcove:fork_path()) -> ok | {error, reason()}.

@@ -650,6 +650,9 @@ why(cgroup, eacces) ->
     why(cgroup, eperm);
 why(cgroup, eperm) ->
     "The directory of the group belongs to another user, or the hierarchy is mounted read-only.";
+why(cgroup, ebusy) ->
+    "The group has members, and in version 2 it can't have groups with limits besides: who has it to "
+    "itself calls alcove_cgroup:leaf/1 before.";
 why(cgroup, enodev) ->
     "No hierarchy of control groups is mounted that has what is needed.";
 why(capabilities, eperm) ->

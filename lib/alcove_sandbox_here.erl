@@ -138,6 +138,8 @@ lacking(Drv, #{mounts := Mounts}, Options) ->
 %% directory that is a mount. A process in a plain chroot can't keep its mounts from other
 %% namespaces, as it doesn't reach the mount that its root directory lies on, and pivot_root(2)
 %% doesn't take it out of that directory.
+%%
+%% Of a kernel that is too old, by the name of the call that it lacks.
 -spec named(pid(), term()) -> term().
 named(Drv, {mount, einval} = Reason) ->
     case alcove_cgroup_paths:mounts({Drv, []}) of
@@ -148,6 +150,13 @@ named(Drv, {mount, einval} = Reason) ->
             end;
         {error, _} ->
             Reason
+    end;
+%% Before Linux 5.11 close_range(2) doesn't know the flag that the first call has. What can't be done
+%% without comes a version later.
+named(Drv, {syscall, einval} = Reason) ->
+    case alcove:mount_setattr(Drv, [], -1, "", 0, 0, 0, 0, 0) of
+        {error, enosys} -> {mount_setattr, enosys};
+        _ -> Reason
     end;
 named(_Drv, Reason) ->
     Reason.

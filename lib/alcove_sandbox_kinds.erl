@@ -101,9 +101,10 @@ kind(Path, Root, Before, #{kinds := Kinds, links := Links}) ->
             made(Path, Before)
     end.
 
-%% An empty root has the mount points that were made for the mounts.
+%% An empty root has the mount points that were made for the mounts; what hides something makes none.
 made(Path, Before) ->
-    case [Target || Mount <- Before, Target <- [target(Mount)], within(Target, Path) =/= none] of
+    Mounts = [Mount || Mount <- Before, not is_hiding(Mount)],
+    case [Target || Mount <- Mounts, Target <- [target(Mount)], within(Target, Path) =/= none] of
         [] -> absent;
         _ -> directory
     end.

@@ -76,14 +76,18 @@ compiled(Policy, Name) ->
 
 %% The limits that a control group enforces, if Drv may make one.
 groups(Drv, #{limits := Limits, without := Lacking}, #{privileged := Privileged}) ->
-    May = Privileged andalso not is_map_key(cgroup, Lacking),
+    Supported =
+        case Privileged of
+            true -> fun(Controller) -> alcove_cgroup:supported(Drv, [], Controller) end;
+            false -> fun(Controller) -> alcove_cgroup_own:is_given({Drv, []}, Controller) end
+        end,
     Wanted = maps:filter(
         fun(Name, Limit) -> Limit =/= infinity andalso lists:member(Name, [memory, pids, cpu]) end,
         Limits
     ),
     maps:fold(
         fun(Name, Limit, {In, Out}) ->
-            case May andalso alcove_cgroup:supported(Drv, [], atom_to_binary(Name)) of
+            case not is_map_key(cgroup, Lacking) andalso Supported(atom_to_binary(Name)) of
                 true -> {In#{Name => Limit}, Out};
                 false -> {In, Out#{Name => Limit}}
             end

@@ -51,5 +51,5 @@ if command -v mix >/dev/null; then
     step mix format --check-formatted
 fi
 if command -v shellcheck >/dev/null; then
-    step shellcheck -x scripts/*.sh bench/*.sh .ci/run
+    step shellcheck -x scripts/*.sh scripts/vm/*.sh bench/*.sh .ci/run
 fi

@@ -7,6 +7,7 @@
 #   install-deps.sh check    for the lints as well
 #   install-deps.sh bench    for the benchmark as well, which draws plots
 #   install-deps.sh cross    for building for other architectures as well
+#   install-deps.sh vm       for that, and for running what was built on other kernels
 set -eu
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)"
 . scripts/rust.sh
@@ -17,11 +18,12 @@ elixir busybox-static sudo gcc libc6-dev make util-linux procps git ca-certifica
 iproute2"
 case ${1:-} in
 bench) packages="$packages gnuplot-nox" ;;
-cross)
+cross | vm)
     packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf
         libc6-dev-armhf-cross qemu-user"
     ;;
 esac
+[ "${1:-}" != vm ] || packages="$packages cpio debootstrap e2fsprogs kmod qemu-system-arm qemu-system-x86 xz-utils"
 
 say() {
     printf 'alcove: %s\n' "$*" >&2

@@ -17,6 +17,7 @@
 # and end with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/debian.sh
 
 # The user of a cell, and where the source is in a home directory: in the way of whoever forgets quotes.
 user=newcomer source='a copy of alcove'
@@ -82,16 +83,10 @@ entered() {
     apart "$BASH" "$PWD/scripts/test-otp.sh" --enter "$@"
 }
 
-# Where this system's apt has Debian from.
-mirror() {
-    cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-        sed -nE 's#^(deb |URIs:).*(https?://[^ ]*)/debian/?( .*)?$#\2#p' | head -n 1
-}
-
 # Makes the root directory of a cell.
 make_root() {
-    local cell=$1 root=$2 new=$2.new
-    local mirror=${MIRROR:-$(mirror)}
+    local cell=$1 root=$2 new=$2.new mirror
+    mirror=$(debian_mirror)
     [ -n "$mirror" ] || fail 'MIRROR=http://host must say where debian/ and debian-security/ are'
     say "making $root by debootstrap, from $mirror"
     rm -rf "$new"

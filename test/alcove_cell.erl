@@ -1,5 +1,6 @@
 %% @doc Runs suites in a virtual machine of their own, without rebar3, and says what came of each: for
-%% `scripts/test-old.sh', where the machine is made to look like another and rebar3 isn't what is tested.
+%% `scripts/test-old.sh' and `scripts/test-vm.sh', where the machine is made to look like another, or is one,
+%% and rebar3 isn't what is tested.
 %%
 %% It is a hook of Common Test, too, for what ct:run_test/1 doesn't tell.
 -module(alcove_cell).

@@ -18,6 +18,7 @@
     tcp_one_at_a_time/1,
     light_by_files/1,
     light_by_device/1,
+    light_at_simulated_pin/1,
     light_of_a_controller/1,
     light_needs_a_pin/1,
     snippets/1,
@@ -48,6 +49,7 @@ all() ->
         tcp_one_at_a_time,
         light_by_files,
         light_by_device,
+        light_at_simulated_pin,
         light_of_a_controller,
         light_needs_a_pin,
         snippets,
@@ -204,7 +206,7 @@ namespaces_start_fails(Config) ->
 
 %% The same for an ordinary user, with a root directory that is made for the container.
 rootless(Config) ->
-    alcove_test:need([ordinary, userns, busybox], fun() ->
+    alcove_test:need([ordinary, userns, busybox, {call, mount_setattr}], fun() ->
         Busybox = filename:join(alcove_test:chroot_dir(Config), "busybox"),
         Peer = peer(Config),
         ok = alcove_test:in_peer(Peer, fun() -> rootless_container(Busybox) end),
@@ -250,7 +252,7 @@ tcp_shells(Config) ->
     end).
 
 tcp_shells_rootless(Config) ->
-    alcove_test:need([ordinary, userns, busybox], fun() ->
+    alcove_test:need([ordinary, userns, busybox, {call, mount_setattr}], fun() ->
         Busybox = filename:join(alcove_test:chroot_dir(Config), "busybox"),
         Peer = peer(Config),
         ok = alcove_test:in_peer(Peer, fun() -> tcp_shells_of(nsex_rootless, Busybox) end),
@@ -457,6 +459,73 @@ light_by_files(Config) ->
         {<<"53">>, <<"0">>} = {Read("unexport"), Read("gpio53/value")},
         [false = alcove_test:alive(Pid) || Pid <- [Port, Child]]
     end).
+
+%% Where there is a controller that moves nothing, the level of its line can be looked at: one that the
+%% kernel simulates, as modules of it make them (gpio-sim since Linux 5.17, gpio-mockup before), or that of
+%% qemu's machine for ARM.
+light_at_simulated_pin(_Config) ->
+    alcove_test:need([root], fun() ->
+        case simulated() of
+            {Chip, Level} ->
+                {ok, Led} = gpioled:start({Chip, 5}, #{alcove => []}),
+                {line, _} = element(4, Led),
+                0 = Level(5),
+                ok = gpioled:on(Led),
+                {1, 0} = {Level(5), Level(4)},
+                %% Who has a line, has it alone.
+                {error, ebusy} = gpioled:start({Chip, 5}, #{alcove => []}),
+                ok = gpioled:off(Led),
+                0 = Level(5),
+                ok = gpioled:on(Led),
+                ok = gpioled:blink(Led, 3, 1),
+                0 = Level(5),
+                ok = gpioled:on(Led),
+                ok = gpioled:stop(Led),
+                {error, einval} = gpioled:start({Chip, 8}, #{alcove => []});
+            none ->
+                alcove_test:skip("needs a GPIO controller of gpio-sim, of gpio-mockup or of qemu's")
+        end
+    end).
+
+%% The number of the first such controller, and how the level of one of its lines is read.
+simulated() ->
+    Read = fun(File) ->
+        {ok, <<Digit, "\n">>} = file:read_file(File),
+        Digit - $0
+    end,
+    Found = {
+        filelib:wildcard("/sys/devices/platform/gpio-sim.*/gpiochip*"),
+        filelib:wildcard("/sys/kernel/debug/gpio-mockup/gpiochip*"),
+        file:read_file("/proc/device-tree/compatible"),
+        file:read_file("/sys/kernel/debug/gpio")
+    },
+    case Found of
+        {[Dir | _], _, _, _} ->
+            {number(Dir), fun(Line) -> Read(lists:concat([Dir, "/sim_gpio", Line, "/value"])) end};
+        {[], [Dir | _], _, _} ->
+            {number(Dir), fun(Line) -> Read(lists:concat([Dir, "/", Line])) end};
+        {[], [], {ok, <<"linux,dummy-virt", _/binary>>}, {ok, <<_, _/binary>> = Lines}} ->
+            {match, [Chip, First]} = re:run(
+                Lines, "^gpiochip(\\d+): GPIOs (\\d+)-", [multiline, {capture, all_but_first, list}]
+            ),
+            {list_to_integer(Chip), fun(Line) -> level(list_to_integer(First) + Line) end};
+        _ ->
+            none
+    end.
+
+%% The kernel lists what is in use.
+level(Line) ->
+    {ok, Lines} = file:read_file("/sys/kernel/debug/gpio"),
+    Pattern = lists:concat(["^ *gpio-", Line, " .* out (hi|lo)"]),
+    case re:run(Lines, Pattern, [multiline, {capture, all_but_first, binary}]) of
+        {match, [<<"hi">>]} -> 1;
+        {match, [<<"lo">>]} -> 0;
+        nomatch -> 0
+    end.
+
+number(Dir) ->
+    "gpiochip" ++ Number = filename:basename(Dir),
+    list_to_integer(Number).
 
 %% Without the files it is the device; a plain file in its place knows no ioctl(2).
 light_by_device(Config) ->
@@ -665,10 +734,10 @@ line(Drv, Path, Stream, Read) ->
 
 %% What strangers send, in sandboxes of root and of an ordinary user.
 snippets(_Config) ->
-    alcove_test:need([root, {program, "/usr/bin/python3"}], fun() -> with_drv(fun snippets_of/1) end).
+    alcove_test:need([root, {program, "/usr/bin/python3"}, {call, mount_setattr}], fun() -> with_drv(fun snippets_of/1) end).
 
 snippets_rootless(Config) ->
-    alcove_test:need([ordinary, userns, {program, "/usr/bin/python3"}], fun() ->
+    alcove_test:need([ordinary, userns, {program, "/usr/bin/python3"}, {call, mount_setattr}], fun() ->
         as_user(Config, fun() -> with_drv(fun snippets_of/1) end)
     end).
 
@@ -691,13 +760,13 @@ snippets_of(Drv) ->
     {ok, <<"0\n">>} = untrusted:python(Drv, "import os; print(len(os.listdir('/tmp')))").
 
 conversion(Config) ->
-    alcove_test:need([root, {program, "gzip"}], fun() ->
+    alcove_test:need([root, {program, "gzip"}, {call, mount_setattr}], fun() ->
         Dir = shared(Config),
         with_drv(fun(Drv) -> conversions(Drv, Dir) end)
     end).
 
 conversion_rootless(Config) ->
-    alcove_test:need([ordinary, userns, {program, "gzip"}], fun() ->
+    alcove_test:need([ordinary, userns, {program, "gzip"}, {call, mount_setattr}], fun() ->
         Dir = shared(Config),
         as_user(Config, fun() -> with_drv(fun(Drv) -> conversions(Drv, Dir) end) end)
     end).
@@ -723,13 +792,13 @@ conversions(Drv, Dir) ->
     ?assertEqual({ok, Data}, file:read_file(From)).
 
 builds(Config) ->
-    alcove_test:need([root], fun() ->
+    alcove_test:need([root, {call, mount_setattr}], fun() ->
         Dir = shared(Config),
         with_drv(fun(Drv) -> built(Drv, Dir) end)
     end).
 
 builds_rootless(Config) ->
-    alcove_test:need([ordinary, userns], fun() ->
+    alcove_test:need([ordinary, userns, {call, mount_setattr}], fun() ->
         Dir = shared(Config),
         as_user(Config, fun() -> with_drv(fun(Drv) -> built(Drv, Dir) end) end)
     end).

@@ -80,7 +80,7 @@ another_library(Config) ->
          ok = Change(filename:join([Dir, "alcove", "priv", "alcove_nif.so"])),
          Peer = alcove_test:peer(alcove_test:paths(), #{}),
          Self = {?MODULE, load_another},
-         Result = peer:call(Peer, element(1, Self), element(2, Self), [filename:join([Dir, "alcove", "ebin"])], 30000),
+         Result = peer:call(Peer, element(1, Self), element(2, Self), [filename:join([Dir, "alcove", "ebin"])], alcove_test:ms(30000)),
          alcove_test:stop_peer(Peer),
          ?assertEqual({Name, Expected}, {Name, Result})
      end || {Name, Change, Expected} <-
@@ -257,7 +257,7 @@ write_term(File, Term) ->
 %% long. The kernel takes a scheduler's processor away now and then, so that a few may be long.
 heavy_calls(_Config) ->
     Peer = alcove_test:peer(alcove_test:paths(), #{}),
-    Long = peer:call(Peer, ?MODULE, weigh, [], 220000),
+    Long = peer:call(Peer, ?MODULE, weigh, [], alcove_test:ms(220000)),
     alcove_test:stop_peer(Peer),
     ct:pal("long schedules of 5: ~p", [Long]),
     [?assert(N =< 2, {What, N}) || {What, N} <- Long].

@@ -11,7 +11,7 @@
          own_kernel_values/1, resource_limits/1, links_lead_nowhere/1,
          limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
          explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
-         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1,
+         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, old_kernel/1,
          subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, listens/1, not_listening/1, listens_on_host/1,
          read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1, many_by_one/1]).
 
@@ -26,7 +26,7 @@ groups() ->
             layers, writable_root, own_kernel_values, resource_limits, links_lead_nowhere, limits,
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
-            no_user_namespaces, no_control_groups, nothing_lacks],
+            no_user_namespaces, no_control_groups, nothing_lacks, old_kernel],
     [{root, [], Both ++ [read_only_control_groups, ids_of_root, plain_chroot]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
@@ -38,13 +38,13 @@ end_per_suite(_Config) ->
     ok.
 
 init_per_group(root, Config) ->
-    case alcove_test:can(root) of
-        true -> [{as, root} | Config];
-        {false, Text} -> alcove_test:skip(Text)
-    end;
+    as(root, [root, {call, mount_setattr}], Config);
 init_per_group(rootless, Config) ->
-    case [Text || What <- [ordinary, userns], {false, Text} <- [alcove_test:can(What)]] of
-        [] -> [{as, ordinary} | Config];
+    as(ordinary, [ordinary, userns, {call, mount_setattr}], Config).
+
+as(Who, Needs, Config) ->
+    case [Text || What <- Needs, {false, Text} <- [alcove_test:can(What)]] of
+        [] -> [{as, Who} | Config];
         [Text | _] -> alcove_test:skip(Text)
     end.
 
@@ -206,7 +206,9 @@ hidden(Config) ->
                  <<>> = sh(Drv, "ls /data", Spec#{mounts := [{ro, "/usr"}, {rw, Dir, "/data"}, {masked, "/data"}]}),
                  <<"file">> = sh(Drv, "ls /own", Spec#{mounts := [{ro, "/usr"}, {masked, "/own/none"}]}),
                  %% With the default root as well.
-                 <<>> = sh(Drv, "ls /etc/ssl", #{mounts => [system, {masked, "/etc/ssl"}]})
+                 <<>> = sh(Drv, "ls /etc", #{mounts => [system, {masked, "/etc"}]}),
+                 Nothing = [{How, Path} || How <- [masked, read_only], Path <- ["/none", "/none/x", "/etc/none"]],
+                 <<"passwd">> = sh(Drv, "ls / /etc | grep -e none -e passwd", #{mounts => [system | Nothing]})
          end),
     {ok, <<"secret">>} = file:read_file(filename:join(Dir, "fixed")).
 
@@ -332,7 +334,9 @@ network(Config) ->
     with(Config,
          fun(Drv) ->
                  <<"lo:">> = sh(Drv, "cut -d' ' -f1 /proc/net/route | tail -n +2; sed -n 's/^ *\\([a-z0-9]*:\\).*/\\1/p' /proc/net/dev"),
-                 true = sh(Drv, "cat /proc/net/dev", #{network => host}) =/= sh(Drv, "cat /proc/net/dev")
+                 {ok, Host} = file:read_link("/proc/self/ns/net"),
+                 Namespace = fun(Spec) -> binary_to_list(sh(Drv, "readlink /proc/self/ns/net", Spec)) end,
+                 {Host, true} = {Namespace(#{network => host}), Namespace(#{}) =/= Host}
          end).
 
 %% An address of this case alone.
@@ -594,6 +598,15 @@ no_keyring(Config) ->
 no_filters(Config) ->
     without(Config, [{prctl, [{0, eq, 22, 32}], {errno, 22}}, {seccomp, {errno, 38}}], seccomp, {prctl, einval}).
 
+%% Linux 5.10, which has neither the flag of close_range(2) nor mount_setattr(2): there are no sandboxes.
+old_kernel(Config) ->
+    with(Config,
+         fun(Drv) ->
+                 ok = lacks(Drv, [{close_range, [{2, eq, 4, 32}], {errno, 22}}, {mount_setattr, {errno, 38}}]),
+                 [{error, {mount_setattr, enosys}} = alcove_sandbox:run(Drv, ["true"], #{best_effort => Effort})
+                  || Effort <- [false, true]]
+         end).
+
 %% Root's sandboxes can do without; an ordinary user has nothing else to make one of.
 no_user_namespaces(Config) ->
     Flag = 16#10000000,
@@ -625,9 +638,17 @@ no_user_namespaces(Config) ->
 %% Memory and processes are limited by other means; processors can't be, and who asked for that
 %% is told.
 no_control_groups(Config) ->
+    As = proplists:get_value(as, Config),
+    Given = fun(Drv) -> As =:= ordinary andalso alcove_cgroup_own:is_given({Drv, []}, <<"memory">>) end,
+    case with(Config, Given) of
+        true -> alcove_test:skip("needs an ordinary user to whom no control group was delegated");
+        false -> without_control_groups(Config, As)
+    end.
+
+without_control_groups(Config, As) ->
     with(Config,
          fun(Drv) ->
-                 case proplists:get_value(as, Config) of
+                 case As of
                      root ->
                          own_mounts(Drv),
                          ok = alcove:mount(Drv, [], "none", "/sys/fs/cgroup", "tmpfs", 0, "");

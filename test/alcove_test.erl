@@ -385,7 +385,7 @@ can({call, Name}) ->
     end;
 can(told) ->
     case os:version() of
-        Version when Version >= {6, 15} -> can({call, pidfd_open});
+        {Major, Minor, _} when {Major, Minor} >= {6, 15} -> can({call, pidfd_open});
         _ -> {false, "needs a kernel that tells how a process ended that was reaped, as Linux 6.15 does"}
     end;
 can({cap, Name}) ->

@@ -1102,7 +1102,7 @@ said(Proc, Said) ->
     receive
         {alcove_proc, Proc, {exit, {ok, #{status := 0}}}} -> lists:reverse(Said);
         {alcove_proc, Proc, What} -> said(Proc, [What | Said])
-    after 20000 -> ct:fail(Said)
+    after alcove_test:ms(20000) -> ct:fail(Said)
     end.
 
 %% Reads to the end, by another process.
@@ -1111,7 +1111,7 @@ reader(Proc) ->
     spawn_link(fun() -> Self ! {self(), alcove_proc:fold(Proc, fun(Piece, Acc) -> [Piece | Acc] end, [])} end).
 
 read_by(Reader) ->
-    receive {Reader, {ok, Pieces}} -> lists:reverse(Pieces) after 20000 -> ct:fail(Reader) end.
+    receive {Reader, {ok, Pieces}} -> lists:reverse(Pieces) after alcove_test:ms(20000) -> ct:fail(Reader) end.
 
 %% Pieces of a line that is too long are as long as one may be, and nothing is lost or joined.
 long_lines(Config) ->
@@ -1146,7 +1146,7 @@ long_lines(Config) ->
 %% A line is a message, also where one piece was many.
 active_lines(Config) ->
     {ok, Proc} = alcove_proc:start(drv(Config), ["seq", "8"], #{lines => true, active => false}),
-    Next = fun() -> receive {alcove_proc, Proc, What} -> What after 5000 -> nothing end end,
+    Next = fun() -> receive {alcove_proc, Proc, What} -> What after alcove_test:ms(5000) -> nothing end end,
     ?assertEqual({ok, {stdout, <<"1\n">>}}, alcove_proc:read(Proc)),
     ok = alcove_proc:active(Proc, once),
     ?assertEqual({stdout, <<"2\n">>}, Next()),
@@ -1205,7 +1205,7 @@ count(Proc, Line, N) ->
     receive
         {alcove_proc, Proc, {stdout, Line}} -> count(Proc, Line, N + 1);
         {alcove_proc, Proc, {exit, {ok, #{status := 0}}}} -> N
-    after 20000 -> ct:fail(N)
+    after alcove_test:ms(20000) -> ct:fail(N)
     end.
 
 lines_of_another_node(_Config) ->
@@ -1236,7 +1236,7 @@ folds(Config) ->
     {error, {timeout, #{stdout := {all, 2}}}} = Run(sh("echo x; sleep 1000"), #{timeout => 1000}),
     Self = self(),
     Tell = {fun(What, Told) -> Self ! {Told, What}, Told end, told},
-    Told = fun() -> receive {told, What} -> What after 5000 -> nothing end end,
+    Told = fun() -> receive {told, What} -> What after alcove_test:ms(5000) -> nothing end end,
     {ok, Proc} = alcove_proc:start(Drv, ["cat"], #{stdout => Tell}),
     ok = alcove_proc:write(Proc, "x"),
     ?assertEqual(<<"x">>, Told()),
@@ -1294,7 +1294,7 @@ logged_lines(Config) ->
         Said = fun() ->
             receive {log, #{level := Level, msg := {Format, Args}, meta := Meta}} ->
                 {Level, unicode:characters_to_binary(io_lib:format(Format, Args)), Meta}
-            after 5000 -> nothing
+            after alcove_test:ms(5000) -> nothing
             end
         end,
         Script = "printf 'one\\ntwo\\r\\n\\n\\377\\n'; printf '%s' \"$1\"",
@@ -1702,7 +1702,7 @@ tags(Config) ->
     {ok, _} = alcove_proc:stop(Yes, 0).
 
 message() ->
-    receive Message -> Message after 5000 -> nothing end.
+    receive Message -> Message after alcove_test:ms(5000) -> nothing end.
 
 %% ---------------------------------------------------------------------------
 %% The tree
@@ -1769,6 +1769,7 @@ explanations(_Config) ->
     Says({error, {timeout, #{}}}, "killed"),
     Says({error, {{output_limit, stdout}, #{}}}, "stdout"),
     Says({cgroup, {<<"/sys/fs/cgroup/x">>, eacces}}, "/sys/fs/cgroup/x"),
+    Says({cgroup, {<<"/sys/fs/cgroup/x/cgroup.subtree_control">>, ebusy}}, "leaf/1"),
     Says({in, badpid}, "event loop"),
     Says({drv, noproc}, "no such Drv"),
     Says({drv, {exit_status, 1}}, "ended.*exit_status,1"),

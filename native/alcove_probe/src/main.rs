@@ -124,7 +124,8 @@ fn main() {
 
 /// A system call, with arguments that are zero where none are given.
 fn call(number: libc::c_long, args: &[u64]) -> io::Result<libc::c_long> {
-    let arg = |n: usize| args.get(n).copied().unwrap_or(0);
+    // As wide as a register is here.
+    let arg = |n: usize| args.get(n).copied().unwrap_or(0) as usize;
     // SAFETY: pointers are null or to strings that the caller keeps; what the kernel does with
     // them is what is tried.
     let result = unsafe { libc::syscall(number, arg(0), arg(1), arg(2), arg(3), arg(4), arg(5)) };
@@ -323,7 +324,8 @@ fn remount(_: &Path) -> Tried {
     refused(
         "mount",
         libc::SYS_mount,
-        &[0, pointer(&target), 0, libc::MS_REMOUNT | libc::MS_BIND],
+        // MS_REMOUNT and MS_BIND, which aren't as wide everywhere.
+        &[0, pointer(&target), 0, 0x1020],
     )
 }
 
