@@ -163,17 +163,31 @@ start_program(#{drv := {start, DrvOptions}} = Options, Alias) ->
         {error, Reason} ->
             {error, {drv, Reason}}
     end;
-start_program(#{owner := Owner} = Options, Alias) ->
-    %% The owner is monitored before anything is started, so that nothing runs for one that is gone.
+start_program(#{owner := Owner, drv := Drv} = Options, Alias) ->
+    %% The owner is monitored before anything is started, so that nothing runs for one that is gone;
+    %% Drv, so that its end is known by its reason.
     OwnerRef = watch(Owner),
+    DrvRef = monitor(process, Drv),
     Output = note_caller(Alias, alcove_proc_output:new(Options), Owner),
     Given = Options#{window => alcove_proc_output:window(Output)},
     Start = erlang:monotonic_time(),
     case alcove_proc_setup:cgroup(Given) of
         {ok, Group} ->
-            case start_in_keeper(Given, Group) of
+            case start_in_keeper(Given, Group, DrvRef) of
                 {ok, Path} ->
-                    {ok, new_state(Given, Alias, OwnerRef, Group, Output, Path, Start)};
+                    State = #state{
+                        options = Given,
+                        drv = Drv,
+                        drv_ref = DrvRef,
+                        path = Path,
+                        group = Group,
+                        owner = Owner,
+                        owner_ref = OwnerRef,
+                        alias = Alias,
+                        output = Output,
+                        started = Start
+                    },
+                    {ok, begin_to_run(State)};
                 {error, Reason} ->
                     ok = alcove_proc_setup:ungroup(Group),
                     {error, Reason}
@@ -189,7 +203,7 @@ note_caller(_Alias, Output, Owner) -> alcove_proc_output:await_end(Owner, Output
 watch(none) -> undefined;
 watch(Owner) -> monitor(process, Owner).
 
-start_in_keeper(#{drv := Drv, in := In} = Options, Group) ->
+start_in_keeper(#{drv := Drv, in := In} = Options, Group, DrvRef) ->
     case alcove_proc_setup:request(Options, Group) of
         {ok, Keep, Calls} ->
             try alcove_call:run(Drv, In, {keep, Keep, Calls}, patience(Options)) of
@@ -199,7 +213,7 @@ start_in_keeper(#{drv := Drv, in := In} = Options, Group) ->
                     {error, alcove_proc_setup:failed(Index, Call, Reason, Options)};
                 {error, {Step, Reason}} -> {error, {Step, Reason}};
                 {error, Reason} -> {error, {fork, Reason}};
-                '$badpid' -> {error, explain_absence(Drv, In)};
+                '$badpid' -> {error, explain_absence(Drv, In, DrvRef)};
                 {'$badarg', {Index, _}} when Index > 0 ->
                     Call = element(1, lists:nth(Index, Calls)),
                     {error, alcove_proc_setup:failed(Index, Call, badarg, Options)};
@@ -216,33 +230,33 @@ start_in_keeper(#{drv := Drv, in := In} = Options, Group) ->
 patience(#{timeout := infinity}) -> infinity;
 patience(#{timeout := Timeout}) -> min(16#ffffffff, Timeout + ?PATIENCE).
 
-%% Why a start failed: there is no Drv, no process in its event loop at the fork path, or the keeper
-%% was killed.
-explain_absence(Drv, In) ->
-    case alcove_nif:children(Drv, In) of
-        '$badpid' ->
-            try alcove_drv:info(Drv) of
-                _ -> {in, badpid}
-            catch
-                error:_ -> {drv, noproc}
+%% Why a start failed: there is no Drv or it is ending, no process is in its event loop at the fork
+%% path, or the keeper was killed.
+explain_absence(Drv, In, DrvRef) ->
+    case takes_calls(Drv) of
+        true ->
+            case alcove_nif:children(Drv, In) of
+                '$badpid' -> {in, badpid};
+                _ -> {parent, gone}
             end;
-        _ ->
-            {parent, gone}
+        false ->
+            receive
+                {'DOWN', DrvRef, process, _, Reason} -> {drv, Reason}
+            after ?PATIENCE ->
+                {drv, noproc}
+            end
     end.
 
-new_state(#{drv := Drv, owner := Owner} = Options, Alias, OwnerRef, Group, Output, Path, Start) ->
-    State = #state{
-        options = Options,
-        drv = Drv,
-        drv_ref = monitor(process, Drv),
-        path = Path,
-        group = Group,
-        owner = Owner,
-        owner_ref = OwnerRef,
-        alias = Alias,
-        output = Output,
-        started = Start
-    },
+%% Whether root is in its event loop. Who is stopped and doesn't answer is there.
+takes_calls(Drv) ->
+    try alcove:call(Drv, [], getpid, [], ?PATIENCE) of
+        _ -> true
+    catch
+        exit:timeout -> true;
+        _:_ -> false
+    end.
+
+begin_to_run(#state{started = Start} = State) ->
     Now = erlang:monotonic_time(),
     event(spawn, #{duration => Now - Start, system_time => erlang:system_time()}, #{}, State),
     drop_sent(give_input(watch_deadline(State))).

@@ -19,6 +19,7 @@
     stopped_again_and_again/1,
     stopped_root_again_and_again/1,
     killed_root/1,
+    program_kills_root/1,
     killed_root_and_stopped_guardian/1,
     killed_keeper/1,
     calls_to_a_keeper/1,
@@ -54,6 +55,7 @@ all() ->
         stopped_again_and_again,
         stopped_root_again_and_again,
         killed_root,
+        program_kills_root,
         killed_root_and_stopped_guardian,
         killed_keeper,
         calls_to_a_keeper,
@@ -180,6 +182,19 @@ killed_root(_Config) ->
             ?assertEqual({error, {drv, {termsig, sigkill}}}, alcove_proc:await(Proc))
         end
      || Depth <- [0, 1, 2, 5], _ <- lists:seq(1, 5)
+    ].
+
+%% Also if it does so before anybody has heard that it started.
+program_kills_root(_Config) ->
+    [
+        begin
+            {ok, Drv} = alcove_drv:start(),
+            Path = alcove_test:chain(Drv, [], Depth),
+            #{os_pid := Root} = alcove_drv:info(Drv),
+            Kills = sh("kill -KILL " ++ integer_to_list(Root) ++ "; sleep 1000"),
+            ?assertEqual({error, {drv, {termsig, sigkill}}}, alcove_proc:run(Drv, Kills, #{in => Path}))
+        end
+     || Depth <- [0, 1, 3], _ <- lists:seq(1, 20)
     ].
 
 %% A guardian that is stopped is continued when root has gone, so that it can say so.
