@@ -440,7 +440,8 @@ ten_thousand(Config) ->
         Failed = [{N, Error} || {N, {error, _} = Error} <- Outcomes],
         ct:log("lost: ~p~n~p", [Failed, infos(A)]),
         ?assertEqual([], [{N, Outcome} || {N, Outcome} <- Failed, Outcome =/= {error, {nodedown, Lost}}]),
-        ?assert(length(Failed) =< Max),
+        %% In each of its places one ran, and the outcome of the one before may have been on its way.
+        ?assert(length(Failed) =< 2 * Max),
         ?assertEqual([], [{N, maps:get(N, Times, 0)} || {N, {ok, _}} <- Outcomes, maps:get(N, Times, 0) =/= 1]),
         ?assertEqual([], [N || {N, T} <- maps:to_list(Times), T > 1]),
         %% The one that came has had its part, and nothing is left of any.
