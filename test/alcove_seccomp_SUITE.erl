@@ -8,7 +8,7 @@
 -export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
          init_per_testcase/2, end_per_testcase/2]).
 %% programs
--export([first_rule_decides/1, conditions/1, other_architectures/1, newer_calls/1, actions/1,
+-export([first_rule_decides/1, every_number/1, short_ways/1, conditions/1, other_architectures/1, newer_calls/1, actions/1,
          names/1, wrong_shapes/1, sizes/1, explanations/1]).
 %% architectures
 -export([essential_names/1, names_of_both/1, arm_numbers/1, sandbox_is_complete/1, sandbox_decides/1,
@@ -29,7 +29,7 @@ all() ->
     [{group, Group} || {Group, _, _} <- groups()].
 
 groups() ->
-    [{programs, [], [first_rule_decides, conditions, other_architectures, newer_calls, actions,
+    [{programs, [], [first_rule_decides, every_number, short_ways, conditions, other_architectures, newer_calls, actions,
                      names, wrong_shapes, sizes, explanations]},
      {architectures, [], [essential_names, names_of_both, arm_numbers, sandbox_is_complete, sandbox_decides,
                           sandbox_options, sandbox_documented]},
@@ -67,25 +67,30 @@ run(Program, Number, Args) ->
     run(Program, alcove_seccomp:audit_arch(), Number, Args).
 
 run(Program, Arch, Number, Args) ->
+    {Returned, _} = run_and_count(Program, Arch, Number, Args),
+    Returned.
+
+run_and_count(Program, Arch, Number, Args) ->
     Words = << <<Arg:64/native>> || Arg <- Args ++ lists:duplicate(6 - length(Args), 0) >>,
     Data = <<Number:32/native, Arch:32/native, 0:64/native, Words/binary>>,
-    step([alcove_seccomp:insn(Insn) || <<Insn:8/binary>> <= Program], 0, Data).
+    step([alcove_seccomp:insn(Insn) || <<Insn:8/binary>> <= Program], 0, Data, 1).
 
-step([#alcove_insn{code = Code, jt = True, jf = False, k = K} | Rest], A, Data) ->
-    Jump = fun(Holds) when Holds -> step(lists:nthtail(True, Rest), A, Data);
-              (_) -> step(lists:nthtail(False, Rest), A, Data)
+step([#alcove_insn{code = Code, jt = True, jf = False, k = K} | Rest], A, Data, Steps) ->
+    On = fun(Over, Accumulator) -> step(lists:nthtail(Over, Rest), Accumulator, Data, Steps + 1) end,
+    Jump = fun(Holds) when Holds -> On(True, A);
+              (_) -> On(False, A)
            end,
     case Code of
         ?BPF_LD + ?BPF_W + ?BPF_ABS when K rem 4 =:= 0 ->
             <<_:K/binary, Word:32/native, _/binary>> = Data,
-            step(Rest, Word, Data);
-        ?BPF_JMP + ?BPF_JA -> step(lists:nthtail(K, Rest), A, Data);
+            On(0, Word);
+        ?BPF_JMP + ?BPF_JA -> On(K, A);
         ?BPF_JMP + ?BPF_JEQ + ?BPF_K -> Jump(A =:= K);
         ?BPF_JMP + ?BPF_JGT + ?BPF_K -> Jump(A > K);
         ?BPF_JMP + ?BPF_JGE + ?BPF_K -> Jump(A >= K);
         ?BPF_JMP + ?BPF_JSET + ?BPF_K -> Jump(A band K =/= 0);
-        ?BPF_ALU + ?BPF_AND + ?BPF_K -> step(Rest, A band K, Data);
-        ?BPF_RET + ?BPF_K -> K
+        ?BPF_ALU + ?BPF_AND + ?BPF_K -> On(0, A band K);
+        ?BPF_RET + ?BPF_K -> {K, Steps}
     end.
 
 returned(allow) -> ?SECCOMP_RET_ALLOW;
@@ -110,11 +115,36 @@ first_rule_decides(_Config) ->
          Policy = #{default => random_action(), rules => [random_rule() || _ <- lists:seq(1, rand:uniform(12))]},
          Program = compile(Policy),
          [begin
-              Number = rand:uniform(6),
               Args = [random_word() || _ <- lists:seq(1, 3)],
               ?assertEqual(expected(Policy, Number, Args), run(Program, Number, Args), {Policy, Number, Args})
-          end || _ <- lists:seq(1, 50)]
+          end || Number <- [0, 7, 8, 99, 103, 200 | [random_number() || _ <- lists:seq(1, 50)]]]
      end || _ <- lists:seq(1, 300)].
+
+%% Neighbours, and such that are far from each other.
+random_number() ->
+    pick([rand:uniform(6), 99 + rand:uniform(3), 201]).
+
+%% Whether every number goes where it belongs, in programs of every size: those whose jumps are
+%% short, those whose jumps are longer than a conditional jump can be, and those with ranges.
+every_number(_Config) ->
+    [begin
+         Rules = [{Number, {errno, Number rem Values}} || Number <- lists:seq(3, Count, Step)],
+         Policy = #{default => {errno, 4095}, rules => Rules},
+         Program = compile(Policy),
+         [?assertEqual(expected(Policy, Number, []), run(Program, Number, []), {Count, Step, Values, Number})
+          || Number <- lists:seq(0, Count)]
+     end || Count <- [3, 4, 5, 100, 200, 300, 330], Step <- [1, 2, 7], Values <- [1, 2, 400]].
+
+%% The kernel runs a program once for every number when it is installed: no number has a long way.
+short_ways(_Config) ->
+    {ok, Program} = alcove_seccomp:compile(alcove_seccomp:sandbox()),
+    ?assert(byte_size(Program) div 8 < 700, byte_size(Program) div 8),
+    [?assert(steps(Program, Number) < 40, {Number, steps(Program, Number)})
+     || {_, Number} <- alcove_nif:constants(syscall)].
+
+steps(Program, Number) ->
+    {_, Steps} = run_and_count(Program, alcove_seccomp:audit_arch(), Number, []),
+    Steps.
 
 pick(List) ->
     lists:nth(rand:uniform(length(List)), List).
@@ -123,10 +153,10 @@ random_action() ->
     pick([allow, log, trap, kill, kill_process, kill_thread, {errno, 1}, {errno, 13}]).
 
 random_rule() ->
-    Calls = pick([rand:uniform(6), [rand:uniform(6) || _ <- lists:seq(1, rand:uniform(3))]]),
+    Calls = pick([random_number(), [random_number() || _ <- lists:seq(1, rand:uniform(3))]]),
     Conditions = [random_condition() || _ <- lists:seq(1, rand:uniform(4) - 1)],
     case pick([call, action, conditions, both]) of
-        call -> rand:uniform(6);
+        call -> random_number();
         action -> {Calls, random_action()};
         conditions -> {Calls, Conditions};
         both -> {Calls, Conditions, random_action()}
@@ -285,12 +315,12 @@ wrong_actions() ->
 sizes(_Config) ->
     Numbers = [Number || {_, Number} <- alcove_nif:constants(syscall)],
     Rules = [{Number, lists:nth(1 + Number rem 3, [allow, {errno, Number}, trap])} || Number <- Numbers],
-    %% As many actions as calls: a filter each.
+    %% As many actions as calls.
     Program = compile(#{default => kill, rules => Rules}),
     ct:log("~b instructions", [byte_size(Program) div 8]),
     [?assertEqual(returned(Action), run(Program, Number, [])) || {Number, Action} <- Rules],
     Ten = [{N, ne, 77, 64} || N <- lists:seq(0, 5)],
-    TooLarge = [[{Numbers, Ten}], [{7, Ten} || _ <- lists:seq(1, 1000)],
+    TooLarge = [[{Number, [{N, ne, Number, 64} || N <- lists:seq(0, 5)]} || Number <- Numbers], [{7, Ten} || _ <- lists:seq(1, 1000)],
                 lists:duplicate(1000000, {[1, 2], kill}),
                 [{lists:duplicate(5000, 1), Ten}], [{1, lists:duplicate(5000, hd(Ten))}],
                 [{1, [{0, eq, N, 64}]} || N <- lists:seq(1, 700)]],

@@ -1,10 +1,11 @@
 //! Policies of system calls as programs for seccomp(2).
 //!
-//! The rules of a policy are ordered, and the first that matches a call decides. A
-//! filter of seccompiler has rules in no order and one action for all of them. So
-//! rules with the same action become one filter, and the program is the concatenation
-//! of their programs. Where a filter would return its action for a call that doesn't
-//! match, the program goes on with the next filter.
+//! The rules of a policy are ordered, and the first that matches a call decides. seccompiler
+//! translates the conditions of a rule; its filters have one action for all of their rules, and
+//! look at one number after the other. The kernel runs a filter once for every number when it is
+//! installed, to find those that are always allowed, so a long way to a number costs the start of
+//! every program. Here the program looks for the number by halves, in ranges of numbers of which
+//! the policy says the same.
 //!
 //! Several filters in one process would not work: the kernel takes the most
 //! restrictive of their actions, whatever the order, and the first filter would have
@@ -67,8 +68,8 @@ mod platform {
     use rustler::types::tuple::get_tuple;
     use rustler::{Atom, Encoder, Env, MapIterator, Term};
     use seccompiler::{
-        BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
-        SeccompFilter, SeccompRule, TargetArch, sock_filter,
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule,
+        sock_filter,
     };
     use std::collections::BTreeMap;
 
@@ -79,14 +80,6 @@ mod platform {
     /// The first number that doesn't belong to this architecture. On x86_64, numbers from here on
     /// are those of x32, with which a program could evade every rule.
     const FOREIGN: u32 = 0x4000_0000;
-
-    /// Stands for "go on" in the program of one filter: no policy has this action.
-    const GO_ON: SeccompAction = SeccompAction::Trace(0);
-
-    /// The instructions with which seccompiler begins each program: its check of the architecture.
-    /// They are cut off, since seccompiler knows fewer architectures than this module.
-    const ARCH_CHECK: usize = 3;
-    const SECCOMPILERS_ARCH: TargetArch = TargetArch::x86_64;
 
     /// Offsets in struct seccomp_data.
     const NUMBER: u32 = 0;
@@ -120,16 +113,9 @@ mod platform {
         }
     }
 
-    /// Other errors of seccompiler can't happen, since a policy is checked before.
-    impl From<BackendError> for Refused<'_> {
-        fn from(_: BackendError) -> Self {
-            Refused::TooLarge
-        }
-    }
-
     pub fn compile<'a>(env: Env<'a>, policy: Term<'a>, arch: Term<'a>) -> Term<'a> {
         let program = match architecture(arch) {
-            Some(arch) => Policy::read(policy, arch).and_then(Policy::program),
+            Some(arch) => Policy::read(policy, arch).and_then(|policy| policy.program()),
             // A policy of the wrong shape is an error on every architecture.
             None => match Policy::read(policy, Arch::X86_64) {
                 Err(Refused::Shape(part)) => Err(Refused::Shape(part)),
@@ -182,14 +168,16 @@ mod platform {
     struct Policy {
         arch: Arch,
         default: SeccompAction,
-        filters: Vec<Filter>,
+        /// What becomes of the calls of which a rule says something, by their number.
+        calls: BTreeMap<u32, Verdict>,
     }
 
-    /// Rules with one action, by the number of the system call. Without rules of its own, a
-    /// system call matches whatever its arguments.
-    struct Filter {
-        action: SeccompAction,
-        rules: BTreeMap<i64, Vec<SeccompRule>>,
+    /// What becomes of a call: the action of the first rule whose conditions hold.
+    #[derive(Clone, Default, PartialEq)]
+    struct Verdict {
+        conditional: Vec<(SeccompRule, SeccompAction)>,
+        /// The action if none of them hold: that of a rule without conditions, or the default.
+        otherwise: Option<SeccompAction>,
     }
 
     impl Policy {
@@ -207,7 +195,7 @@ mod platform {
             let mut policy = Policy {
                 arch,
                 default,
-                filters: Vec::new(),
+                calls: BTreeMap::new(),
             };
             if let Some(rules) = rules {
                 policy.read_rules(rules)?;
@@ -226,7 +214,10 @@ mod platform {
                 }
                 for call in rule.calls {
                     match call {
-                        Ok(number) => self.add(number, &rule.action, &rule.conditions),
+                        Ok(number) => {
+                            let verdict = self.calls.entry(number).or_default();
+                            verdict.add(&rule.conditions, &rule.action);
+                        }
                         Err(name) if unknown.contains(&name) => {}
                         Err(name) => unknown.push(name),
                     }
@@ -239,61 +230,43 @@ mod platform {
             }
         }
 
-        /// Adds a rule behind all others about this system call.
-        fn add(&mut self, number: i64, action: &SeccompAction, conditions: &[SeccompCondition]) {
-            // Rules about different calls may be reordered.
-            let last = self
-                .filters
-                .iter()
-                .rposition(|filter| filter.rules.contains_key(&number))
-                .unwrap_or(0);
-            let at = self.filters[last..]
-                .iter()
-                .position(|filter| filter.action == *action)
-                .map_or(self.filters.len(), |at| last + at);
-            if at == self.filters.len() {
-                self.filters.push(Filter {
-                    action: action.clone(),
-                    rules: BTreeMap::new(),
-                });
-            }
-            let filter = &mut self.filters[at];
-            match SeccompRule::new(conditions.to_vec()) {
-                Ok(rule) => match filter.rules.get_mut(&number) {
-                    // The call matches without conditions already.
-                    Some(rules) if rules.is_empty() => {}
-                    Some(rules) => rules.push(rule),
-                    None => drop(filter.rules.insert(number, vec![rule])),
-                },
-                Err(_) => drop(filter.rules.insert(number, Vec::new())),
-            }
-        }
-
-        fn program<'a>(self) -> Result<BpfProgram, Refused<'a>> {
+        fn program<'a>(&self) -> Result<BpfProgram, Refused<'a>> {
             let mut program = vec![
                 // Calls of another architecture end the process.
                 instruction(LOAD, 0, 0, ARCHITECTURE),
                 instruction(JUMP_IF, 1, 0, self.arch.audit()),
-                returns(SeccompAction::KillProcess),
+                returns(&SeccompAction::KillProcess),
                 instruction(LOAD, 0, 0, NUMBER),
             ];
-            let enosys = returns(SeccompAction::Errno(libc::ENOSYS as u32));
-            if let Some(private) = self.arch.private() {
-                program.extend([
-                    instruction(JUMP_FROM, 0, 1, private.end),
-                    enosys.clone(),
-                    instruction(JUMP_FROM, 2, 0, private.start),
-                ]);
-            }
-            program.extend([instruction(JUMP_FROM, 0, 1, self.limit()), enosys]);
-            for filter in self.filters {
-                program.append(&mut part(filter.rules, filter.action)?);
-            }
-            program.push(returns(self.default));
+            program.append(&mut search(&self.ranges()));
             if program.len() > LONGEST {
                 return Err(Refused::TooLarge);
             }
             Ok(program)
+        }
+
+        /// What becomes of every number: of those from each start on, up to the next start.
+        fn ranges(&self) -> Vec<(u32, Verdict)> {
+            let default = Verdict::always(self.default.clone());
+            let unknown = Verdict::always(SeccompAction::Errno(libc::ENOSYS as u32));
+            let mut unruled = BTreeMap::from([(0, default.clone())]);
+            unruled.insert(self.limit(), unknown.clone());
+            if let Some(private) = self.arch.private() {
+                unruled.insert(private.start, default);
+                unruled.insert(private.end, unknown);
+            }
+            let mut ranges = unruled.clone();
+            for (&number, verdict) in &self.calls {
+                if let Some((_, after)) = unruled.range(..=number + 1).next_back() {
+                    ranges.entry(number + 1).or_insert_with(|| after.clone());
+                }
+                let mut verdict = verdict.clone();
+                verdict.otherwise.get_or_insert(self.default.clone());
+                ranges.insert(number, verdict);
+            }
+            let mut ranges: Vec<_> = ranges.into_iter().collect();
+            ranges.dedup_by(|next, this| next.1 == this.1);
+            ranges
         }
 
         /// The first number that answers ENOSYS.
@@ -305,42 +278,78 @@ mod platform {
                 return FOREIGN;
             }
             let private = self.arch.private().map_or(FOREIGN, |private| private.start);
-            let known = self.arch.calls().iter().map(|(_, number)| *number);
-            let ruled = self.filters.iter().flat_map(|filter| filter.rules.keys());
-            let ruled = ruled.filter_map(|number| u32::try_from(*number).ok());
-            let common = known.chain(ruled).filter(|number| *number < private);
+            let known = self.arch.calls().iter().map(|(_, number)| number);
+            let common = known
+                .chain(self.calls.keys())
+                .filter(|number| **number < private);
             common.max().map_or(0, |highest| highest + 1)
         }
     }
 
-    /// The program of one filter. Calls that match no rule go on after its end.
-    fn part(
-        rules: BTreeMap<i64, Vec<SeccompRule>>,
-        action: SeccompAction,
-    ) -> Result<BpfProgram, BackendError> {
-        let filter = SeccompFilter::new(rules, GO_ON, action, SECCOMPILERS_ARCH)?;
-        let mut part = BpfProgram::try_from(filter)?.split_off(ARCH_CHECK);
-        let go_on = returns(GO_ON);
-        let length = part.len() as u32;
-        for (left, instruction) in (0..length).rev().zip(&mut part) {
-            if *instruction == go_on {
-                *instruction = self::instruction(JUMP, 0, 0, left);
+    impl Verdict {
+        fn always(action: SeccompAction) -> Verdict {
+            Verdict {
+                conditional: Vec::new(),
+                otherwise: Some(action),
             }
         }
-        Ok(part)
+
+        /// Adds a rule behind all others.
+        fn add(&mut self, conditions: &[SeccompCondition], action: &SeccompAction) {
+            if self.otherwise.is_some() {
+                return;
+            }
+            match SeccompRule::new(conditions.to_vec()) {
+                Ok(rule) => self.conditional.push((rule, action.clone())),
+                // It has no conditions.
+                Err(_) => self.otherwise = Some(action.clone()),
+            }
+        }
+
+        /// A rule that doesn't match goes on behind the instruction that follows it.
+        fn program(&self) -> BpfProgram {
+            let mut program = BpfProgram::new();
+            for (rule, action) in &self.conditional {
+                program.append(&mut rule.clone().into());
+                program.push(returns(action));
+            }
+            program.extend(self.otherwise.as_ref().map(returns));
+            program
+        }
+    }
+
+    /// The program that finds the range in which the number is, and what becomes of it.
+    fn search(ranges: &[(u32, Verdict)]) -> BpfProgram {
+        let (lower, upper) = ranges.split_at(ranges.len() / 2);
+        let (mut lower, mut upper, start) = match (lower, upper) {
+            ([], [.., (_, verdict)]) => return verdict.program(),
+            (_, []) => return BpfProgram::new(),
+            (lower, [(start, _), ..]) => (search(lower), search(upper), *start),
+        };
+        let mut program = match u8::try_from(lower.len()) {
+            Ok(over) => vec![instruction(JUMP_FROM, over, 0, start)],
+            // Over more than a conditional jump can say.
+            Err(_) => vec![
+                instruction(JUMP_FROM, 0, 1, start),
+                instruction(JUMP, 0, 0, lower.len() as u32),
+            ],
+        };
+        program.append(&mut lower);
+        program.append(&mut upper);
+        program
     }
 
     fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
         sock_filter { code, jt, jf, k }
     }
 
-    fn returns(action: SeccompAction) -> sock_filter {
-        instruction(RETURN, 0, 0, action.into())
+    fn returns(action: &SeccompAction) -> sock_filter {
+        instruction(RETURN, 0, 0, action.clone().into())
     }
 
     struct Rule<'a> {
         /// Numbers, or names that are unknown.
-        calls: Vec<Result<i64, Term<'a>>>,
+        calls: Vec<Result<u32, Term<'a>>>,
         conditions: Vec<SeccompCondition>,
         action: SeccompAction,
     }
@@ -401,14 +410,14 @@ mod platform {
     }
 
     /// The number of a system call; its name if it has no number on this architecture.
-    fn call(term: Term<'_>, arch: Arch) -> Result<Result<i64, Term<'_>>, Refused<'_>> {
+    fn call(term: Term<'_>, arch: Arch) -> Result<Result<u32, Term<'_>>, Refused<'_>> {
         match name(term).map(|name| name.to_ascii_lowercase()) {
             Some(name) => {
                 let number = arch.lookup(syscalls::bare(&name));
-                Ok(number.map(i64::from).ok_or(term))
+                Ok(number.ok_or(term))
             }
             None => match term.decode::<u32>() {
-                Ok(number) if number < FOREIGN => Ok(Ok(i64::from(number))),
+                Ok(number) if number < FOREIGN => Ok(Ok(number)),
                 _ => Err(Refused::Shape(term)),
             },
         }
