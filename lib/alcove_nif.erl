@@ -264,7 +264,7 @@ reset_owner(_Drv, _Owner) ->
 resume(_Drv, _Token) ->
     erlang:nif_error(why()).
 
--spec define(group(), atom()) -> integer() | unknown.
+-spec define(group(), atom() | binary()) -> integer() | unknown.
 define(_Group, _Name) ->
     erlang:nif_error(why()).
 

@@ -682,22 +682,22 @@ limit(N) -> is_integer(N) andalso N >= 0.
 resource(Number) when is_integer(Number), Number >= 0 ->
     Number;
 resource(Name) when is_atom(Name) ->
-    known(rlimit, "rlimit_", Name);
+    known(rlimit, <<"rlimit_">>, Name);
 resource(_) ->
     error.
 
 namespace(Name) when is_atom(Name) ->
-    known(clone, "clone_", Name);
+    known(clone, <<"clone_">>, Name);
 namespace(_) ->
     error.
 
 %% A constant by its name, with or without the prefix. A name only becomes an atom if there is such
 %% a constant.
 known(Group, Prefix, Name) ->
-    Names = [Constant || {Constant, _} <- alcove_nif:constants(Group)],
-    Text = string:lowercase(atom_to_list(Name)),
-    case [Known || Known <- Names, lists:member(atom_to_list(Known), [Text, Prefix ++ Text])] of
-        [Known | _] -> Known;
+    Text = string:lowercase(atom_to_binary(Name)),
+    Names = [Text, <<Prefix/binary, Text/binary>>],
+    case [Known || Known <- Names, alcove_nif:define(Group, Known) =/= unknown] of
+        [Known | _] -> binary_to_atom(Known);
         [] -> error
     end.
 

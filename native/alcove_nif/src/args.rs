@@ -54,7 +54,7 @@ const LIGHT: usize = 64 * 1024;
 const CELL: usize = 16;
 
 /// The name of a constant, which has to be looked up.
-const NAME: usize = 128;
+const NAME: usize = 64;
 
 impl Budget {
     /// For a scheduler, on which work that takes long is refused.
@@ -301,9 +301,9 @@ fn atom(term: Term<'_>, budget: &Budget) -> Result<String, Wrong> {
     if !term.is_atom() {
         return Err(Wrong::Shape);
     }
-    term.atom_to_string()
-        .map(|name| name.to_ascii_lowercase())
-        .map_err(|_| Wrong::Shape)
+    let mut name = term.atom_to_string().map_err(|_| Wrong::Shape)?;
+    name.make_ascii_lowercase();
+    Ok(name)
 }
 
 fn option(term: Term<'_>, budget: &Budget) -> Result<Opt, Wrong> {

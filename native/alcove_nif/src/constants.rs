@@ -24,10 +24,10 @@ fn group(term: Term<'_>) -> Option<Option<Group>> {
         .map(|group| Some(*group))
 }
 
-/// The value of a constant, or `unknown`.
+/// The value of a constant, or `unknown`. The name is an atom or a binary.
 pub fn define<'a>(env: Env<'a>, in_group: Term<'a>, name: Term<'a>) -> Term<'a> {
-    let value =
-        group(in_group).and_then(|group| constants::lookup(group, &name.atom_to_string().ok()?));
+    let name = name.atom_to_string().or_else(|_| name.decode());
+    let value = group(in_group).and_then(|group| constants::lookup(group, &name.ok()?));
     value.map_or_else(|| terms::unknown().encode(env), |value| value.encode(env))
 }
 

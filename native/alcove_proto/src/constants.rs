@@ -4,7 +4,7 @@
 //! libraries at least) is written as a number, with the header it is from. What a
 //! platform lacks has no row there, so that its name is unknown.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// Which function of `alcove` looks a constant up.
@@ -92,19 +92,24 @@ pub fn lookup(group: Option<Group>, name: &str) -> Option<i64> {
     match group {
         Some(group) => group.table().find(name).or_else(|| short(group, name)),
         None => {
-            let full = Group::ALL.iter().find_map(|group| group.table().find(name));
+            let full = in_any_group().get(name).copied();
             full.or_else(|| Group::ALL.iter().find_map(|group| short(*group, name)))
         }
     }
 }
 
+/// The full names of all groups, each with its value in the first group that has it.
+fn in_any_group() -> &'static HashMap<&'static str, i64> {
+    static NAMES: LazyLock<HashMap<&'static str, i64>> = LazyLock::new(|| {
+        let groups = Group::ALL.iter().rev();
+        groups.flat_map(|group| all(*group)).collect()
+    });
+    &NAMES
+}
+
 /// The constants of a group, by their full names in lower case, sorted.
 pub fn all(group: Group) -> impl Iterator<Item = (&'static str, i64)> {
-    group
-        .table()
-        .0
-        .iter()
-        .map(|(name, value)| (name.as_ref(), *value))
+    group.table().sorted.iter().copied()
 }
 
 /// The name of a signal, as `sigterm`.
@@ -156,8 +161,11 @@ fn short(group: Group, name: &str) -> Option<i64> {
         .find_map(|prefix| group.table().find(&format!("{prefix}{bare}")))
 }
 
-/// Names and values, sorted by name.
-struct Table(Vec<(Cow<'static, str>, i64)>);
+/// Names and values, in order and to be found by name.
+struct Table {
+    sorted: Vec<(&'static str, i64)>,
+    by_name: HashMap<&'static str, i64>,
+}
 
 impl Table {
     fn of(group: Group) -> Self {
@@ -182,44 +190,38 @@ impl Table {
             Group::Ioctl => &[IOCTL, IOCTL_TTY, IOCTL_LINUX],
             Group::Landlock => &[LANDLOCK],
         };
-        let rows = tables.iter().copied().flatten();
-        let mut table: Vec<_> = rows
-            .map(|(name, value)| (Cow::Borrowed(*name), *value))
-            .collect();
+        let mut sorted: Vec<_> = tables.iter().copied().flatten().copied().collect();
         match group {
-            Group::Signal => table.extend(realtime_range()),
-            Group::Syscall => table.extend(system_calls()),
+            Group::Signal => sorted.extend(realtime_range()),
+            Group::Syscall => sorted.extend(system_calls()),
             _ => {}
         }
-        table.sort_unstable();
-        Table(table)
+        sorted.sort_unstable();
+        let by_name = sorted.iter().copied().collect();
+        Table { sorted, by_name }
     }
 
     fn find(&self, name: &str) -> Option<i64> {
-        let at = self
-            .0
-            .binary_search_by(|(row, _)| row.as_ref().cmp(name))
-            .ok()?;
-        Some(self.0[at].1)
+        self.by_name.get(name).copied()
     }
 }
 
 /// The range that the C library leaves to programs.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn realtime_range() -> Vec<(Cow<'static, str>, i64)> {
+fn realtime_range() -> Vec<(&'static str, i64)> {
     vec![
-        (Cow::Borrowed("sigrtmin"), i64::from(libc::SIGRTMIN())),
-        (Cow::Borrowed("sigrtmax"), i64::from(libc::SIGRTMAX())),
+        ("sigrtmin", i64::from(libc::SIGRTMIN())),
+        ("sigrtmax", i64::from(libc::SIGRTMAX())),
     ]
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn realtime_range() -> Vec<(Cow<'static, str>, i64)> {
+fn realtime_range() -> Vec<(&'static str, i64)> {
     Vec::new()
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn system_calls() -> impl Iterator<Item = (Cow<'static, str>, i64)> {
+fn system_calls() -> impl Iterator<Item = (&'static str, i64)> {
     let rows = match crate::syscalls::Arch::here() {
         Some(arch) => arch.calls().to_vec(),
         // Not Sysno::iter(), which leaves out the last one.
@@ -228,8 +230,9 @@ fn system_calls() -> impl Iterator<Item = (Cow<'static, str>, i64)> {
             .map(|call| (call.name(), call.id() as u32))
             .collect(),
     };
+    // The table that they are for is kept for ever.
     rows.into_iter()
-        .map(|(name, number)| (Cow::Owned(format!("sys_{name}")), i64::from(number)))
+        .map(|(name, number)| (&*format!("sys_{name}").leak(), i64::from(number)))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -241,7 +244,7 @@ fn bare_syscall(name: &str) -> &str {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn system_calls() -> impl Iterator<Item = (Cow<'static, str>, i64)> {
+fn system_calls() -> impl Iterator<Item = (&'static str, i64)> {
     std::iter::empty()
 }
 
