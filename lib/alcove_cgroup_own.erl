@@ -7,7 +7,7 @@
 %% next process that makes a group beside it removes it.
 -module(alcove_cgroup_own).
 
--export([make/3, made/2, is_given/2, forget/2, dirs/1, is_group/1]).
+-export([make/3, made/2, offered/3, forget/2, dirs/1, is_group/1]).
 
 -export_type([group/0]).
 
@@ -140,36 +140,46 @@ prepared(Process, Own, Controllers) ->
     end,
     alcove_cgroup_v2:enable(Process, [Own], Controllers).
 
-%% @doc Whether a process that isn't root's may make groups with this controller in its own group: one
-%% that systemd has delegated, in which groups have the controller already, or whose members are in a leaf.
--spec is_given(process(), binary()) -> boolean().
-is_given({Drv, Pids} = Process, Controller) ->
+%% @doc Those of some controllers with which a process can have groups for its programs. For root, these
+%% are all that there are. Another user's process has those in its own group: one that systemd has
+%% delegated, in which groups have the controller already, or whose members are in a leaf.
+-spec offered(process(), root | user, [binary()]) -> [binary()].
+offered(_Process, _Who, []) ->
+    [];
+offered(Process, Who, Controllers) ->
     case alcove_cgroup_paths:hierarchies(Process) of
         {ok, Hierarchies} ->
-            lists:any(
-                fun(Hierarchy) ->
-                    case alcove_cgroup_paths:own(Process, Hierarchy) of
-                        {ok, Own} ->
-                            alcove:access(Drv, Pids, above_leaf(Own), w_ok) =:= ok andalso
-                                is_given(Process, Own, Controller);
-                        {error, _} ->
-                            false
-                    end
-                end,
-                [Hierarchy || #{version := 2} = Hierarchy <- alcove_cgroup_paths:with(Controller, Hierarchies)]
-            );
+            Offered = lists:flatmap(fun(Hierarchy) -> in(Process, Who, Hierarchy) end, Hierarchies),
+            [Controller || Controller <- Controllers, lists:member(Controller, Offered)];
         {error, _} ->
-            false
+            []
     end.
 
-is_given(Process, Own, Controller) ->
-    Dir = above_leaf(Own),
-    Has = fun(Name) ->
-        lists:member(Controller, alcove_file:words(Process, alcove_cgroup_text:join(Dir, [Name])))
-    end,
-    Has(<<"cgroup.subtree_control">>) orelse
-        (Has(<<"cgroup.controllers">>) andalso
-            (Dir =/= Own orelse alcove_cgroup_v2:is_delegated(Process, Dir))).
+in(Process, root, #{path := Path, options := Options}) ->
+    case alcove_file:is_dir(Process, Path) of
+        true -> Options;
+        false -> []
+    end;
+in({Drv, Pids} = Process, user, #{version := 2} = Hierarchy) ->
+    case alcove_cgroup_paths:own(Process, Hierarchy) of
+        {ok, Own} ->
+            Dir = above_leaf(Own),
+            case alcove:access(Drv, Pids, Dir, w_ok) of
+                ok -> delegated(Process, Own, Dir);
+                {error, _} -> []
+            end;
+        {error, _} ->
+            []
+    end;
+in(_Process, user, #{version := 1}) ->
+    [].
+
+delegated(Process, Own, Dir) ->
+    Words = fun(Name) -> alcove_file:words(Process, alcove_cgroup_text:join(Dir, [Name])) end,
+    case Dir =/= Own orelse alcove_cgroup_v2:is_delegated(Process, Dir) of
+        true -> Words(<<"cgroup.controllers">>);
+        false -> Words(<<"cgroup.subtree_control">>)
+    end.
 
 is_all_ours({Drv, Pids} = Process, Path) ->
     alcove_cgroup_v2:is_root(Process, Path) andalso alcove:access(Drv, Pids, Path, w_ok) =:= ok.

@@ -76,25 +76,24 @@ compiled(Policy, Name) ->
 
 %% The limits that a control group enforces, if Drv may make one.
 groups(Drv, #{limits := Limits, without := Lacking}, #{privileged := Privileged}) ->
-    Supported =
+    Who =
         case Privileged of
-            true -> fun(Controller) -> alcove_cgroup:supported(Drv, [], Controller) end;
-            false -> fun(Controller) -> alcove_cgroup_own:is_given({Drv, []}, Controller) end
+            true -> root;
+            false -> user
         end,
     Wanted = maps:filter(
         fun(Name, Limit) -> Limit =/= infinity andalso lists:member(Name, [memory, pids, cpu]) end,
         Limits
     ),
-    maps:fold(
-        fun(Name, Limit, {In, Out}) ->
-            case not is_map_key(cgroup, Lacking) andalso Supported(atom_to_binary(Name)) of
-                true -> {In#{Name => Limit}, Out};
-                false -> {In, Out#{Name => Limit}}
-            end
-        end,
-        {#{}, #{}},
-        Wanted
-    ).
+    Controllers = [
+        atom_to_binary(Name)
+     || not is_map_key(cgroup, Lacking), Name <- maps:keys(Wanted)
+    ],
+    Offered = [
+        binary_to_existing_atom(Controller)
+     || Controller <- alcove_cgroup_own:offered({Drv, []}, Who, Controllers)
+    ],
+    {maps:with(Offered, Wanted), maps:without(Offered, Wanted)}.
 
 cgroup(Groups, Options) when map_size(Groups) =:= 0 -> Options;
 cgroup(Groups, Options) -> Options#{cgroup => Groups}.

@@ -639,7 +639,7 @@ no_user_namespaces(Config) ->
 %% is told.
 no_control_groups(Config) ->
     As = proplists:get_value(as, Config),
-    Given = fun(Drv) -> As =:= ordinary andalso alcove_cgroup_own:is_given({Drv, []}, <<"memory">>) end,
+    Given = fun(Drv) -> As =:= ordinary andalso alcove_cgroup_own:offered({Drv, []}, user, [<<"memory">>]) =/= [] end,
     case with(Config, Given) of
         true -> alcove_test:skip("needs an ordinary user to whom no control group was delegated");
         false -> without_control_groups(Config, As)
