@@ -325,12 +325,7 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
             Some(buffer) => Bytes::Large(buffer, n),
             None => Bytes::Small(&self.scratch[..n]),
         };
-        let to = To {
-            owner,
-            other: Some(self.tree.owner),
-            drv: self.tree.drv,
-            path: &process.path,
-        };
+        let to = self.tree.to(owner, &process.path);
         self.mail.output(&to, channel, bytes);
         self.ask(owner, question);
         if paid {
@@ -430,10 +425,8 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
             return;
         };
         let to = To {
-            owner,
             other: None,
-            drv: self.tree.drv,
-            path: &program.path,
+            ..self.tree.to(owner, &program.path)
         };
         self.mail.event(&to, News::Over(over));
     }
@@ -554,12 +547,6 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
     }
 
     fn post_event(&mut self, owner: E::Pid, path: &[u32], news: News<'_>) {
-        let to = To {
-            owner,
-            other: Some(self.tree.owner),
-            drv: self.tree.drv,
-            path,
-        };
-        self.mail.event(&to, news);
+        self.mail.event(&self.tree.to(owner, path), news);
     }
 }

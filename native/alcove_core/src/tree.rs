@@ -19,7 +19,7 @@ use crate::closer::Closer;
 use crate::erlang::Erlang;
 use crate::keeper::{self, Pool};
 use crate::launch::{self, CHANNEL_SORTS};
-use crate::mail::{Answer, Mail};
+use crate::mail::{Answer, Mail, To};
 use crate::poller::Poller;
 use crate::process::calls::{Calls, Keeping, Kind, Life, Pending, Queued, Waiter};
 use crate::process::claim::Claim;
@@ -212,6 +212,16 @@ impl<E: Erlang> Tree<E> {
     /// The process at a fork path.
     pub fn find(&self, path: &[u32]) -> Option<Arc<Process<E>>> {
         self.paths.read().get(path).cloned()
+    }
+
+    /// An owner, and the process that it is told about. The Drv's owner is told if it doesn't live.
+    pub fn to<'p>(&self, owner: E::Pid, path: &'p [u32]) -> To<'p, E> {
+        To {
+            owner,
+            other: Some(self.owner),
+            drv: self.drv,
+            path,
+        }
     }
 
     /// The process at a fork path, if it takes calls. A keeper takes none: it would end.
