@@ -158,6 +158,8 @@
     access/3, access/4,
     utimens/5, utimens/6,
     openat2/6, openat2/7,
+    read_file/2, read_file/3,
+    write_file/5, write_file/6,
     memfd_create/3, memfd_create/4
 ]).
 
@@ -1487,6 +1489,46 @@ openat2(Drv, DirFD, Path, Flags, Mode, Resolve) ->
     {ok, fd()} | {error, posix()}.
 openat2(Drv, Pids, DirFD, Path, Flags, Mode, Resolve) ->
     full(Drv, Pids, openat2, [DirFD, Path, Flags, Mode, Resolve]).
+
+%% @equiv read_file(Drv, [], Path)
+-spec read_file(drv(), path()) -> {ok, binary()} | {error, posix()}.
+read_file(Drv, Path) ->
+    short(Drv, read_file, [Path]).
+
+%% @doc What is in a file: open(2), read(2) to its end and close(2) in one call.
+%%
+%% `{error, efbig}': these are more than 16 MB; {@link read/4} reads pieces. As open(2) does, this
+%% waits for a writer of a named pipe.
+%%
+%% ```
+%% {ok, Status} = alcove:read_file(Drv, [Pid], "/proc/self/status")
+%% '''
+-spec read_file(drv(), fork_path(), path()) -> {ok, binary()} | {error, posix()}.
+read_file(Drv, Pids, Path) ->
+    full(Drv, Pids, read_file, [Path]).
+
+%% @equiv write_file(Drv, [], Path, Flags, Mode, Data)
+-spec write_file(drv(), path(), flags(), mode(), iodata()) -> ok | {error, posix()}.
+write_file(Drv, Path, Flags, Mode, Data) ->
+    short(Drv, write_file, [Path, Flags, Mode, Data]).
+
+%% @doc Writes to a file: open(2), write(2) and close(2) in one call.
+%%
+%% Without flags, the file has to exist, and is written to from its beginning: what else is in it
+%% stays. `Flags' are those of {@link file_define/3}: `[o_creat, o_trunc]' makes a new file, with
+%% `Mode', or empties it first, and `o_append' writes to its end. It is always opened with
+%% `o_wronly' and `o_cloexec'; `o_rdwr' is `einval'. A file of proc(5), sysfs(5) or cgroups(7) gets the
+%% data as one command.
+%%
+%% If that fails midway, a part has been written.
+%%
+%% ```
+%% ok = alcove:write_file(Drv, [Pid], "/proc/self/oom_score_adj", [], 0, "500"),
+%% ok = alcove:write_file(Drv, [Pid], "/tmp/new", [o_creat, o_trunc], 8#644, Data)
+%% '''
+-spec write_file(drv(), fork_path(), path(), flags(), mode(), iodata()) -> ok | {error, posix()}.
+write_file(Drv, Pids, Path, Flags, Mode, Data) ->
+    full(Drv, Pids, write_file, [Path, Flags, Mode, Data]).
 
 %% @equiv memfd_create(Drv, [], Name, Flags)
 -spec memfd_create(drv(), iodata(), flags()) -> {ok, fd()} | {error, posix()}.

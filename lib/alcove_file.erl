@@ -13,18 +13,10 @@
 
 -define(CHUNK, 65536).
 
-%% @doc The contents of a file. The file is read to its end, since files that the kernel generates
-%% when they are read have no size.
+%% @doc The contents of a file.
 -spec read(process(), iodata()) -> {ok, binary()} | {error, alcove:posix()}.
-read({Drv, Pids} = Process, Path) ->
-    ?MODULE:with(Process, Path, [o_rdonly], fun(Fd) -> read(Drv, Pids, Fd, []) end).
-
-read(Drv, Pids, Fd, Read) ->
-    case alcove:read(Drv, Pids, Fd, ?CHUNK) of
-        {ok, <<>>} -> {ok, iolist_to_binary(lists:reverse(Read))};
-        {ok, Bytes} -> read(Drv, Pids, Fd, [Bytes | Read]);
-        {error, Reason} -> {error, Reason}
-    end.
+read({Drv, Pids}, Path) ->
+    alcove:read_file(Drv, Pids, Path).
 
 %% @doc The contents of an untrusted file. Only a regular file of at most so many bytes is read, and
 %% no step waits beyond the deadline.
@@ -68,18 +60,10 @@ upto(Call, Fd, Left, Read) ->
         {error, Reason} -> {error, Reason}
     end.
 
-%% @doc Writes to an existing file, with one write(2), which is one command for files of proc(5) and
-%% cgroups(7).
+%% @doc Writes to an existing file, which is one command for files of proc(5) and cgroups(7).
 -spec write(process(), iodata(), iodata()) -> ok | {error, alcove:posix()}.
-write({Drv, Pids} = Process, Path, Data) ->
-    Size = iolist_size(Data),
-    ?MODULE:with(Process, Path, [o_wronly], fun(Fd) ->
-        case alcove:write(Drv, Pids, Fd, Data) of
-            {ok, Size} -> ok;
-            {ok, _} -> {error, eio};
-            {error, Reason} -> {error, Reason}
-        end
-    end).
+write({Drv, Pids}, Path, Data) ->
+    alcove:write_file(Drv, Pids, Path, [], 0, Data).
 
 %% @doc The words of a file; none if there is no such file.
 -spec words(process(), iodata()) -> [binary()].
@@ -89,10 +73,13 @@ words(Process, Path) ->
         {error, _} -> []
     end.
 
-%% @doc Whether there is a directory that the process may read.
+%% @doc Whether there is a directory.
 -spec is_dir(process(), iodata()) -> boolean().
-is_dir(Process, Path) ->
-    ?MODULE:with(Process, Path, [o_rdonly, o_directory], fun(_) -> true end) =:= true.
+is_dir({Drv, Pids}, Path) ->
+    case alcove:stat(Drv, Pids, Path) of
+        {ok, #{type := directory}} -> true;
+        _ -> false
+    end.
 
 %% @doc Whether there is a file that the process may read, and that is no directory.
 -spec is_file(process(), iodata()) -> boolean().

@@ -19,7 +19,7 @@
          setdomainname/1]).
 %% files
 -export([unlink/1, link/1, symlink/1, readlink/1, rename/1, mkfifo/1, mknod/1, stat/1, lstat/1,
-         fstat/1, access/1, utimens/1, openat2/1, memfd_create/1]).
+         fstat/1, access/1, utimens/1, openat2/1, memfd_create/1, read_file/1, write_file/1]).
 %% file descriptors
 -export([fcntl/1, ioctl/1, dup/1, dup2/1, pipe/1, ftruncate/1, fsync/1, pread/1, pwrite/1, poll/1,
          openpty/1, window_size/1, control_socket_is_invisible/1, no_open_files/1]).
@@ -56,7 +56,7 @@ groups() ->
                        cap_set_ambient, seccomp, dropped_for_good, getrandom, getdomainname,
                        setdomainname]},
      {files, [], [unlink, link, symlink, readlink, rename, mkfifo, mknod, stat, lstat, fstat,
-                  access, utimens, openat2, memfd_create]},
+                  access, utimens, openat2, memfd_create, read_file, write_file]},
      {descriptors, [], [fcntl, ioctl, dup, dup2, pipe, ftruncate, fsync, pread, pwrite, poll, openpty,
                         window_size, control_socket_is_invisible, no_open_files]},
      {confinement, [], [umount2, pivot_root, mount_setattr, open_tree, move_mount, fsopen, fsconfig,
@@ -818,6 +818,54 @@ openat2_(Config) ->
                  {ok, Null} = Do(openat2, [at_fdcwd, "/dev/null", o_rdonly, 0, 0]),
                  {error, ebadf} = Do(openat2, [63, "x", o_rdonly, 0, 0]),
                  [ok = Do(close, [Close]) || Close <- [FD, In, Null]]
+         end).
+
+%% A file is what the process sees, and takes no descriptor of it.
+read_file(Config) ->
+    File = file(Config, "file"),
+    Bytes = rand:bytes(100000),
+    ok = file:write_file(File, Bytes),
+    alcove_test:both(Config,
+         fun(Do) ->
+                 {ok, Bytes} = Do(read_file, [File]),
+                 {ok, <<>>} = Do(read_file, ["/dev/null"]),
+                 {ok, Self} = Do(read_file, ["/proc/self/stat"]),
+                 Pid = Do(getpid, []),
+                 ?assertEqual(integer_to_binary(Pid), hd(binary:split(Self, <<" ">>))),
+                 {error, enoent} = Do(read_file, [[File, ".none"]]),
+                 {error, enotdir} = Do(read_file, [[File, "/below"]]),
+                 {error, eisdir} = Do(read_file, ["/"]),
+                 {error, efbig} = Do(read_file, ["/dev/zero"]),
+                 {error, enxio} = Do(read_file, ["/proc/self/fd/63"]),
+                 alcove_test:badarg(fun() -> Do(read_file, [[File, 0, "x"]]) end),
+                 {ok, 3} = Do(open, ["/dev/null", o_rdonly, 0]),
+                 ok = Do(close, [3])
+         end).
+
+write_file(Config) ->
+    File = file(Config, "file"),
+    alcove_test:both(Config,
+         fun(Do) ->
+                 _ = file:delete(File),
+                 {error, enoent} = Do(write_file, [File, [], 0, "x"]),
+                 ok = Do(write_file, [File, [o_creat, o_excl], 8#640, ["one", <<"\n">>]]),
+                 {ok, #{mode := 8#640}} = Do(stat, [File]),
+                 {error, eexist} = Do(write_file, [File, [o_creat, o_excl], 8#640, "x"]),
+                 ok = Do(write_file, [File, o_append, 0, "two\n"]),
+                 ok = Do(write_file, [File, [o_wronly], 0, "O"]),
+                 ?assertEqual({ok, <<"One\ntwo\n">>}, file:read_file(File)),
+                 ok = Do(write_file, [File, [o_trunc], 0, ""]),
+                 ?assertEqual({ok, <<>>}, file:read_file(File)),
+                 Large = rand:bytes(3000000),
+                 ok = Do(write_file, [File, [], 0, Large]),
+                 ?assertEqual({ok, Large}, file:read_file(File)),
+                 {error, einval} = Do(write_file, [File, [o_rdwr], 0, "x"]),
+                 {error, eisdir} = Do(write_file, ["/", [], 0, "x"]),
+                 {error, enospc} = Do(write_file, ["/dev/full", [], 0, "x"]),
+                 {error, einval} = Do(write_file, ["/proc/self/oom_score_adj", [], 0, "x"]),
+                 alcove_test:badarg(fun() -> Do(write_file, [File, [o_nonesuch], 0, "x"]) end),
+                 {ok, 3} = Do(open, ["/dev/null", o_rdonly, 0]),
+                 ok = Do(close, [3])
          end).
 
 memfd_create(Config) ->

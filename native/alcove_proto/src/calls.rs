@@ -94,6 +94,8 @@ macro_rules! for_each_call {
             76 fd::memfd_create(name: Str, flags: Flags) "memfd_create(2)" linux "make a file in memory";
             77 poll::poll(fds: PollFds, timeout: Millis) "poll(2)" all "wait for events of file descriptors";
             78 pty::openpty() "openpty(3)" all "make a pseudo-terminal";
+            79 io::read_file(path: Str) "read(2)" all "what is in a file";
+            215 io::write_file(path: Str, flags: OpenFlags, mode: Mode, buf: Bytes) "write(2)" all "open a file, write to it, and close it";
 
             80 env::clearenv() "clearenv(3)" all "empty the environment";
             81 env::environ() "environ(7)" all "the environment";
@@ -464,6 +466,7 @@ pub const fn alters(number: u16) -> Alters {
     match number {
         // Files of the kernel's are about other processes: cgroup.procs, oom_score_adj.
         number::write
+        | number::write_file
         | number::pwrite
         | number::setpgid
         | number::setpriority

@@ -8,6 +8,7 @@ use alcove_proto::frame::MAX_DATA;
 use libc::c_int;
 use nix::errno::Errno;
 use std::ffi::CStr;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
 pub use super::select::select;
 
@@ -33,6 +34,57 @@ pub fn open(_: &mut Process, path: &CStr, flags: u64, mode: u32) -> Outcome<i32>
     // SAFETY: the path ends with a NUL.
     let fd = unsafe { open_c(path.as_ptr(), flags, mode as libc::c_uint) };
     Ok(Errno::result(fd)?)
+}
+
+/// What is in a file: open(2), read(2) to its end, and close(2). EFBIG if that is more than
+/// [`MAX_DATA`] bytes.
+///
+/// Files that the kernel generates when they are read have no size, so this reads until nothing
+/// comes.
+pub fn read_file(p: &mut Process, path: &CStr) -> Outcome<Vec<u8>> {
+    let file = owned(open(p, path, (libc::O_RDONLY | libc::O_CLOEXEC) as u64, 0)?);
+    let mut bytes = Vec::new();
+    loop {
+        let mut piece = read(p, file.as_raw_fd(), FILTERED)?;
+        if piece.is_empty() {
+            return Ok(bytes);
+        }
+        if bytes.len() + piece.len() > MAX_DATA {
+            return Err(Errno::EFBIG.into());
+        }
+        bytes.try_reserve(piece.len()).map_err(|_| Errno::ENOMEM)?;
+        bytes.append(&mut piece);
+    }
+}
+
+/// open(2) for writing, with other flags besides, write(2) until all is written, and close(2).
+///
+/// What the kernel takes at once, it gets at once: a file of proc(5) or cgroups(7) gets one command.
+pub fn write_file(p: &mut Process, path: &CStr, flags: u64, mode: u32, buf: &[u8]) -> Outcome {
+    let access = flags & libc::O_ACCMODE as u64;
+    if access != 0 && access != libc::O_WRONLY as u64 {
+        return Err(Errno::EINVAL.into());
+    }
+    let flags = flags | (libc::O_WRONLY | libc::O_CLOEXEC) as u64;
+    let file = owned(open(p, path, flags, mode)?);
+    let mut left = buf;
+    loop {
+        let n = write(p, file.as_raw_fd(), left)?;
+        left = left.get(n as usize..).unwrap_or_default();
+        if left.is_empty() {
+            break;
+        }
+        if n == 0 {
+            return Err(Errno::EIO.into());
+        }
+    }
+    // Some file systems only say now that it wasn't written.
+    close(p, file.into_raw_fd())
+}
+
+fn owned(fd: c_int) -> OwnedFd {
+    // SAFETY: open(2) has just returned it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 /// close(2). It is made once: after an error too the descriptor is gone.
@@ -115,7 +167,6 @@ pub fn lseek(p: &mut Process, fd: i32, offset: i64, whence: u64) -> Outcome {
 mod tests {
     use super::*;
     use crate::calls::testing::{CONTROL, Scratch, in_child, process, text};
-    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
     const READ: u64 = libc::O_RDONLY as u64;
     const CREATE: u64 = (libc::O_RDWR | libc::O_CREAT | libc::O_EXCL) as u64;
@@ -149,6 +200,63 @@ mod tests {
         assert_eq!(
             text(&lseek(&mut p, fd, 1 << 40, libc::SEEK_SET as u64)),
             "ok"
+        );
+    }
+
+    #[test]
+    fn whole_files_are_written_and_read() {
+        let mut p = process();
+        let scratch = Scratch::new("whole");
+        let path = scratch.at("file");
+        let create = (libc::O_CREAT | libc::O_TRUNC) as u64;
+        let append = libc::O_APPEND as u64;
+        assert_eq!(text(&read_file(&mut p, &path)), "{error,enoent}");
+        assert_eq!(
+            text(&write_file(&mut p, &path, 0, 0, b"x")),
+            "{error,enoent}"
+        );
+        assert_eq!(
+            text(&write_file(&mut p, &path, create, 0o600, b"one\n")),
+            "ok"
+        );
+        assert_eq!(text(&write_file(&mut p, &path, append, 0, b"two\n")), "ok");
+        assert_eq!(text(&write_file(&mut p, &path, 0, 0, b"O")), "ok");
+        assert_eq!(text(&read_file(&mut p, &path)), r#"{ok,"One\ntwo\n"}"#);
+        assert_eq!(text(&write_file(&mut p, &path, create, 0, b"")), "ok");
+        assert_eq!(text(&read_file(&mut p, &path)), r#"{ok,""}"#);
+        for access in [libc::O_RDWR, libc::O_ACCMODE] {
+            assert_eq!(
+                text(&write_file(&mut p, &path, access as u64, 0, b"x")),
+                "{error,einval}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let mut p = process();
+        let scratch = Scratch::new("large");
+        let path = scratch.at("file");
+        let bytes: Vec<u8> = (0..MAX_DATA).map(|at| at as u8).collect();
+        let create = libc::O_CREAT as u64;
+        assert_eq!(write_file(&mut p, &path, create, 0o600, &bytes), Ok(()));
+        assert_eq!(read_file(&mut p, &path), Ok(bytes));
+        let append = libc::O_APPEND as u64;
+        assert_eq!(write_file(&mut p, &path, append, 0, b"x"), Ok(()));
+        assert_eq!(text(&read_file(&mut p, &path)), "{error,efbig}");
+        assert_eq!(text(&read_file(&mut p, c"/dev/zero")), "{error,efbig}");
+        assert_eq!(text(&read_file(&mut p, c"/")), "{error,eisdir}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn files_of_the_kernel_have_no_size() {
+        let mut p = process();
+        let maps = read_file(&mut p, c"/proc/self/status").expect("a text");
+        assert!(maps.starts_with(b"Name:"));
+        assert_eq!(
+            text(&write_file(&mut p, c"/dev/full", 0, 0, b"x")),
+            "{error,enospc}"
         );
     }
 
