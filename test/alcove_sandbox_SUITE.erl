@@ -1010,7 +1010,7 @@ many_by_one(Config) ->
     alcove_test:need([root],
         fun() ->
                 {ok, Drv} = alcove_drv:start(),
-                Spec = #{mounts => [system], limits => #{memory => infinity, pids => infinity, cpu => infinity}},
+                Spec = #{mounts => [system], limits => maps:from_list([{Limit, infinity} || Limit <- [memory, pids, cpu, wall_time]])},
                 {ok, Proc} = alcove_sandbox:start_link(Drv, ["sleep", "1000"], Spec),
                 Own = uid(maps:get(os_pid, alcove_proc:info(Proc))),
                 Used = [begin

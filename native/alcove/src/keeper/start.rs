@@ -598,25 +598,20 @@ fn forking(
         None
     };
     let keeper = nix::unistd::getpid().as_raw();
-    let (child, groups) = match born(process, flags, &keep.groups) {
-        Some(born) => born,
-        None => {
-            let child = spawn::fork_closed(flags).at(Step::Fork)?;
-            (child, keep.groups.clone())
-        }
-    };
-    let waits = maps || !groups.is_empty();
+    let mut groups = Groups::of(process, &keep.groups);
+    let child = groups.fork(flags).at(Step::Fork)?;
+    let waits = maps || !groups.lists.is_empty();
     if child == 0 {
         drop(said);
         let keeper_end = connection.map(|(_, theirs)| theirs);
         begin(
-            process, keep, keeper, waits, maps, has_init, says, keeper_end, streams, image,
+            process, keep, keeper, &groups, maps, has_init, says, keeper_end, streams, image,
         );
     }
     drop(says);
     let init = connection.map(|(own, _)| own);
     if let Some(init) = init.as_ref().filter(|_| waits) {
-        if let Err(failure) = prepare(below, keep, &groups, child, init) {
+        if let Err(failure) = prepare(below, keep, &groups.lists, child, init) {
             // SAFETY: the child isn't reaped.
             unsafe { libc::kill(child, libc::SIGKILL) };
             let _ = wait4(child, 0);
@@ -636,48 +631,97 @@ fn forking(
     })
 }
 
-/// Creates a process: 0 in the child. If one of the given files is of a control group of version 2,
-/// and the kernel can do that, the process starts in that group. Also returns the files of the
-/// other groups, to which it still has to be added.
-#[cfg(target_os = "linux")]
-fn born<'a>(process: &Process, flags: u64, groups: &[&'a CStr]) -> Option<(c_int, Vec<&'a CStr>)> {
-    // A filter may not allow clone3(2).
-    if process.filtered {
-        return None;
+/// The control groups of a new process, by how it becomes a member.
+///
+/// When a process is moved, the kernel waits for all of the machine's processors, which takes some
+/// milliseconds. It need not wait where a process is created in a group, or a thread moves itself.
+struct Groups<'a> {
+    /// One of version 2, in which the process is created: its directory, and the file that lists
+    /// its members.
+    birth: Option<(OwnedFd, &'a CStr)>,
+    /// Of version 1: files to which the process writes that its one thread is a member.
+    entries: Vec<OwnedFd>,
+    /// The lists of members of other groups, to which the keeper adds the process.
+    lists: Vec<&'a CStr>,
+}
+
+impl<'a> Groups<'a> {
+    /// Finds out what the groups are whose lists of members are given.
+    fn of(process: &Process, lists: &[&'a CStr]) -> Self {
+        let mut groups = Groups {
+            birth: None,
+            entries: Vec::new(),
+            lists: Vec::new(),
+        };
+        for list in lists {
+            // A filter may not allow what this takes.
+            match Way::into(list).filter(|_| !process.filtered) {
+                Some(Way::Birth(group)) if groups.birth.is_none() => {
+                    groups.birth = Some((group, list));
+                }
+                Some(Way::Entry(file)) => groups.entries.push(file),
+                _ => groups.lists.push(list),
+            }
+        }
+        groups
     }
-    let (at, group) = groups
-        .iter()
-        .enumerate()
-        .find_map(|(at, file)| Some((at, of_version_2(file)?)))?;
-    let mut others = groups.to_vec();
-    others.remove(at);
-    let child = crate::sys::clone::clone_into(flags, group.as_fd()).ok()?;
-    Some((child, others))
+
+    /// Creates the process: 0 in the child. A kernel that can't create it in a group has it added to
+    /// the list of that group, too.
+    fn fork(&mut self, flags: u64) -> nix::Result<c_int> {
+        if let Some((_group, list)) = self.birth.take() {
+            #[cfg(target_os = "linux")]
+            if let Ok(child) = crate::sys::clone::clone_into(flags, _group.as_fd()) {
+                return Ok(child);
+            }
+            self.lists.push(list);
+        }
+        spawn::fork_closed(flags)
+    }
+
+    /// In the new process: enters the groups that it enters itself.
+    fn enter(&self) -> nix::Result<()> {
+        self.entries.iter().try_for_each(|file| put(file, b"0"))
+    }
 }
 
-#[cfg(not(target_os = "linux"))]
-fn born<'a>(_: &Process, _: u64, _: &[&'a CStr]) -> Option<(c_int, Vec<&'a CStr>)> {
-    None
+/// How a new process gets into a control group at no great cost.
+enum Way {
+    Birth(OwnedFd),
+    Entry(OwnedFd),
 }
 
-/// The directory of a control group's file, if it is of version 2.
-#[cfg(target_os = "linux")]
-fn of_version_2(file: &CStr) -> Option<OwnedFd> {
-    use std::os::unix::ffi::OsStrExt;
-    let directory = std::path::Path::new(std::ffi::OsStr::from_bytes(file.to_bytes())).parent()?;
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let directory = nix::fcntl::open(directory, flags, Mode::empty()).ok()?;
-    let kind = nix::sys::statfs::fstatfs(&directory)
-        .ok()?
-        .filesystem_type();
-    (kind == nix::sys::statfs::CGROUP2_SUPER_MAGIC).then_some(directory)
+impl Way {
+    #[cfg(target_os = "linux")]
+    fn into(list: &CStr) -> Option<Way> {
+        use nix::fcntl::{open, openat};
+        use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
+        use std::os::unix::ffi::OsStrExt;
+        let group = std::path::Path::new(std::ffi::OsStr::from_bytes(list.to_bytes())).parent()?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let group = open(group, flags, Mode::empty()).ok()?;
+        match fstatfs(&group).ok()?.filesystem_type() {
+            CGROUP2_SUPER_MAGIC => Some(Way::Birth(group)),
+            CGROUP_SUPER_MAGIC => {
+                let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+                let file = openat(&group, "tasks", flags, Mode::empty()).ok()?;
+                Some(Way::Entry(file))
+            }
+            _ => None,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn into(_: &CStr) -> Option<Way> {
+        None
+    }
 }
 
 /// Makes the changes to a process that have to be made from outside, and lets it go on.
 fn prepare(
     below: &Below,
     keep: &Keep<'_>,
-    groups: &[&CStr],
+    lists: &[&CStr],
     child: c_int,
     process: &OwnedFd,
 ) -> Result<(), Failure> {
@@ -702,8 +746,8 @@ fn prepare(
                 .at(step)?;
         }
     }
-    for group in groups {
-        write_file(group, child.to_string().as_bytes()).at(Step::Cgroup)?;
+    for list in lists {
+        write_file(list, child.to_string().as_bytes()).at(Step::Cgroup)?;
     }
     if init::go(process) {
         Ok(())
@@ -722,7 +766,7 @@ fn begin(
     process: &mut Process,
     keep: &Keep<'_>,
     keeper: c_int,
-    waits: bool,
+    groups: &Groups<'_>,
     maps: bool,
     has_init: bool,
     says: OwnedFd,
@@ -731,6 +775,11 @@ fn begin(
     image: &Image<'_>,
 ) -> ! {
     signals::begin_child(if has_init { 0 } else { keeper });
+    let fail = |says: &OwnedFd, step: Step, errno: Errno| -> ! {
+        say(says, step as i64, &reason(errno));
+        leave(127)
+    };
+    let waits = maps || !groups.lists.is_empty();
     if let Some(connection) = connection.as_ref().filter(|_| waits) {
         // The files of a process in /proc belong to its user only while it is dumpable.
         if maps {
@@ -743,11 +792,10 @@ fn begin(
             set_dumpable(false);
         }
     }
+    if let Err(errno) = groups.enter() {
+        fail(&says, Step::Cgroup, errno);
+    }
     if has_init {
-        let fail = |says: &OwnedFd, step: Step, errno: Errno| -> ! {
-            say(says, step as i64, &reason(errno));
-            leave(127)
-        };
         let gate = match leaves_network(keep).then(pipe).transpose() {
             Ok(gate) => gate,
             Err(errno) => fail(&says, Step::Pipe, errno),
