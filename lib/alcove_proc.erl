@@ -389,8 +389,8 @@ pipe(Drv, Programs) ->
 %% all of them and everything that they started have ended.
 %%
 %% ```
-%% {ok, #{stdout := <<"OLLEH\n">>, statuses := [0, 0, 0]}} =
-%%     alcove_proc:pipe([["echo", "hello"], ["rev"], ["tr", "a-z", "A-Z"]])
+%% {ok, #{stdout := <<"HEO\n">>, statuses := [0, 0, 0]}} =
+%%     alcove_proc:pipe([["echo", "hello"], ["tr", "-d", "l"], ["tr", "a-z", "A-Z"]])
 %% '''
 %%
 %% Each program reads from stdin what the one before it writes to stdout. The pipes are the

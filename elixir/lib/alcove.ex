@@ -139,9 +139,9 @@ defmodule Alcove do
   Runs programs that are joined by pipes, as `a | b | c` of a shell, and returns when all of them
   have ended, and all that they have started.
 
-      iex> {:ok, result} = Alcove.pipe([["echo", "hello"], ["tr", "a-z", "A-Z"], ["rev"]])
+      iex> {:ok, result} = Alcove.pipe([["echo", "hello"], ["tr", "a-z", "A-Z"], ["tr", "-d", "L"]])
       iex> {result.stdout, result.statuses}
-      {"OLLEH\\n", [0, 0, 0]}
+      {"HEO\\n", [0, 0, 0]}
 
       iex> {:ok, result} = Alcove.pipe([["yes"], ["head", "-n", "1"]])
       iex> {result.stdout, result.statuses}
