@@ -270,7 +270,7 @@ mix_install(Config) ->
               Script = "Mix.install([{:alcove, path: System.fetch_env!(\"ALCOVE_PATH\")}]); "
                   "IO.write(Alcove.run!([\"echo\", \"hello from a notebook\"]).stdout)",
               Output = run(dir(Config), "elixir -e \"$1\"", [Script], Env),
-              ?assertMatch({match, _}, re:run(Output, "^hello from a notebook$", [multiline]))
+              ?assertMatch({match, _}, re:run(Output, "^hello from a notebook$", [multiline, unicode]))
       end).
 
 %% What a package has: the files that alcove.app.src lists for it, as far as they are in the

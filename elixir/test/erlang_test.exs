@@ -46,7 +46,7 @@ defmodule Alcove.ErlangTest do
     {:ok, child} = :alcove.fork(drv)
     assert :ok = :alcove.chdir(drv, [child], "/usr")
     assert {:ok, "/usr"} = :alcove.getcwd(drv, [child])
-    assert {:error, :enoent} = :alcove.chdir(drv, [child], '/nowhere')
+    assert {:error, :enoent} = :alcove.chdir(drv, [child], "/nowhere")
     assert_raise ErlangError, fn -> :alcove.getpid(drv, [child, 1]) end
     assert_raise ArgumentError, fn -> :alcove.chdir(drv, [child], :nothing) end
   end

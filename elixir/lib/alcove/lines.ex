@@ -41,8 +41,7 @@ defmodule Alcove.Lines do
   # Cuts pieces off a line that is too long, newest first.
   defp append(%__MODULE__{max: max, size: size} = lines, part)
        when size + byte_size(part) > max do
-    room = max - size
-    <<head::binary-size(room), tail::binary>> = part
+    {head, tail} = :erlang.split_binary(part, max - size)
     {cut, rest} = append(%{lines | pieces: [], size: 0}, tail)
     {cut ++ [take(%{lines | pieces: [head | lines.pieces]})], rest}
   end
