@@ -21,7 +21,7 @@
 %% <ul>
 %% <li>the shell ends: its output is sent, and the connection closed;</li>
 %% <li>the peer closes, or has no more to send: the shell reads the end of its input,
-%%     and has a second to finish;</li>
+%%     and ends, at the latest when it has been silent for a second;</li>
 %% <li>the peer doesn't read: the shell waits, and nothing piles up in between.</li>
 %% </ul>
 %%
@@ -47,7 +47,7 @@
 %% The port to listen on (0, the default: any); which container; the static program that
 %% runs in it; options of `alcove_drv:start/1'; how many connections there may be.
 
-%% How long a shell may go on after its input has ended, in milliseconds.
+%% How long a shell whose input has ended may be silent, in milliseconds.
 -define(GRACE, 1000).
 
 -record(server, {
@@ -213,7 +213,7 @@ serve(Socket, Drv, Path) ->
         read(Socket, Drv, Path),
         Self ! {self(), eof}
     end),
-    write(Socket, Drv, Path, Reader).
+    write(Socket, Drv, Path, Reader, infinity).
 
 read(Socket, Drv, Path) ->
     case gen_tcp:recv(Socket, 0) of
@@ -243,18 +243,16 @@ send(Drv, Path, Bytes) ->
         {error, epipe} -> true
     end.
 
-write(Socket, Drv, Path, Reader) ->
+write(Socket, Drv, Path, Reader, Patience) ->
     receive
         {Stream, Drv, Path, Bytes} when Stream =:= alcove_stdout; Stream =:= alcove_stderr ->
             case gen_tcp:send(Socket, Bytes) of
-                ok -> write(Socket, Drv, Path, Reader);
+                ok -> write(Socket, Drv, Path, Reader, Patience);
                 {error, _} -> ok
             end;
         {alcove_event, Drv, Path, {Kind, _}} when Kind =:= exit_status; Kind =:= termsig ->
             ok;
         {Reader, eof} ->
-            _ = erlang:send_after(?GRACE, self(), {Reader, late}),
-            write(Socket, Drv, Path, Reader);
-        {Reader, late} ->
-            ok
+            write(Socket, Drv, Path, Reader, ?GRACE)
+    after Patience -> ok
     end.

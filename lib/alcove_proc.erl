@@ -539,6 +539,7 @@ child_spec(Spec) ->
     bad_option(Spec, child_spec, [Spec], 1).
 
 %% @private
+%% @doc Starts a program as the child of a supervisor, for {@link child_spec/1}.
 -spec start_child(drv(), argv(), options()) -> {ok, pid()} | {error, term()}.
 start_child(Drv, Argv, Options) ->
     %% A name that isn't registered yet is an error value, so that the supervisor tries again.

@@ -219,6 +219,7 @@ child_spec(Child) ->
     error({badarg, Child}, [Child]).
 
 %% @private
+%% @doc Starts a program as the child of a supervisor, for {@link child_spec/1}.
 -spec start_child(alcove_proc:drv(), alcove_proc:argv(), spec()) -> {ok, pid()} | {error, term()}.
 start_child(Drv, Argv, Spec) ->
     Parsed = parse(Spec, start_child, [Drv, Argv, Spec]),

@@ -49,15 +49,11 @@ end_per_testcase(_Case, Config) ->
 in_the_shell(_Config) ->
     [begin
          Known = maps:from_list([{{Name, Arity}, Doc} || {{function, Name, Arity}, _, _, Doc, _} <- entries(Module)]),
-         Exports = Module:module_info(exports) -- [{module_info, 0}, {module_info, 1} | private(Module)],
+         Exports = Module:module_info(exports) -- [{module_info, 0}, {module_info, 1}],
          ?assertEqual([], [{Module, Function} || Function <- Exports, maps:get(Function, Known, none) =:= none])
      end || Module <- modules()],
     Rendered = iolist_to_binary(shell_docs:render(alcove, fork, 2, chunk(alcove))),
     ?assertMatch({match, _}, re:run(Rendered, "fork_path.*Creates a child process", [dotall])).
-
-%% What isn't documented, from OTP 29 on, isn't in the documentation either.
-private(Module) when Module =:= alcove_proc; Module =:= alcove_sandbox -> [{start_child, 3}];
-private(_) -> [].
 
 %% The pages name functions that there are.
 pages_name_functions(_Config) ->
