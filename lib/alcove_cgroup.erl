@@ -966,11 +966,15 @@ places_of(_Process, Group) ->
 existing(Process, Dirs) ->
     [Dir || {_, Path} = Dir <- Dirs, alcove_file:is_dir(Process, Path)].
 
-%% The directories of a group that exists.
+%% The directories of a group that exists. One that was made for a program has all of its
+%% directories, or none.
 groups(Process, Group) ->
     case places_of(Process, Group) of
         [] ->
             fail(enodev);
+        [Dir | _] = Dirs when not is_list(Group) ->
+            existing(Process, [Dir]) =/= [] orelse fail(enoent),
+            Dirs;
         Dirs ->
             case existing(Process, Dirs) of
                 [] -> fail(enoent);

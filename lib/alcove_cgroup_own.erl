@@ -149,7 +149,10 @@ offered(_Process, _Who, []) ->
 offered(Process, Who, Controllers) ->
     case alcove_cgroup_paths:hierarchies(Process) of
         {ok, Hierarchies} ->
-            Offered = lists:flatmap(fun(Hierarchy) -> in(Process, Who, Hierarchy) end, Hierarchies),
+            With = [alcove_cgroup_paths:with(Controller, Hierarchies) || Controller <- Controllers],
+            Offered = lists:flatmap(
+                fun(Hierarchy) -> in(Process, Who, Hierarchy) end, lists:usort(lists:append(With))
+            ),
             [Controller || Controller <- Controllers, lists:member(Controller, Offered)];
         {error, _} ->
             []
