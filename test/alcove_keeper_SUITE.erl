@@ -20,6 +20,7 @@
     stopped_root_again_and_again/1,
     killed_root/1,
     program_kills_root/1,
+    ended_with_its_tree/1,
     killed_root_and_stopped_guardian/1,
     killed_keeper/1,
     calls_to_a_keeper/1,
@@ -56,6 +57,7 @@ all() ->
         stopped_root_again_and_again,
         killed_root,
         program_kills_root,
+        ended_with_its_tree,
         killed_root_and_stopped_guardian,
         killed_keeper,
         calls_to_a_keeper,
@@ -196,6 +198,39 @@ program_kills_root(_Config) ->
         end
      || Depth <- [0, 1, 3], _ <- lists:seq(1, 20)
     ].
+
+%% A program that is asked to end since root is gone may do so in good order, and its keeper may live to
+%% report that, if what is between root and the keeper can't be killed for a while. That isn't the
+%% program's own end.
+ended_with_its_tree(_Config) ->
+    Other = alcove_test:start(),
+    Name = lists:concat(["alcove-between-", os:getpid()]),
+    case alcove_cgroup:supported(Other, [], freezer) andalso alcove_cgroup:create(Other, [], Name) of
+        ok ->
+            {ok, Drv} = alcove_drv:start(),
+            #{os_pid := Root} = alcove_drv:info(Drv),
+            [_, Between] = Path = alcove_test:chain(Drv, [], 2),
+            Script = "trap 'exit 0' TERM; echo; while :; do sleep 0.01; done",
+            {ok, Proc} = alcove_proc:start(Drv, sh(Script), #{in => Path}),
+            #{os_pid := Program} = alcove_proc:info(Proc),
+            receive {alcove_proc, Proc, {stdout, <<"\n">>}} -> ok end,
+            Set = fun(File, Value) -> {ok, _} = alcove_cgroup:set(Other, [], freezer, Name, File, Value) end,
+            Set("tasks", integer_to_list(Between)),
+            Set("freezer.state", "FROZEN"),
+            true = alcove_test:until(fun() ->
+                alcove_cgroup:get(Other, [], freezer, Name, "freezer.state") =:= {ok, <<"FROZEN\n">>}
+            end),
+            "" = os:cmd(lists:concat(["kill -KILL ", Root])),
+            ?assert(alcove_test:until(fun() -> not alcove_test:alive(Program) end)),
+            ?assert(is_process_alive(Drv)),
+            Set("freezer.state", "THAWED"),
+            ?assertEqual({error, {drv, {termsig, sigkill}}}, alcove_proc:await(Proc)),
+            ok = alcove_cgroup:destroy(Other, [], Name),
+            alcove_test:stop(Other);
+        Not ->
+            alcove_test:stop(Other),
+            alcove_test:skip(lists:flatten(io_lib:format("needs the freezer of version 1: ~0p", [Not])))
+    end.
 
 %% A guardian that is stopped is continued when root has gone, so that it can say so.
 killed_root_and_stopped_guardian(_Config) ->

@@ -235,7 +235,7 @@ impl<E: Erlang, M: Post<E>> Router<'_, E, M> {
             match received.map(|received| received.bytes) {
                 Ok(RootStatus::SIZE) => {
                     self.root_status = Some(RootStatus::read(status).0);
-                    self.routes.is_ending = true;
+                    self.routes.lose_root();
                 }
                 Err(Errno::EAGAIN) => return Ok(false),
                 Ok(_) | Err(_) => return Ok(true),

@@ -43,6 +43,8 @@ pub struct Routes<'t, E: Erlang, M> {
     root: Arc<Process<E>>,
     /// The whole tree is ending, of which Drv tells the owners.
     pub is_ending: bool,
+    /// It ends because root has left its event loop.
+    lost: bool,
 }
 
 impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
@@ -56,6 +58,7 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
             owners: Owners::default(),
             root,
             is_ending: false,
+            lost: false,
         }
     }
 
@@ -421,6 +424,10 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
     /// Tells the owner of a program that it is over: `{over, Map}`. If the owner is gone, the
     /// owner of the Drv isn't told, since it has no use for that.
     fn tell_over(&mut self, program: &Process<E>, over: &Over) {
+        // It was ended with the tree, whatever it says itself: Drv tells the owner.
+        if self.is_lost() {
+            return;
+        }
         let Some(owner) = *program.owner.lock() else {
             return;
         };
@@ -446,7 +453,7 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
     fn left(&mut self, process: &Arc<Process<E>>) {
         let life = process.calls.lock().life;
         if life == Life::Left && process.path.is_empty() {
-            self.is_ending = true;
+            self.lose_root();
         }
         if life == Life::Left && self.tree.is_orphan(process) {
             self.gone(process);
@@ -502,7 +509,7 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
     /// if it runs, has killed what was left before it reported the keeper's end.
     fn keeper_lost(&mut self, program: &Arc<Process<E>>) {
         // If the whole tree ends, Drv tells the owner.
-        if self.is_ending || self.has_root_left() {
+        if self.is_lost() || self.is_ending {
             return;
         }
         if !program.calls.lock().end() {
@@ -520,11 +527,23 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
         self.ended(program, End::kept(over));
     }
 
-    /// Whether root has left its event loop. A process learns of its parent's end after the parent's
-    /// channel has ended, so that of root can be read before those of the others.
-    fn has_root_left(&mut self) -> bool {
-        self.control(&Arc::clone(&self.root));
-        self.root.calls.lock().life == Life::Left
+    /// Root has left its event loop: the tree ends.
+    pub fn lose_root(&mut self) {
+        self.lost |= !self.is_ending;
+        self.is_ending = true;
+    }
+
+    /// Whether the tree ends since root has left its event loop, and not because the VM has asked for
+    /// that. A process learns of its parent's end after the parent's channel has ended, so that of
+    /// root can be read before those of the others.
+    fn is_lost(&mut self) -> bool {
+        if !self.is_ending {
+            self.control(&Arc::clone(&self.root));
+            if self.root.calls.lock().life == Life::Left {
+                self.lose_root();
+            }
+        }
+        self.lost
     }
 
     /// Forgets a process that is gone, once its output has ended, too.
