@@ -21,14 +21,16 @@
 #   MIRROR=http://host      where debian/ is, by default where apt has it from
 #
 # All cells have control groups of version 2 alone, and Debian 12 with its OTP, whatever the kernel. What
-# runs in them is built here, so this machine's OTP must not be newer, nor its C library: Debian 12 will do.
+# runs in them is built here: a newer OTP than that, or a library or program that asks for a newer C
+# library, is refused. Debian 12 will do.
 #
 # Needs root, for debootstrap, and the network. The first run makes the root file systems. Where a kernel
 # of this machine's kind boots by /dev/kvm its cell takes minutes; one that is emulated takes an hour.
 #
 # Nothing is mounted here, and the machine's apt stays as it is. The virtual machine ends with this
 # script; what it writes goes to files that are gone then, but for the logs.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'printf "alcove: test-vm ends, as line %d failed: %s\n" "$LINENO" "$BASH_COMMAND" >&2' ERR
 cd "$(dirname "$0")/.."
 . scripts/rust.sh
 . scripts/debian.sh
@@ -215,6 +217,7 @@ is_foreign() {
 
 # Builds for a processor, and names the directories of what came out: priv, and the programs of the tests.
 build() {
+    local file version
     case $target in
     "$(rustc -vV | sed -n 's/^host: //p')")
         [ -d priv ] || fail 'nothing was built in priv'
@@ -232,6 +235,10 @@ build() {
         priv=$output/priv programs=target/$target/debug
         ;;
     esac
+    for file in "$priv/alcove_nif.so" "$programs/alcove_probe"; do
+        version=$(libc_needed "$file")
+        debian_has_libc "$version" || fail "$file needs the C library $version, and Debian 12 has $debian_libc"
+    done
 }
 
 # The file system that is the project in a cell: what git knows, what was built, and what is to be done.
@@ -239,7 +246,9 @@ project() {
     local tree=$work/tree changed program
     rm -rf "$tree" "$work/project.img"
     mkdir -p "$tree/target/debug" "$tree/_build/old/lib"
-    changed=$(git -c user.name=alcove -c user.email=alcove@localhost stash create)
+    # Not the clone's own index: another git may have locked that.
+    cp "$(git rev-parse --git-path index)" "$work/index"
+    changed=$(GIT_INDEX_FILE=$work/index git -c user.name=alcove -c user.email=alcove@localhost stash create)
     git archive "${changed:-HEAD}" | tar -x -C "$tree"
     tar -c -C _build/old/lib alcove | tar -x -C "$tree/_build/old/lib"
     cp -rL "$priv" "$tree/priv"
@@ -332,8 +341,8 @@ run_cell() {
     tar -xzf "$work/logs.img" -C "$logs/$cell" 2>/dev/null || :
     for suite in $suites; do
         [ "$suite" != footprint ] || continue
-        line=$(grep -E "^$suite: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped\$" "$work/console" | tail -n 1) || :
-        line=${line:-$suite: 0 passed, 1 failed, 0 skipped}
+        line=$(grep -E "^$suite: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped, [0-9]+ seconds\$" "$work/console" | tail -n 1) || :
+        line=${line:-$suite: 0 passed, 1 failed, 0 skipped, as it did not run to its end}
         read -r _ p _ f _ s _ <<<"$line"
         passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
         results+=("  $line")
@@ -371,6 +380,8 @@ git rev-parse --git-dir >/dev/null || fail 'test-vm tests what git knows of: her
 mirror=$(debian_mirror)
 [ -n "$mirror" ] || fail 'MIRROR=http://host must say where debian/ is'
 use_cargo || fail "$(missing_rust)"
+otp=$(erl -noshell -noinput -eval 'io:put_chars(erlang:system_info(otp_release)), halt().')
+[ "$otp" -le 25 ] || fail "here is OTP $otp, and what that builds isn't for OTP 25 of the cells"
 
 cache=${ALCOVE_VM:-_build/vm}
 mkdir -p "$cache"

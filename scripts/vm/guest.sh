@@ -103,10 +103,11 @@ traces() {
 }
 
 suites() {
-    local suite counts status
+    local suite counts status began
     export ALCOVE_TEST_SLOW=$slow ALCOVE_CELL_CASES=$cases ALCOVE_CELL_SUITES ALCOVE_CELL_LOGS
     for suite in $suites; do
         printf '\n== %s, on Linux %s\n' "$suite" "$(uname -r)"
+        began=$SECONDS
         case $suite in
         demo)
             counts='0 passed, 1 failed, 0 skipped'
@@ -131,7 +132,7 @@ suites() {
             fi
             ;;
         esac
-        printf '%s: %s\n' "$suite" "$counts"
+        printf '%s: %s, %d seconds\n' "$suite" "$counts" "$((SECONDS - began))"
     done </dev/null
 }
 
