@@ -183,7 +183,7 @@ limits(Drv, Busybox) ->
     ?assertEqual([integer_to_binary(Cpu)], status(Sh, "Cpus_allowed_list")),
     Other = nsex:sandbox(Drv, [Busybox, "cat"]),
     true = alcove:stdin(Drv, [Sh], "x=$(/busybox yes | /busybox head -c 67108864)\n"),
-    {termsig, sigkill} = alcove:event(Drv, [Sh], 20000),
+    {termsig, sigkill} = alcove:event(Drv, [Sh], alcove_test:ms(20000)),
     {ok, #{memory := #{oom_kills := Kills}}} = alcove_cgroup:stats(Drv, [], Cgroup),
     ?assert(Kills > 0),
     true = alcove:stdin(Drv, [Other], "still here\n"),
@@ -362,7 +362,7 @@ tcp_one_at_a_time(Config) ->
         {error, timeout} = gen_tcp:recv(Two, 0, 200),
         ok = gen_tcp:send(One, "exit\n"),
         <<>> = rest(One),
-        {ok, <<"second\n">>} = gen_tcp:recv(Two, 0, 5000),
+        {ok, <<"second\n">>} = gen_tcp:recv(Two, 0, alcove_test:ms(5000)),
         ok = gen_tcp:close(Two),
         ok = tcpsh:stop(Server)
     end).
@@ -381,7 +381,7 @@ say(Peer, Line) ->
     said(Peer, <<>>).
 
 said(Peer, Read) ->
-    {ok, More} = gen_tcp:recv(Peer, 0, 5000),
+    {ok, More} = gen_tcp:recv(Peer, 0, alcove_test:ms(5000)),
     All = <<Read/binary, More/binary>>,
     case binary:last(All) of
         $\n -> All;
@@ -393,7 +393,7 @@ rest(Peer) ->
     iolist_to_binary(rest_(Peer)).
 
 rest_(Peer) ->
-    case gen_tcp:recv(Peer, 0, 20000) of
+    case gen_tcp:recv(Peer, 0, alcove_test:ms(20000)) of
         {ok, More} -> [More | rest_(Peer)];
         {error, closed} -> []
     end.
@@ -836,7 +836,7 @@ as_user(Config, Fun) ->
      || Beam <- filelib:wildcard(filename:join(?config(ebin, Config), "*.beam"))],
     Peer = alcove_test:user_peer(Config, Paths),
     try
-        alcove_test:in_peer(Peer, Fun, 60000)
+        alcove_test:in_peer(Peer, Fun, alcove_test:ms(60000))
     after
         alcove_test:stop_peer(Peer)
     end.

@@ -296,7 +296,7 @@ pid_namespace(Config) ->
         {ok, Proc} = alcove_proc:start(Drv, sh("trap 'exit 3' USR1; echo on; while :; do sleep 0.01; done"), Own),
         receive {alcove_proc, Proc, {stdout, <<"on\n">>}} -> ok end,
         ok = alcove_proc:signal(Proc, sigusr1),
-        ?assertMatch({ok, #{status := 3}}, alcove_proc:await(Proc, 10000))
+        ?assertMatch({ok, #{status := 3}}, alcove_proc:await(Proc, alcove_test:ms(10000)))
     end).
 
 orphans_in_a_pid_namespace(Config) ->
@@ -564,7 +564,7 @@ killed_callers(Config) ->
         end
      || Caller <- Callers
     ],
-    true = alcove_test:until(fun() -> maps:get(children, alcove:tree(Drv)) =:= [] end, 15000),
+    true = alcove_test:until(fun() -> maps:get(children, alcove:tree(Drv)) =:= [] end, alcove_test:ms(15000)),
     ?assertMatch({ok, #{status := 0}}, alcove_proc:run(Drv, ["true"])).
 
 %% All that was written comes before the end, which one end of input in mid-line is.

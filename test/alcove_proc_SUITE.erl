@@ -334,7 +334,7 @@ badpid_during_a_call(Config) ->
          Call = case N rem 3 of
                     0 -> fun() -> alcove:select(Drv, Child, [0], [], [], <<>>) end;
                     1 -> fun() -> alcove:read(Drv, Child, 0, 1) end;
-                    2 -> fun() -> alcove:call(Drv, Child, select, [[0], [], [], <<>>], 20000) end
+                    2 -> fun() -> alcove:call(Drv, Child, select, [[0], [], [], <<>>], alcove_test:ms(20000)) end
                 end,
          Callers = [spawn_link(fun() -> alcove_test:badpid(Call), Self ! {self(), done} end)
                     || _ <- lists:seq(1, 3)],
@@ -839,9 +839,9 @@ until_emfile() ->
     {error, emfile} = alcove:clone(Drv, hd(Branches), 0),
     %% The listening socket still takes connections, files can be opened.
     {ok, Client} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}]),
-    {ok, Server} = gen_tcp:accept(Listen, 5000),
+    {ok, Server} = gen_tcp:accept(Listen, alcove_test:ms(5000)),
     ok = gen_tcp:send(Client, "hello"),
-    {ok, <<"hello">>} = gen_tcp:recv(Server, 5, 5000),
+    {ok, <<"hello">>} = gen_tcp:recv(Server, 5, alcove_test:ms(5000)),
     {ok, _} = file:read_file("/proc/self/status"),
     %% Those that are there go on, and an end makes room.
     [true = lists:last(Path) =:= alcove:getpid(Drv, Path) || Path <- Paths ++ Branches],
@@ -974,7 +974,7 @@ settled(Root, Least) ->
     alcove_test:descendants(Root).
 
 gone(Pids) ->
-    _ = alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, Pids) end, 1000),
+    _ = alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, Pids) end, alcove_test:ms(1000)),
     ?assertEqual([], [os:cmd(lists:concat(["ps -o pid,ppid,pgid,sid,stat,args -p ", Pid, " | tail -1"]))
                       || Pid <- Pids, alcove_test:alive(Pid)]).
 

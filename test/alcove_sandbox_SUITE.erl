@@ -66,7 +66,7 @@ with(Config, Fun) ->
          end,
     case proplists:get_value(as, Config) of
         root -> Do();
-        ordinary -> alcove_test:in_peer(alcove_test:user_peer(Config), Do, 60000)
+        ordinary -> alcove_test:in_peer(alcove_test:user_peer(Config), Do, alcove_test:ms(60000))
     end.
 
 sh(Drv, Script) ->
@@ -346,13 +346,13 @@ loopback() ->
     {127, 1 + Pid bsr 8 band 16#7f, Pid band 16#ff, 1 + N band 16#7f}.
 
 connected(Address, Port) ->
-    gen_tcp:connect(Address, Port, [binary, {active, false}], 5000).
+    gen_tcp:connect(Address, Port, [binary, {active, false}], alcove_test:ms(5000)).
 
 %% What a client has sent and got.
 answer(Address, Port) ->
     {ok, Socket} = connected(Address, Port),
     ok = gen_tcp:send(Socket, "hello"),
-    {ok, Answer} = gen_tcp:recv(Socket, 0, 30000),
+    {ok, Answer} = gen_tcp:recv(Socket, 0, alcove_test:ms(30000)),
     ok = gen_tcp:close(Socket),
     Answer.
 
@@ -752,7 +752,7 @@ covered_proc(Config) ->
                          alcove_sandbox:run(Drv, ["sh", "-c", "ls /proc 2>/dev/null; true"], #{best_effort => true}),
                      alcove_drv:stop(Drv)
              end,
-        ok = alcove_test:in_peer(Peer, Do, 60000),
+        ok = alcove_test:in_peer(Peer, Do, alcove_test:ms(60000)),
         alcove_test:stop_peer(Peer)
     end).
 
@@ -779,7 +779,7 @@ with_ranges(Config, Uids, Gids, Script, Fun) ->
                      {ok, Drv} = alcove_drv:start(),
                      try Fun(Drv) after alcove_drv:stop(Drv) end
              end,
-        Result = alcove_test:in_peer(Peer, Do, 60000),
+        Result = alcove_test:in_peer(Peer, Do, alcove_test:ms(60000)),
         alcove_test:stop_peer(Peer),
         Result
     end).
