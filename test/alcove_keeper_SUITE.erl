@@ -19,6 +19,7 @@
     stopped_again_and_again/1,
     stopped_root_again_and_again/1,
     killed_root/1,
+    killed_root_is_outlived/1,
     program_kills_root/1,
     killed_root_and_stopped_guardian/1,
     killed_keeper/1,
@@ -55,6 +56,7 @@ all() ->
         stopped_again_and_again,
         stopped_root_again_and_again,
         killed_root,
+        killed_root_is_outlived,
         program_kills_root,
         killed_root_and_stopped_guardian,
         killed_keeper,
@@ -195,6 +197,23 @@ program_kills_root(_Config) ->
             ?assertEqual({error, {drv, {termsig, sigkill}}}, alcove_proc:run(Drv, Kills, #{in => Path}))
         end
      || Depth <- [0, 1, 3], _ <- lists:seq(1, 20)
+    ].
+
+%% Also where a process outlives root, and with it a keeper, for as long as the guardian asks programs
+%% to end: what the keeper then reports is not how the program would have ended.
+killed_root_is_outlived(_Config) ->
+    [
+        begin
+            {ok, Drv} = alcove_drv:start(),
+            Path = alcove_test:fork(Drv, []),
+            {ok, _, _, _, _, _} = alcove:prctl(Drv, Path, pr_set_pdeathsig, 0, 0, 0, 0),
+            #{os_pid := Root} = alcove_drv:info(Drv),
+            {ok, Proc} = alcove_proc:start(Drv, sh("sleep 1000; exit 7"), #{in => Path}),
+            true = alcove_test:until(fun() -> length(alcove_test:descendants(Root)) =:= 4 end),
+            "" = os:cmd("kill -KILL " ++ integer_to_list(Root)),
+            ?assertEqual({error, {drv, {termsig, sigkill}}}, alcove_proc:await(Proc))
+        end
+     || _ <- lists:seq(1, 5)
     ].
 
 %% A guardian that is stopped is continued when root has gone, so that it can say so.

@@ -236,6 +236,7 @@ impl<E: Erlang, M: Post<E>> Router<'_, E, M> {
                 Ok(RootStatus::SIZE) => {
                     self.root_status = Some(RootStatus::read(status).0);
                     self.routes.is_ending = true;
+                    self.routes.is_lost = !self.phase.is_asked();
                 }
                 Err(Errno::EAGAIN) => return Ok(false),
                 Ok(_) | Err(_) => return Ok(true),

@@ -43,6 +43,9 @@ pub struct Routes<'t, E: Erlang, M> {
     root: Arc<Process<E>>,
     /// The whole tree is ending, of which Drv tells the owners.
     pub is_ending: bool,
+    /// Root has ended, and the VM hadn't asked for it: what a keeper reports from now on is how the
+    /// guardian ended its program.
+    pub is_lost: bool,
 }
 
 impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
@@ -56,6 +59,7 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
             owners: Owners::default(),
             root,
             is_ending: false,
+            is_lost: false,
         }
     }
 
@@ -121,6 +125,7 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
                 self.event(&process, News::Malformed);
             }
             Command::Event(Event::Left(process)) => self.left(&process),
+            Command::Event(Event::Ended(_, end)) if end.over.is_some() && self.is_lost => {}
             Command::Event(Event::Ended(process, end)) => self.ended(&process, end),
             Command::Event(Event::Lost(path, end)) => {
                 let owner = self.tree.owner;
