@@ -184,6 +184,7 @@ make_root() {
             for package in passwd group; do
                 cp "$here/usr/share/base-passwd/$package.master" "$here/etc/$package"
             done
+            mkdir -p "$here/mnt"
             ln -sfn mawk "$here/usr/bin/awk"
             ln -sfn dash "$here/usr/bin/sh"
             rm -rf "$here/debootstrap"
