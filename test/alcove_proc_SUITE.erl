@@ -545,7 +545,9 @@ unread_output_is_bounded(Config) ->
     Yes = alcove_test:run(Drv, Path, ["yes"]),
     ?assert(peak(erlang:monotonic_time(millisecond) + 2000, 0) - Before < 64 * 1024 * 1024),
     ok = alcove:kill(Drv, lists:last(Yes), sigkill),
-    {_, {termsig, sigkill}} = alcove_test:output(Drv, Yes).
+    {_, {termsig, sigkill}} = alcove_test:output(Drv, Yes),
+    %% Common Test writes down what a case returns: for ten megabytes it takes three gigabytes.
+    ok.
 
 %% The most memory seen until then.
 peak(Deadline, Peak) ->

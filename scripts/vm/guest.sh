@@ -127,7 +127,8 @@ suites() {
             counts=$(sed -n '/^[0-9]* passed, [0-9]* failed, [0-9]* skipped$/h; ${x;p}' "$gathered/$suite.out")
             if [ -z "$counts" ]; then
                 counts='0 passed, 1 failed, 0 skipped'
-                printf 'the virtual machine of Erlang ended before, with status %s\n' "$status"
+                printf 'the virtual machine of Erlang ended before, with status %s, in or after %s\n' "$status" \
+                    "$(find "$gathered/$suite" -name '*_suite.*.html' -printf '%T@ %f\n' | sort -n | tail -n 1)"
                 dmesg 2>/dev/null | tail -n 20
             fi
             ;;
