@@ -13,15 +13,13 @@ debian_mirror() {
         sed -nE 's#^(deb |URIs:).*(https?://[^ ]*)/debian/?( .*)?$#\2#p' | head -n 1
 }
 
-# The C library of Debian 12, the oldest release that what is built here is for.
-debian_libc=2.36
-
 # The newest C library that files ask for, as 2.34; nothing where they are static.
 libc_needed() {
     readelf -V "$@" | sed -n 's/.*Name: GLIBC_\([0-9.]*\).*/\1/p' | sort -Vu | tail -n 1
 }
 
-# Whether Debian 12 has the C library of that version.
+# Whether a C library of that version is no newer than that of Debian 12, the oldest release that what is
+# built here is for.
 debian_has_libc() {
-    [ "$(printf '%s\n' "$debian_libc" "$1" | sort -V | tail -n 1)" = "$debian_libc" ]
+    [ "$(printf '%s\n' 2.36 "$1" | sort -V | tail -n 1)" = 2.36 ]
 }
