@@ -8,11 +8,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/rust.sh
+. scripts/debian.sh
 use_cargo || { missing_rust >&2; exit 1; }
 [ $# -gt 0 ] || set -- aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
-
-# The newest symbols of the C library that there may be.
-newest=2.36
 
 fail() {
     printf 'alcove: %s\n' "$*" >&2
@@ -46,10 +44,9 @@ for target in "$@"; do
     if readelf -d "$output/priv/alcove" | grep -q NEEDED; then
         fail "the executable for $target isn't static"
     fi
-    version=$(readelf -V "$output/priv/alcove_nif.so" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)
-    printf 'alcove_nif.so needs %s\n' "$version"
-    [ "$(printf 'GLIBC_%s\n%s\n' "$newest" "$version" | sort -V | tail -n 1)" = "GLIBC_$newest" ] ||
-        fail "alcove_nif.so needs a newer C library than $newest"
+    version=$(libc_needed "$output/priv/alcove_nif.so")
+    printf 'alcove_nif.so needs the C library %s\n' "$version"
+    debian_has_libc "$version" || fail "alcove_nif.so needs a newer C library than Debian 12's"
 
     # The tests of calls and programs talk to the executable of the other machine. Programs that an
     # emulator has started ignore a signal that it needs itself.

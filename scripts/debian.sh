@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Where Debian is had from: sourced by the scripts that make root directories of it.
+# What is known of Debian: sourced by the scripts that make root directories of it, or build for it.
 
 # The address below which debian/ and debian-security/ are: MIRROR, or where this system's apt has
 # Debian from; nothing where it has none.
@@ -11,4 +11,15 @@ debian_mirror() {
     # Either may be missing.
     { cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || :; } |
         sed -nE 's#^(deb |URIs:).*(https?://[^ ]*)/debian/?( .*)?$#\2#p' | head -n 1
+}
+
+# The newest C library that files ask for, as 2.34; nothing where they are static.
+libc_needed() {
+    readelf -V "$@" | sed -n 's/.*Name: GLIBC_\([0-9.]*\).*/\1/p' | sort -Vu | tail -n 1
+}
+
+# Whether a C library of that version is no newer than that of Debian 12, the oldest release that what is
+# built here is for.
+debian_has_libc() {
+    [ "$(printf '%s\n' 2.36 "$1" | sort -V | tail -n 1)" = 2.36 ]
 }

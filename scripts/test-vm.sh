@@ -12,7 +12,8 @@
 #   arm64-6.1       Debian 12's for 64-bit ARM, on a Cortex-A72 that is emulated
 #   armhf-6.1       Debian 12's for 32-bit ARM, on a Cortex-A15 that is emulated, with 512 MB
 #
-#   SUITES="calls nif"      only these suites; demo is scripts/run-demo.sh
+#   SUITES="calls nif"      these suites; demo is scripts/run-demo.sh. Without it those of a cell that two
+#                           processors which others use, too, end within an hour; all: all of the cell
 #   CASES="poll openpty"    only these cases of the suite
 #   LIMIT=3600              how many seconds a cell may take
 #   ALCOVE_VM=directory     where kernels, root file systems and logs are kept: _build/vm by default.
@@ -21,14 +22,16 @@
 #   MIRROR=http://host      where debian/ is, by default where apt has it from
 #
 # All cells have control groups of version 2 alone, and Debian 12 with its OTP, whatever the kernel. What
-# runs in them is built here, so this machine's OTP must not be newer, nor its C library: Debian 12 will do.
+# runs in them is built here: a newer OTP than that, or a library or program that asks for a newer C
+# library, is refused. Debian 12 will do.
 #
 # Needs root, for debootstrap, and the network. The first run makes the root file systems. Where a kernel
-# of this machine's kind boots by /dev/kvm its cell takes minutes; one that is emulated takes an hour.
+# of this machine's kind boots by /dev/kvm its cell takes minutes.
 #
 # Nothing is mounted here, and the machine's apt stays as it is. The virtual machine ends with this
 # script; what it writes goes to files that are gone then, but for the logs.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'printf "alcove: test-vm ends, as line %d failed: %s\n" "$LINENO" "$BASH_COMMAND" >&2' ERR
 cd "$(dirname "$0")/.."
 . scripts/rust.sh
 . scripts/debian.sh
@@ -56,26 +59,32 @@ fail() {
 # The Debian whose kernel a cell has, the package of that, Debian's and Rust's names of the processor, how
 # slow it is when emulated, and the suites.
 cell_of() {
-    local all="demo nif calls drv keeper proc use ns seccomp sandbox cgroup survivors examples"
+    local hour='demo calls drv keeper proc ns seccomp sandbox cgroup examples' all
+    all="$hour nif use survivors"
     architecture=amd64 target=x86_64-unknown-linux-gnu kernel=linux-image-amd64 memory=2048 slow=10 init=plain
     limit=${LIMIT:-5400}
     case $1 in
-    x86_64-6.1) release=bookworm suites=$all ;;
-    x86_64-5.10) release=bullseye suites=$all ;;
-    x86_64-6.12) release=trixie suites=$all ;;
-    systemd-6.1) release=bookworm init=systemd suites='delegated sandbox cgroup' ;;
-    user-6.1) release=bookworm init=user suites='delegated sandbox' ;;
+    x86_64-6.1) release=bookworm ;;
+    x86_64-5.10) release=bullseye ;;
+    x86_64-6.12) release=trixie ;;
+    systemd-6.1) release=bookworm init=systemd hour='delegated sandbox cgroup' all=$hour ;;
+    user-6.1) release=bookworm init=user hour='delegated sandbox' all=$hour ;;
     arm64-6.1)
         release=bookworm architecture=arm64 target=aarch64-unknown-linux-gnu kernel=linux-image-arm64
-        suites='demo nif calls drv keeper proc ns seccomp survivors'
+        hour='demo nif calls drv keeper proc ns seccomp' all="$hour survivors"
         ;;
     armhf-6.1)
         release=bookworm architecture=armhf target=armv7-unknown-linux-gnueabihf kernel=linux-image-armmp
-        memory=512 suites='demo footprint nif calls'
+        memory=512 hour='demo footprint nif calls' all="$hour drv"
         ;;
     *) return 1 ;;
     esac
-    suites=${SUITES:-$suites} version=$release-$architecture
+    case ${SUITES:-} in
+    '') suites=$hour ;;
+    all) suites=$all ;;
+    *) suites=$SUITES ;;
+    esac
+    version=$release-$architecture
 }
 
 # ---------------------------------------------------------------------------
@@ -216,6 +225,7 @@ is_foreign() {
 
 # Builds for a processor, and names the directories of what came out: priv, and the programs of the tests.
 build() {
+    local file version
     case $target in
     "$(rustc -vV | sed -n 's/^host: //p')")
         [ -d priv ] || fail 'nothing was built in priv'
@@ -233,6 +243,10 @@ build() {
         priv=$output/priv programs=target/$target/debug
         ;;
     esac
+    for file in "$priv/alcove_nif.so" "$programs/alcove_probe"; do
+        version=$(libc_needed "$file")
+        debian_has_libc "$version" || fail "$file needs the C library $version, which is newer than Debian 12's"
+    done
 }
 
 # The file system that is the project in a cell: what git knows, what was built, and what is to be done.
@@ -240,7 +254,9 @@ project() {
     local tree=$work/tree changed program
     rm -rf "$tree" "$work/project.img"
     mkdir -p "$tree/target/debug" "$tree/_build/old/lib"
-    changed=$(git -c user.name=alcove -c user.email=alcove@localhost stash create)
+    # Not the clone's own index: another git may have locked that.
+    cp "$(git rev-parse --git-path index)" "$work/index"
+    changed=$(GIT_INDEX_FILE=$work/index git -c user.name=alcove -c user.email=alcove@localhost stash create)
     git archive "${changed:-HEAD}" | tar -x -C "$tree"
     tar -c -C _build/old/lib alcove | tar -x -C "$tree/_build/old/lib"
     cp -rL "$priv" "$tree/priv"
@@ -333,8 +349,8 @@ run_cell() {
     tar -xzf "$work/logs.img" -C "$logs/$cell" 2>/dev/null || :
     for suite in $suites; do
         [ "$suite" != footprint ] || continue
-        line=$(grep -E "^$suite: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped\$" "$work/console" | tail -n 1) || :
-        line=${line:-$suite: 0 passed, 1 failed, 0 skipped}
+        line=$(grep -E "^$suite: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped, [0-9]+ seconds\$" "$work/console" | tail -n 1) || :
+        line=${line:-$suite: 0 passed, 1 failed, 0 skipped, as it did not run to its end}
         read -r _ p _ f _ s _ <<<"$line"
         passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
         results+=("  $line")
@@ -357,11 +373,12 @@ done
 for suite in ${SUITES:-}; do
     case $suite in
     demo | footprint) ;;
+    all) [ "$SUITES" = all ] || { say 'SUITES=all stands alone'; exit 2; } ;;
     *) [ -e "test/alcove_${suite}_SUITE.erl" ] || { say "there is no suite $suite"; exit 2; } ;;
     esac
 done
 case "${CASES:+cases}${SUITES:-}" in
-cases | cases*' '*) say 'CASES are those of one suite: SUITES says which'; exit 2 ;;
+cases | casesall | cases*' '*) say 'CASES are those of one suite: SUITES says which'; exit 2 ;;
 esac
 [ "$(id -u)" = 0 ] || fail 'test-vm needs root: debootstrap unpacks root file systems'
 for command in apt-get cpio debootstrap depmod flock git mke2fs modprobe setpriv unshare xz; do
@@ -372,6 +389,8 @@ git rev-parse --git-dir >/dev/null || fail 'test-vm tests what git knows of: her
 mirror=$(debian_mirror)
 [ -n "$mirror" ] || fail 'MIRROR=http://host must say where debian/ is'
 use_cargo || fail "$(missing_rust)"
+otp=$(erl -noshell -noinput -eval 'io:put_chars(erlang:system_info(otp_release)), halt().')
+[ "$otp" -le 25 ] || fail "here is OTP $otp, and what that builds isn't for OTP 25 of the cells"
 
 cache=${ALCOVE_VM:-_build/vm}
 mkdir -p "$cache"

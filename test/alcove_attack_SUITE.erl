@@ -290,7 +290,7 @@ cloning_loop_is_closed(Config) ->
       [userns, ordinary, {program, "perl"}],
       fun() ->
               Peer = alcove_test:user_peer(Config),
-              Result = alcove_test:in_peer(Peer, fun ?MODULE:look_while_cloning/0, 60000),
+              Result = alcove_test:in_peer(Peer, fun ?MODULE:look_while_cloning/0, alcove_test:ms(60000)),
               alcove_test:stop_peer(Peer),
               ?assertEqual(closed, Result)
       end).
@@ -1021,7 +1021,7 @@ memory_runs_out(Config) ->
 %% A virtual machine is after a thousand starts and stops what it was after some.
 starts_and_stops(_Config) ->
     Peer = alcove_test:peer(alcove_test:paths(), #{}),
-    ok = alcove_test:in_peer(Peer, fun ?MODULE:start_and_stop/0, 60000),
+    ok = alcove_test:in_peer(Peer, fun ?MODULE:start_and_stop/0, alcove_test:ms(60000)),
     alcove_test:stop_peer(Peer).
 
 start_and_stop() ->

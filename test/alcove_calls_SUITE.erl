@@ -1123,12 +1123,12 @@ read_until(Drv, Path, FD, Wanted, Read) ->
         {At, Length} ->
             binary:part(Read, 0, At + Length);
         nomatch ->
-            {ok, More} = alcove:call(Drv, Path, read, [FD, 4096], 5000),
+            {ok, More} = alcove:call(Drv, Path, read, [FD, 4096], alcove_test:ms(5000)),
             read_until(Drv, Path, FD, Wanted, <<Read/binary, More/binary>>)
     end.
 
 drain(Drv, Path, Master) ->
-    case alcove:call(Drv, Path, read, [Master, 4096], 5000) of
+    case alcove:call(Drv, Path, read, [Master, 4096], alcove_test:ms(5000)) of
         {ok, _} -> drain(Drv, Path, Master);
         {error, eio} -> ok
     end.
@@ -1647,7 +1647,7 @@ getrusage(Config) ->
     true = alcove:setopt(Drv, Path, rusage, 1),
     Busy = alcove_test:shell(Drv, Path, "i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done; exit 3"),
     {rusage, #{utime := #alcove_timeval{sec = Sec, usec = Usec}, maxrss := Most} = Used} =
-        alcove:event(Drv, Busy, 10000),
+        alcove:event(Drv, Busy, alcove_test:ms(10000)),
     ok = alcove_test:event(Drv, Busy, {exit_status, 3}),
     ?assert(Sec * 1000000 + Usec > 0),
     ?assert(Most > 100),
@@ -1670,7 +1670,7 @@ ptrace(Config) ->
     ok = alcove:execve(Drv, Path ++ [Pid], "/bin/sh", ["sh", "-c", "exit 7"], []),
     Stopped = fun(Event) ->
                       {ok, Pid, Status, [{stopsig, sigtrap}]} =
-                          alcove:call(Drv, Path, waitpid, [Pid, 0], 5000),
+                          alcove:call(Drv, Path, waitpid, [Pid, 0], alcove_test:ms(5000)),
                       ?assertEqual(alcove:define(Drv, Event), Status bsr 16)
               end,
     Stopped(ptrace_event_exec),
@@ -1701,7 +1701,7 @@ ptrace(Config) ->
     {ok, 0, 0, 0} = alcove:ptrace(Drv, Path, ptrace_cont, Pid, 0, 0),
     Stopped(ptrace_event_exit),
     {ok, 0, 0, 0} = alcove:ptrace(Drv, Path, ptrace_cont, Pid, 0, 0),
-    {ok, Pid, _, [{exit_status, 7}]} = alcove:call(Drv, Path, waitpid, [Pid, 0], 5000),
+    {ok, Pid, _, [{exit_status, 7}]} = alcove:call(Drv, Path, waitpid, [Pid, 0], alcove_test:ms(5000)),
     ok = alcove_test:event(Drv, Path ++ [Pid], {exit_status, 7}).
 
 %% A stop that nobody asked waitpid for is over when the process goes on.
@@ -1717,7 +1717,7 @@ ptrace_untold_stop(Config) ->
     {ok, 0, 0, 0} = alcove:ptrace(Drv, Path, ptrace_cont, Pid, 0, 0),
     {ok, 0, 0, []} = alcove:waitpid(Drv, Path, Pid, [wnohang]),
     ok = alcove:eof(Drv, Path ++ [Pid]),
-    {ok, Pid, 0, [{exit_status, 0}]} = alcove:call(Drv, Path, waitpid, [Pid, 0], 5000),
+    {ok, Pid, 0, [{exit_status, 0}]} = alcove:call(Drv, Path, waitpid, [Pid, 0], alcove_test:ms(5000)),
     ok.
 
 %% Where a program begins: AT_ENTRY.

@@ -592,7 +592,7 @@ memory_limit(Config) ->
             _ -> [] = [Dir || Dir <- directories(Drv, Name), is_file(Dir, "memory.peak")]
         end,
         true = alcove:stdin(Drv, Innocent, "alive"),
-        <<"alive">> = alcove:stdout(Drv, Innocent, 5000),
+        <<"alive">> = alcove:stdout(Drv, Innocent, alcove_test:ms(5000)),
         ok = alcove_cgroup:limit(Drv, [], Name, #{memory => max}),
         {ok, #{memory := #{limit := max}}} = alcove_cgroup:stats(Drv, [], Name)
     end).
@@ -677,7 +677,7 @@ fork_bomb(Config) ->
 stderr(Drv, Path, Text, Read) ->
     case binary:match(Read, Text) of
         nomatch ->
-            case alcove:stderr(Drv, Path, 5000) of
+            case alcove:stderr(Drv, Path, alcove_test:ms(5000)) of
                 false -> ct:fail({stderr, Path, Read});
                 More -> stderr(Drv, Path, Text, <<Read/binary, More/binary>>)
             end;
@@ -764,7 +764,7 @@ freeze_and_thaw(Config) ->
         true = alcove:stdin(Drv, Path, "during"),
         false = alcove:stdout(Drv, Path, 100),
         ok = alcove_cgroup:thaw(Drv, [], Name),
-        <<"during">> = alcove:stdout(Drv, Path, 5000),
+        <<"during">> = alcove:stdout(Drv, Path, alcove_test:ms(5000)),
         %% An empty group, and one that isn't frozen.
         ok = alcove_cgroup:create(Drv, [], [Name, "empty"]),
         ok = alcove_cgroup:freeze(Drv, [], [Name, "empty"]),
@@ -775,7 +775,7 @@ freeze_and_thaw(Config) ->
 echo(Drv, Path, Text) ->
     Bytes = list_to_binary(Text),
     true = alcove:stdin(Drv, Path, Bytes),
-    Bytes = alcove:stdout(Drv, Path, 5000).
+    Bytes = alcove:stdout(Drv, Path, alcove_test:ms(5000)).
 
 %% Members of the freezer alone are frozen by it.
 freezer_of_version_1(Config) ->
@@ -790,7 +790,7 @@ freezer_of_version_1(Config) ->
         false = alcove:stdout(Drv, Path, 100),
         ok = alcove_cgroup:thaw(Drv, [], Name),
         {ok, <<"THAWED\n">>} = alcove_cgroup:get(Drv, [], freezer, Name, "freezer.state"),
-        <<"during">> = alcove:stdout(Drv, Path, 5000)
+        <<"during">> = alcove:stdout(Drv, Path, alcove_test:ms(5000))
     end).
 
 %% On the unified mount: cgroup.procs, cgroup.freeze and cgroup.kill.
@@ -813,7 +813,7 @@ freeze_and_kill_version_2(Config) ->
         end,
         ok = alcove_cgroup:thaw(Drv, [], Name),
         {ok, #{<<"frozen">> := 0}} = alcove_cgroup:stat(Drv, [], cgroup2, Name, "cgroup.events"),
-        <<"during">> = alcove:stdout(Drv, Path, 5000),
+        <<"during">> = alcove:stdout(Drv, Path, alcove_test:ms(5000)),
         %% The file is there since Linux 5.14.
         case alcove_cgroup:set(Drv, [], cgroup2, Name, "cgroup.kill", "1") of
             {ok, 1} -> ok;
@@ -830,7 +830,7 @@ kill_all(Config) ->
             "sleep 103 & echo ready; wait",
         Above = run_in(Drv, Name, ["sh", "-c", Script]),
         Below = run_in(Drv, [Name, "below"], ["sh", "-c", Script]),
-        [<<"ready\n">> = alcove:stdout(Drv, Path, 5000) || Path <- [Above, Below]],
+        [<<"ready\n">> = alcove:stdout(Drv, Path, alcove_test:ms(5000)) || Path <- [Above, Below]],
         Loop = alcove_test:fork(Drv, []),
         ok = alcove_cgroup:attach(Drv, [], Name, lists:last(Loop)),
         Count = fun() -> {ok, Pids} = alcove_cgroup:procs(Drv, [], Name), length(Pids) end,
@@ -849,7 +849,7 @@ kill_version_1_only(Config) ->
         {ok, _} = alcove_cgroup:set(Drv, [], pids, Name, "tasks", integer_to_list(Pid)),
         {ok, _} = alcove_cgroup:set(Drv, [], freezer, Name, "tasks", integer_to_list(Pid)),
         ok = alcove:execvp(Drv, Path, "sh", ["sh", "-c", "sleep 100 & (setsid sleep 101 &) ; echo ready; wait"]),
-        <<"ready\n">> = alcove:stdout(Drv, Path, 5000),
+        <<"ready\n">> = alcove:stdout(Drv, Path, alcove_test:ms(5000)),
         ok = alcove_cgroup:kill(Drv, [], Name),
         alcove_test:event(Drv, Path, {termsig, sigkill}),
         {ok, []} = alcove_cgroup:procs(Drv, [], Name),
@@ -886,7 +886,7 @@ kill_forking(Config) ->
         Script = "f() { while :; do (sleep 0.01 & sleep 0.01 &) ; done; }; f & f & f & echo ready; wait",
         Kill = fun() ->
                        Path = run_in(Drv, Name, busybox(["sh", "-c", Script])),
-                       <<"ready\n">> = alcove:stdout(Drv, Path, 5000),
+                       <<"ready\n">> = alcove:stdout(Drv, Path, alcove_test:ms(5000)),
                        ok = alcove_cgroup:kill(Drv, Inside, Name),
                        {ok, []} = alcove_cgroup:procs(Drv, [], Name)
                end,

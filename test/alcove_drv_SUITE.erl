@@ -837,7 +837,7 @@ stop_leaves_nothing(_Config) ->
     Start = erlang:monotonic_time(millisecond),
     ok = alcove_drv:stop(Drv),
     _ = end_of(Drv),
-    ?assert(alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, [Root | Pids]) end, 1000)),
+    ?assert(alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, [Root | Pids]) end, alcove_test:ms(1000))),
     ?assert(erlang:monotonic_time(millisecond) - Start < alcove_test:ms(2000)).
 
 %% Whoever waits for an answer learns at once that there will be none.

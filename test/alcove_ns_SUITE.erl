@@ -19,8 +19,8 @@
 %% without root
 -export([rootless_needs_a_user_namespace/1, rootless_maps/1, rootless_mounts_and_chroot/1]).
 %% mounts
--export([bind/1, bind_recursive/1, read_only/1, tmpfs/1, proc/1, devpts/1, shared_and_slave/1, private/1,
-         unbindable/1, move/1, umount/1, mount_refused/1, table_after_a_failure/1]).
+-export([bind/1, bind_recursive/1, read_only/1, read_only_with_what_is_below/1, tmpfs/1, proc/1, devpts/1,
+         shared_and_slave/1, private/1, unbindable/1, move/1, umount/1, mount_refused/1, table_after_a_failure/1]).
 
 suite() ->
     alcove_test:suite().
@@ -33,8 +33,8 @@ groups() ->
                        setns_by_descriptor, setns_by_process, setns_refused, pids]},
      {effects, [], [host_name, network, ipc, mount_table, cgroup, clocks]},
      {rootless, [], [rootless_needs_a_user_namespace, rootless_maps, rootless_mounts_and_chroot]},
-     {mounts, [], [bind, bind_recursive, read_only, tmpfs, proc, devpts, shared_and_slave, private,
-                   unbindable, move, umount, mount_refused, table_after_a_failure]}].
+     {mounts, [], [bind, bind_recursive, read_only, read_only_with_what_is_below, tmpfs, proc, devpts,
+                   shared_and_slave, private, unbindable, move, umount, mount_refused, table_after_a_failure]}].
 
 init_per_suite(Config) ->
     alcove_test:init_suite(Config).
@@ -566,7 +566,7 @@ maps() ->
     alcove_test:stop(Drv).
 
 rootless_mounts_and_chroot(Config) ->
-    alcove_test:need([busybox], fun() ->
+    alcove_test:need([busybox, {call, mount_setattr}], fun() ->
         Dir = alcove_test:chroot_dir(Config),
         in_user_peer([], Config, fun() -> mounts_and_chroot(Dir) end)
     end).
@@ -624,7 +624,10 @@ directory(Config, Name) ->
     Dir.
 
 in_mounts(Config, Fun) ->
-    as_root(Config, fun(Drv, Path) -> Fun(calls(Drv, with_mounts(Drv, Path))) end).
+    in_mounts([], Config, Fun).
+
+in_mounts(Needs, Config, Fun) ->
+    as_root(Needs, Config, fun(Drv, Path) -> Fun(calls(Drv, with_mounts(Drv, Path))) end).
 
 %% A way to make calls in a process.
 calls(Drv, Path) ->
@@ -681,8 +684,7 @@ bind_recursive(Config) ->
         {ok, [<<"inside">>]} = Do(readdir, [Deep ++ "/below"])
     end).
 
-%% A bind is read-only by a remount. That leaves what is mounted below as it is;
-%% mount_setattr(2) does not.
+%% A bind is read-only by a remount. That leaves what is mounted below as it is.
 read_only(Config) ->
     in_mounts(Config, fun(Do) ->
         [From, To] = [directory(Config, Name) || Name <- ["from", "to"]],
@@ -700,13 +702,26 @@ read_only(Config) ->
         ok = file_in(Do, From ++ "/third"),
         ok = file:write_file(From ++ "/fourth", ""),
         ok = file_in(Do, To ++ "/below/first"),
-        ok = Do(mount_setattr, [at_fdcwd, To, at_recursive, mount_attr_rdonly, 0, 0, 0]),
-        {error, erofs} = file_in(Do, To ++ "/below/second"),
-        {error, erofs} = file_in(Do, To ++ "/second"),
-        ok = file_in(Do, Below ++ "/second"),
         %% And back.
         ok = Do(mount, ["none", To, "", [bind, remount], ""]),
         ok = file_in(Do, To ++ "/second")
+    end).
+
+%% mount_setattr(2) does not.
+read_only_with_what_is_below(Config) ->
+    in_mounts([{call, mount_setattr}], Config, fun(Do) ->
+        [From, To] = [directory(Config, Name) || Name <- ["from", "to"]],
+        Below = directory(Config, "from/below"),
+        ok = Do(mount, ["tmpfs", Below, "tmpfs", [], ""]),
+        ok = Do(mount, [From, To, "", [bind, rec], ""]),
+        ok = Do(mount_setattr, [at_fdcwd, To, at_recursive, mount_attr_rdonly, 0, 0, 0]),
+        {error, erofs} = file_in(Do, To ++ "/below/first"),
+        {error, erofs} = file_in(Do, To ++ "/first"),
+        ok = file_in(Do, Below ++ "/first"),
+        %% And back, here alone.
+        ok = Do(mount, ["none", To, "", [bind, remount], ""]),
+        ok = file_in(Do, To ++ "/first"),
+        {error, erofs} = file_in(Do, To ++ "/below/second")
     end).
 
 %% The data is the file system's: here its size, its mode and its owner.

@@ -70,7 +70,7 @@ with(Config, Fun) ->
          end,
     case proplists:get_value(as, Config, root) of
         root -> Do();
-        rootless -> alcove_test:in_peer(alcove_test:user_peer(Config), Do, 60000)
+        rootless -> alcove_test:in_peer(alcove_test:user_peer(Config), Do, alcove_test:ms(60000))
     end.
 
 %% ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@
          own_kernel_values/1, resource_limits/1, links_lead_nowhere/1,
          limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
          explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
-         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, old_kernel/1,
+         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, old_kernel/1, old_kernel_rootless/1,
          subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, listens/1, not_listening/1, listens_on_host/1,
          read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1, many_by_one/1]).
 
@@ -19,14 +19,15 @@ suite() ->
     alcove_test:suite() ++ [{timetrap, alcove_test:ms(180000)}].
 
 all() ->
-    [{group, root}, {group, rootless}, own_users, many_by_one, as_bubblewrap, swapped_targets].
+    [{group, root}, {group, rootless}, old_kernel, old_kernel_rootless, own_users, many_by_one,
+     as_bubblewrap, swapped_targets].
 
 groups() ->
     Both = [nothing_but_the_spec, nobody, no_host, mounts, kernel_mounts, hidden, hidden_links,
             layers, writable_root, own_kernel_values, resource_limits, links_lead_nowhere, limits,
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
-            no_user_namespaces, no_control_groups, nothing_lacks, old_kernel],
+            no_user_namespaces, no_control_groups, nothing_lacks],
     [{root, [], Both ++ [read_only_control_groups, ids_of_root, plain_chroot]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
@@ -66,7 +67,7 @@ with(Config, Fun) ->
          end,
     case proplists:get_value(as, Config) of
         root -> Do();
-        ordinary -> alcove_test:in_peer(alcove_test:user_peer(Config), Do, 60000)
+        ordinary -> alcove_test:in_peer(alcove_test:user_peer(Config), Do, alcove_test:ms(60000))
     end.
 
 sh(Drv, Script) ->
@@ -346,13 +347,13 @@ loopback() ->
     {127, 1 + Pid bsr 8 band 16#7f, Pid band 16#ff, 1 + N band 16#7f}.
 
 connected(Address, Port) ->
-    gen_tcp:connect(Address, Port, [binary, {active, false}], 5000).
+    gen_tcp:connect(Address, Port, [binary, {active, false}], alcove_test:ms(5000)).
 
 %% What a client has sent and got.
 answer(Address, Port) ->
     {ok, Socket} = connected(Address, Port),
     ok = gen_tcp:send(Socket, "hello"),
-    {ok, Answer} = gen_tcp:recv(Socket, 0, 30000),
+    {ok, Answer} = gen_tcp:recv(Socket, 0, alcove_test:ms(30000)),
     ok = gen_tcp:close(Socket),
     Answer.
 
@@ -600,6 +601,12 @@ no_filters(Config) ->
 
 %% Linux 5.10, which has neither the flag of close_range(2) nor mount_setattr(2): there are no sandboxes.
 old_kernel(Config) ->
+    alcove_test:need([root], fun() -> without_mount_setattr([{as, root} | Config]) end).
+
+old_kernel_rootless(Config) ->
+    alcove_test:need([ordinary, userns], fun() -> without_mount_setattr([{as, ordinary} | Config]) end).
+
+without_mount_setattr(Config) ->
     with(Config,
          fun(Drv) ->
                  ok = lacks(Drv, [{close_range, [{2, eq, 4, 32}], {errno, 22}}, {mount_setattr, {errno, 38}}]),
@@ -752,7 +759,7 @@ covered_proc(Config) ->
                          alcove_sandbox:run(Drv, ["sh", "-c", "ls /proc 2>/dev/null; true"], #{best_effort => true}),
                      alcove_drv:stop(Drv)
              end,
-        ok = alcove_test:in_peer(Peer, Do, 60000),
+        ok = alcove_test:in_peer(Peer, Do, alcove_test:ms(60000)),
         alcove_test:stop_peer(Peer)
     end).
 
@@ -779,7 +786,7 @@ with_ranges(Config, Uids, Gids, Script, Fun) ->
                      {ok, Drv} = alcove_drv:start(),
                      try Fun(Drv) after alcove_drv:stop(Drv) end
              end,
-        Result = alcove_test:in_peer(Peer, Do, 60000),
+        Result = alcove_test:in_peer(Peer, Do, alcove_test:ms(60000)),
         alcove_test:stop_peer(Peer),
         Result
     end).
@@ -991,7 +998,7 @@ explained(Config) ->
 
 %% Each sandbox of root has a user that no other has.
 own_users(Config) ->
-    alcove_test:need([root],
+    alcove_test:need([root, {call, mount_setattr}],
         fun() ->
                 {ok, Drv} = alcove_drv:start(),
                 Started = [alcove_sandbox:start_link(Drv, ["sleep", "100"], #{}) || _ <- lists:seq(1, 3)],
@@ -1007,7 +1014,7 @@ own_users(Config) ->
 %% A process may run more sandboxes, one after the other, than there are ids. What runs meanwhile
 %% keeps its id to itself, and a start that fails takes none.
 many_by_one(Config) ->
-    alcove_test:need([root],
+    alcove_test:need([root, {call, mount_setattr}],
         fun() ->
                 {ok, Drv} = alcove_drv:start(),
                 Spec = #{mounts => [system], limits => maps:from_list([{Limit, infinity} || Limit <- [memory, pids, cpu, wall_time]])},
@@ -1109,7 +1116,7 @@ with_probe(Config, Fun) ->
 %% Somebody swaps a mount point and a link to the host over and over: the mount is put inside
 %% or nowhere.
 swapped_targets(Config) ->
-    alcove_test:need([root],
+    alcove_test:need([root, {call, mount_setattr}],
         fun() ->
                 ct:timetrap(alcove_test:ms(1500000)),
                 Root = directory(Config, "root"),

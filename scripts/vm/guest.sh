@@ -103,10 +103,11 @@ traces() {
 }
 
 suites() {
-    local suite counts status
+    local suite counts status began
     export ALCOVE_TEST_SLOW=$slow ALCOVE_CELL_CASES=$cases ALCOVE_CELL_SUITES ALCOVE_CELL_LOGS
     for suite in $suites; do
         printf '\n== %s, on Linux %s\n' "$suite" "$(uname -r)"
+        began=$SECONDS
         case $suite in
         demo)
             counts='0 passed, 1 failed, 0 skipped'
@@ -126,12 +127,13 @@ suites() {
             counts=$(sed -n '/^[0-9]* passed, [0-9]* failed, [0-9]* skipped$/h; ${x;p}' "$gathered/$suite.out")
             if [ -z "$counts" ]; then
                 counts='0 passed, 1 failed, 0 skipped'
-                printf 'the virtual machine of Erlang ended before, with status %s\n' "$status"
+                printf 'the virtual machine of Erlang ended before, with status %s, in or after %s\n' "$status" \
+                    "$(find "$gathered/$suite" -name '*_suite.*.html' -printf '%T@ %f\n' | sort -n | tail -n 1)"
                 dmesg 2>/dev/null | tail -n 20
             fi
             ;;
         esac
-        printf '%s: %s\n' "$suite" "$counts"
+        printf '%s: %s, %d seconds\n' "$suite" "$counts" "$((SECONDS - began))"
     done </dev/null
 }
 
