@@ -158,9 +158,9 @@ child(#demo{way = user_namespace, drv = Drv}, Flags, Id) ->
     Map = fun(Outside) -> io_lib:format("~b ~b 1", [Id, Outside]) end,
     Uid = alcove:getuid(Drv),
     Gid = alcove:getgid(Drv),
-    ?STEP("deny setgroups(2)", ok, write_file(Drv, Proc("setgroups"), "deny")),
-    ?STEP("map the user id", ok, write_file(Drv, Proc("uid_map"), Map(Uid))),
-    ?STEP("map the group id", ok, write_file(Drv, Proc("gid_map"), Map(Gid))),
+    ?STEP("deny setgroups(2)", ok, alcove:write_file(Drv, Proc("setgroups"), [], 0, "deny")),
+    ?STEP("map the user id", ok, alcove:write_file(Drv, Proc("uid_map"), [], 0, Map(Uid))),
+    ?STEP("map the group id", ok, alcove:write_file(Drv, Proc("gid_map"), [], 0, Map(Gid))),
     Child;
 child(#demo{drv = Drv}, [], _Id) ->
     {ok, Child} = ?STEP("fork", ?LIKE("{ok, Pid}", {ok, _}), alcove:fork(Drv)),
@@ -176,19 +176,6 @@ clone(Drv, Flags) ->
         ?LIKE("{ok, Pid}", {ok, _}),
         alcove:clone(Drv, alcove:define(Drv, Flags))
     ).
-
-write_file(Drv, Path, Text) ->
-    case alcove:open(Drv, Path, alcove:define(Drv, [o_wronly, o_cloexec]), 0) of
-        {ok, Fd} ->
-            Written = alcove:write(Drv, Fd, Text),
-            ok = alcove:close(Drv, Fd),
-            case Written of
-                {ok, _} -> ok;
-                {error, _} -> Written
-            end;
-        {error, _} = Error ->
-            Error
-    end.
 
 confine(#demo{way = Way, drv = Drv, root = Root}, Child, Id) ->
     Limit = fun(Name, N) ->
@@ -262,9 +249,7 @@ line(Drv, Sh, Stream, Read) ->
 
 network(Drv, Sh) ->
     % The first two lines are headings.
-    {ok, Fd} = alcove:open(Drv, [Sh], "/proc/self/net/dev", alcove:define(Drv, [o_rdonly]), 0),
-    {ok, Text} = alcove:read(Drv, [Sh], Fd, 65536),
-    ok = alcove:close(Drv, [Sh], Fd),
+    {ok, Text} = alcove:read_file(Drv, [Sh], "/proc/self/net/dev"),
     [_, _ | Devices] = binary:split(Text, <<"\n">>, [global, trim]),
     [string:trim(hd(string:split(binary_to_list(Device), ":"))) || Device <- Devices].
 

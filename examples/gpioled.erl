@@ -263,12 +263,9 @@ file(Drv, Path) ->
     end.
 
 export(Drv, File, Number) ->
-    Fd = open(Drv, [], File, o_wronly),
-    Written = alcove:write(Drv, Fd, Number),
-    done(alcove:close(Drv, Fd)),
-    case Written of
+    case alcove:write_file(Drv, File, [], 0, Number) of
         {error, ebusy} -> busy;
-        _ -> done(Written)
+        Written -> done(Written)
     end.
 
 unexport(_Drv, none) ->
@@ -326,9 +323,7 @@ open(Drv, Pids, File, Flag) ->
     must(alcove:open(Drv, Pids, File, [Flag, o_cloexec], 0)).
 
 write(Drv, File, Text) ->
-    Fd = open(Drv, [], File, o_wronly),
-    done(alcove:write(Drv, Fd, Text)),
-    done(alcove:close(Drv, Fd)).
+    done(alcove:write_file(Drv, File, [], 0, Text)).
 
 must({ok, Value}) -> Value;
 must({error, Reason}) -> throw({?MODULE, Reason}).

@@ -110,10 +110,8 @@ map_ids(Drv, Pids, Child, Id) ->
 
 write(Drv, Pids, Child, File, Text) ->
     Name = filename:join(["/proc", integer_to_list(Child), File]),
-    {ok, Fd} = alcove:open(Drv, Pids, Name, [o_wronly, o_cloexec], 0),
     % The kernel wants a map in one piece.
-    {ok, _} = alcove:write(Drv, Pids, Fd, Text),
-    ok = alcove:close(Drv, Pids, Fd).
+    ok = alcove:write_file(Drv, Pids, Name, [], 0, Text).
 
 change_root(Drv, Path, Programs) ->
     In = fun(Name) -> filename:join(?ROOT, Name) end,
