@@ -686,6 +686,10 @@ impl<'a> Groups<'a> {
 }
 
 /// How a new process gets into a control group at no great cost.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "control groups are Linux's")
+)]
 enum Way {
     Birth(OwnedFd),
     Entry(OwnedFd),
