@@ -997,7 +997,7 @@ explained(Config) ->
          end).
 
 %% Each sandbox of root has a user that no other has.
-own_users(Config) ->
+own_users(_Config) ->
     alcove_test:need([root, {call, mount_setattr}],
         fun() ->
                 {ok, Drv} = alcove_drv:start(),
@@ -1011,7 +1011,7 @@ own_users(Config) ->
 
 %% A process may run more sandboxes, one after the other, than there are ids. What runs meanwhile
 %% keeps its id to itself, and a start that fails takes none.
-many_by_one(Config) ->
+many_by_one(_Config) ->
     alcove_test:need([root, {call, mount_setattr}],
         fun() ->
                 {ok, Drv} = alcove_drv:start(),
