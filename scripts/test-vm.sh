@@ -405,7 +405,9 @@ work=$(mktemp -d "$cache/work.XXXXXX")
 set -m
 # Whoever reads what is printed waits for the last who could print.
 trap 'exec >/dev/null 2>&1; [ -z "$running" ] || kill -KILL -- "-$running" 2>/dev/null; wait || :; rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'say "ended by SIGHUP"; exit 1' HUP
+trap 'say "ended by SIGINT"; exit 1' INT
+trap 'say "ended by SIGTERM"; exit 1' TERM
 
 rebar3 as old compile
 results=() all_passed=0 all_failed=0 all_skipped=0

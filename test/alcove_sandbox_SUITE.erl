@@ -997,7 +997,7 @@ explained(Config) ->
          end).
 
 %% Each sandbox of root has a user that no other has.
-own_users(Config) ->
+own_users(_Config) ->
     alcove_test:need([root, {call, mount_setattr}],
         fun() ->
                 {ok, Drv} = alcove_drv:start(),
@@ -1006,14 +1006,12 @@ own_users(Config) ->
                 3 = length(lists:usort(Uids)),
                 [] = [Uid || Uid <- Uids, Uid < 16#80000000],
                 [{ok, _} = alcove_proc:stop(Pid) || {ok, Pid} <- Started],
-                ok = alcove_drv:stop(Drv),
-                Config
-        end),
-    ok.
+                ok = alcove_drv:stop(Drv)
+        end).
 
 %% A process may run more sandboxes, one after the other, than there are ids. What runs meanwhile
 %% keeps its id to itself, and a start that fails takes none.
-many_by_one(Config) ->
+many_by_one(_Config) ->
     alcove_test:need([root, {call, mount_setattr}],
         fun() ->
                 {ok, Drv} = alcove_drv:start(),
@@ -1027,10 +1025,8 @@ many_by_one(Config) ->
                         end || _ <- lists:seq(1, 300)],
                 false = lists:member(Own, Used),
                 {ok, _} = alcove_proc:stop(Proc, 0),
-                ok = alcove_drv:stop(Drv),
-                Config
-        end),
-    ok.
+                ok = alcove_drv:stop(Drv)
+        end).
 
 %% A soak takes as many as it needs to meet every moment.
 starts() ->
@@ -1161,6 +1157,6 @@ swapped_targets(Config) ->
                                 end],
                 ok = alcove_drv:stop(Drv),
                 {ok, []} = file:list_dir(Host),
-                Before = file:read_file("/proc/self/mountinfo")
-        end),
-    ok.
+                Before = file:read_file("/proc/self/mountinfo"),
+                ok
+        end).
