@@ -1497,8 +1497,8 @@ read_file(Drv, Path) ->
 
 %% @doc What is in a file: open(2), read(2) to its end and close(2) in one call.
 %%
-%% `{error, efbig}': these are more than 16 MB; {@link read/4} reads pieces. As open(2) does, this
-%% waits for a writer of a named pipe.
+%% `{error, efbig}': these are more than 16 MB, or more than 16 KB and the process has a filter of
+%% system calls; {@link read/4} reads pieces. As open(2) does, this waits for a writer of a named pipe.
 %%
 %% ```
 %% {ok, Status} = alcove:read_file(Drv, [Pid], "/proc/self/status")

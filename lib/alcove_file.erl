@@ -13,10 +13,20 @@
 
 -define(CHUNK, 65536).
 
-%% @doc The contents of a file.
+%% @doc The contents of a file, at once or, if that is too much for one call, in pieces.
 -spec read(process(), iodata()) -> {ok, binary()} | {error, alcove:posix()}.
-read({Drv, Pids}, Path) ->
-    alcove:read_file(Drv, Pids, Path).
+read({Drv, Pids} = Process, Path) ->
+    case alcove:read_file(Drv, Pids, Path) of
+        {error, efbig} -> ?MODULE:with(Process, Path, [o_rdonly], fun(Fd) -> read(Drv, Pids, Fd, []) end);
+        Read -> Read
+    end.
+
+read(Drv, Pids, Fd, Read) ->
+    case alcove:read(Drv, Pids, Fd, ?CHUNK) of
+        {ok, <<>>} -> {ok, iolist_to_binary(lists:reverse(Read))};
+        {ok, Bytes} -> read(Drv, Pids, Fd, [Bytes | Read]);
+        {error, Reason} -> {error, Reason}
+    end.
 
 %% @doc The contents of an untrusted file. Only a regular file of at most so many bytes is read, and
 %% no step waits beyond the deadline.

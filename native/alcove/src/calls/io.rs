@@ -37,19 +37,20 @@ pub fn open(_: &mut Process, path: &CStr, flags: u64, mode: u32) -> Outcome<i32>
 }
 
 /// What is in a file: open(2), read(2) to its end, and close(2). EFBIG if that is more than
-/// [`MAX_DATA`] bytes.
+/// [`MAX_DATA`] bytes, or under a filter more than [`FILTERED`].
 ///
 /// Files that the kernel generates when they are read have no size, so this reads until nothing
 /// comes.
 pub fn read_file(p: &mut Process, path: &CStr) -> Outcome<Vec<u8>> {
     let file = owned(open(p, path, (libc::O_RDONLY | libc::O_CLOEXEC) as u64, 0)?);
+    let longest = if p.filtered { FILTERED } else { MAX_DATA };
     let mut bytes = Vec::new();
     loop {
         let mut piece = read(p, file.as_raw_fd(), FILTERED)?;
         if piece.is_empty() {
             return Ok(bytes);
         }
-        if bytes.len() + piece.len() > MAX_DATA {
+        if bytes.len() + piece.len() > longest {
             return Err(Errno::EFBIG.into());
         }
         bytes.try_reserve(piece.len()).map_err(|_| Errno::ENOMEM)?;
@@ -246,6 +247,12 @@ mod tests {
         assert_eq!(text(&read_file(&mut p, &path)), "{error,efbig}");
         assert_eq!(text(&read_file(&mut p, c"/dev/zero")), "{error,efbig}");
         assert_eq!(text(&read_file(&mut p, c"/")), "{error,eisdir}");
+        p.filtered = true;
+        let create = (libc::O_CREAT | libc::O_TRUNC) as u64;
+        assert_eq!(write_file(&mut p, &path, create, 0, &[7; FILTERED]), Ok(()));
+        assert_eq!(read_file(&mut p, &path), Ok(vec![7; FILTERED]));
+        assert_eq!(write_file(&mut p, &path, append, 0, b"x"), Ok(()));
+        assert_eq!(text(&read_file(&mut p, &path)), "{error,efbig}");
     }
 
     #[cfg(target_os = "linux")]
