@@ -20,7 +20,7 @@
 %% version 2
 -export([threaded_above_members/1, members_above_controllers/1, below_the_own_group/1]).
 %% own
--export([own_group/1, own_groups_are_apart/1, left_behind/1, many_empty_groups/1, mounts_over_mounts/1,
+-export([own_group/1, own_groups_are_apart/1, own_group_under_a_filter/1, left_behind/1, many_empty_groups/1, mounts_over_mounts/1,
          files_for_others/1]).
 -export([enable_controllers/1, enable_is_refused/1, recorded_figures/1, recorded_limits/1, recorded_enabling_fails/1,
          recorded_members/1, recorded_example/1]).
@@ -40,7 +40,7 @@ groups() ->
      {limits, [], [memory_limit, memory_and_swap, fork_bomb, cpus, cpu_time, limits_without_a_controller]},
      {members, [], [freeze_and_thaw, freezer_of_version_1, freeze_and_kill_version_2, kill_all,
                     kill_version_1_only, kill_frozen, kill_forking]},
-     {own, [], [own_group, own_groups_are_apart, left_behind, many_empty_groups, mounts_over_mounts,
+     {own, [], [own_group, own_groups_are_apart, own_group_under_a_filter, left_behind, many_empty_groups, mounts_over_mounts,
                 files_for_others]},
      {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
                       enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
@@ -492,6 +492,19 @@ own_groups_are_apart(Config) ->
         [ok = alcove_cgroup:remove(D, P, Group) || {D, P, Group} <- Made],
         alcove_test:stop(Other),
         [] = own_dirs()
+    end).
+
+%% A keeper under a filter makes no call that it can do without: the filter may kill it for that.
+own_group_under_a_filter(Config) ->
+    with_group([], [pids], Config, fun(Drv, _) ->
+        {ok, Pid} = alcove:fork(Drv),
+        Path = alcove_test:constant(o_path),
+        Looks = {openat, [{2, {masked_eq, Path}, Path, 32}], kill},
+        ok = alcove_seccomp:install(Drv, [Pid], #{default => allow, rules => [Looks, {clone3, kill}]}),
+        {ok, #{status := 0, stdout := Groups}} =
+            alcove_proc:run(Drv, ["cat", "/proc/self/cgroup"], #{in => [Pid], cgroup => #{pids => 10}}),
+        {match, _} = re:run(Groups, "pids[^\n]*alcove-own"),
+        ok = alcove:exit(Drv, [Pid], 0)
     end).
 
 %% What a Drv leaves behind that was killed, the next one removes; what a Drv has that is alive, it

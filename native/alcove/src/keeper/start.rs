@@ -654,8 +654,9 @@ impl<'a> Groups<'a> {
             lists: Vec::new(),
         };
         for list in lists {
-            // A filter may not allow what this takes.
-            match Way::into(list).filter(|_| !process.filtered) {
+            // A filter may not allow what this takes, and may end the process for it.
+            let way = (!process.filtered).then(|| Way::into(list)).flatten();
+            match way {
                 Some(Way::Birth(group)) if groups.birth.is_none() => {
                     groups.birth = Some((group, list));
                 }
