@@ -15,6 +15,8 @@ use crate::io::write_all;
 use crate::process::{Process, Request};
 use crate::protect::set_dumpable;
 use crate::reply::Fail;
+#[cfg(target_os = "linux")]
+use crate::sys::clone::clone_into;
 use crate::sys::fd::place as put_at;
 use crate::sys::share::{self, Stack};
 use crate::sys::signal::unblock;
@@ -600,7 +602,7 @@ fn forking(
     let keeper = nix::unistd::getpid().as_raw();
     let mut groups = Groups::of(process, &keep.groups);
     let child = groups.fork(flags).at(Step::Fork)?;
-    let waits = maps || !groups.lists.is_empty();
+    let waits = maps || groups.waits_for_keeper();
     if child == 0 {
         drop(said);
         let keeper_end = connection.map(|(_, theirs)| theirs);
@@ -670,9 +672,8 @@ impl<'a> Groups<'a> {
     /// Creates the process: 0 in the child. A kernel that can't create it in a group has it added to
     /// the list of that group, too.
     fn fork(&mut self, flags: u64) -> nix::Result<c_int> {
-        if let Some((_group, list)) = self.birth.take() {
-            #[cfg(target_os = "linux")]
-            if let Ok(child) = crate::sys::clone::clone_into(flags, _group.as_fd()) {
+        if let Some((group, list)) = self.birth.take() {
+            if let Ok(child) = clone_into(flags, group.as_fd()) {
                 return Ok(child);
             }
             self.lists.push(list);
@@ -680,10 +681,20 @@ impl<'a> Groups<'a> {
         spawn::fork_closed(flags)
     }
 
+    /// Whether the keeper has to do something before the process goes on.
+    fn waits_for_keeper(&self) -> bool {
+        !self.lists.is_empty()
+    }
+
     /// In the new process: enters the groups that it enters itself.
     fn enter(&self) -> nix::Result<()> {
         self.entries.iter().try_for_each(|file| put(file, b"0"))
     }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn clone_into(_: u64, _: BorrowedFd<'_>) -> nix::Result<c_int> {
+    Err(Errno::ENOSYS)
 }
 
 /// How a new process gets into a control group at no great cost.
@@ -784,7 +795,7 @@ fn begin(
         say(says, step as i64, &reason(errno));
         leave(127)
     };
-    let waits = maps || !groups.lists.is_empty();
+    let waits = maps || groups.waits_for_keeper();
     if let Some(connection) = connection.as_ref().filter(|_| waits) {
         // The files of a process in /proc belong to its user only while it is dumpable.
         if maps {
