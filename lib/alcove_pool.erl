@@ -404,20 +404,39 @@ placed(Pool, Work, #{wait := Wait} = Own) ->
 
 asked([Member | Members], Pool, Work, Own, Deadline) ->
     ok = alcove_pool_view:bump(Member),
-    Job = request(Member, now, Work, Own),
-    case answer(Job, infinity) of
-        full -> asked(Members, Pool, Work, Own, Deadline);
-        {lost, noproc} -> asked(Members, Pool, Work, Own, Deadline);
-        Answer -> outcome(Member, Job, Answer)
+    case request(Member, now, Work, Own) of
+        {sent, Job} ->
+            case answer(Job, infinity) of
+                full -> asked(Members, Pool, Work, Own, Deadline);
+                {lost, noproc} -> asked(Members, Pool, Work, Own, Deadline);
+                Answer -> outcome(Member, Job, Answer)
+            end;
+        unsent ->
+            asked(Members, Pool, Work, Own, Deadline)
     end;
 asked([], Pool, Work, Own, Deadline) ->
     queued(#{}, #{}, Pool, Work, Own, Deadline).
 
-%% The reference of a job is the monitor of its member and the alias for answers.
+%% The reference of a job is the monitor of its member and the alias for answers. A caller can know
+%% that a node is lost before `pg' does. It asks nothing of a member there, and nothing is lost.
 request(Member, When, Work, #{need := Need}) ->
-    Job = monitor(process, Member, [{alias, explicit_unalias}]),
-    gen_server:cast(Member, {When, Job, self(), Need, Work}),
-    Job.
+    case lists:member(node(Member), [node() | nodes(connected)]) of
+        true ->
+            Job = monitor(process, Member, [{alias, explicit_unalias}]),
+            case sent(Member, {When, Job, self(), Need, Work}) of
+                true ->
+                    {sent, Job};
+                false ->
+                    ok = forget(Job),
+                    unsent
+            end;
+        false ->
+            unsent
+    end.
+
+%% Whether a message is on its way: none makes a connection to a node.
+sent(Member, Message) ->
+    erlang:send(Member, Message, [noconnect]) =:= ok.
 
 answer(Job, Timeout) ->
     receive
@@ -450,7 +469,10 @@ outcome(_Member, Job, Answer) ->
 %% queues of members that are new.
 queued(Waiting, Refused, Pool, Work, Own, Deadline) ->
     New = members(Pool) -- maps:values(Waiting),
-    Asked = maps:from_list([{request(Member, later, Work, Own), Member} || Member <- New]),
+    Asked = maps:from_list([
+        {Job, Member}
+     || Member <- New, {sent, Job} <- [request(Member, later, Work, Own)]
+    ]),
     waited(maps:merge(Waiting, Asked), Refused, Pool, Work, Own, Deadline).
 
 %% `Refused' has the jobs that members didn't take into their queues, and why.
@@ -466,9 +488,14 @@ waited(Waiting, Refused, Pool, Work, Own, Deadline) ->
     receive
         {Job, granted} when is_map_key(Job, Waiting) ->
             {Member, Others} = maps:take(Job, Waiting),
-            gen_server:cast(Member, {go, Job, Work}),
-            ok = left_all(Others),
-            outcome(Member, Job, answer(Job, infinity));
+            case sent(Member, {go, Job, Work}) of
+                true ->
+                    ok = left_all(Others),
+                    outcome(Member, Job, answer(Job, infinity));
+                false ->
+                    ok = forget(Job),
+                    waited(Others, maps:remove(Job, Refused), Pool, Work, Own, Deadline)
+            end;
         {Job, {refused, Why}} when is_map_key(Job, Waiting) ->
             waited(Waiting, Refused#{Job => Why}, Pool, Work, Own, Deadline);
         {'DOWN', Job, process, _, _} when is_map_key(Job, Waiting) ->
@@ -586,38 +613,6 @@ handle_call(_Request, _From, State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({now, Ref, Client, Need, Work}, State) ->
-    case fits(Need, State) andalso State#state.waiting =:= 0 andalso not State#state.draining of
-        true ->
-            Job = job(Client, Need, granted),
-            {noreply, told(begun(Ref, Work, taken(Need, added(Ref, Job, State))))};
-        false ->
-            Ref ! {Ref, full},
-            {noreply, State}
-    end;
-handle_cast({later, Ref, Client, Need, _Work}, State) ->
-    #state{waiting = Waiting, queue_max = Max, draining = Draining} = State,
-    case possible(Need, State) of
-        _ when Draining ->
-            Ref ! {Ref, {refused, leaving}},
-            {noreply, State};
-        false ->
-            Ref ! {Ref, {refused, too_large}},
-            {noreply, State};
-        true when Waiting >= Max ->
-            Ref ! {Ref, {refused, busy}},
-            {noreply, counted(refused, State)};
-        true ->
-            Added = added(Ref, job(Client, Need, waiting), State),
-            Queue = queue:in(Ref, State#state.queue),
-            {noreply, told(granted(Added#state{queue = Queue, waiting = Waiting + 1}))}
-    end;
-handle_cast({go, Ref, Work}, #state{jobs = Jobs} = State) ->
-    case Jobs of
-        #{Ref := #job{phase = granted}} -> {noreply, told(begun(Ref, Work, State))};
-        %% The client has ended, and the grant has ended with it.
-        #{} -> {noreply, State}
-    end;
 handle_cast({kept, Ref, Pid}, #state{jobs = Jobs, refs = Refs} = State) ->
     case Jobs of
         #{Ref := #job{watch = Watch} = Job} ->
@@ -641,6 +636,38 @@ handle_cast(_Message, State) ->
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
+handle_info({now, Ref, Client, Need, Work}, State) ->
+    case fits(Need, State) andalso State#state.waiting =:= 0 andalso not State#state.draining of
+        true ->
+            Job = job(Client, Need, granted),
+            {noreply, told(begun(Ref, Work, taken(Need, added(Ref, Job, State))))};
+        false ->
+            Ref ! {Ref, full},
+            {noreply, State}
+    end;
+handle_info({later, Ref, Client, Need, _Work}, State) ->
+    #state{waiting = Waiting, queue_max = Max, draining = Draining} = State,
+    case possible(Need, State) of
+        _ when Draining ->
+            Ref ! {Ref, {refused, leaving}},
+            {noreply, State};
+        false ->
+            Ref ! {Ref, {refused, too_large}},
+            {noreply, State};
+        true when Waiting >= Max ->
+            Ref ! {Ref, {refused, busy}},
+            {noreply, counted(refused, State)};
+        true ->
+            Added = added(Ref, job(Client, Need, waiting), State),
+            Queue = queue:in(Ref, State#state.queue),
+            {noreply, told(granted(Added#state{queue = Queue, waiting = Waiting + 1}))}
+    end;
+handle_info({go, Ref, Work}, #state{jobs = Jobs} = State) ->
+    case Jobs of
+        #{Ref := #job{phase = granted}} -> {noreply, told(begun(Ref, Work, State))};
+        %% The client has ended, and the grant has ended with it.
+        #{} -> {noreply, State}
+    end;
 handle_info({'DOWN', Ref, process, _, Reason}, #state{refs = Refs, jobs = Jobs} = State) ->
     case Refs of
         #{Ref := Id} ->
