@@ -17,15 +17,11 @@
 -spec read(process(), iodata()) -> {ok, binary()} | {error, alcove:posix()}.
 read({Drv, Pids} = Process, Path) ->
     case alcove:read_file(Drv, Pids, Path) of
-        {error, efbig} -> ?MODULE:with(Process, Path, [o_rdonly], fun(Fd) -> read(Drv, Pids, Fd, []) end);
-        Read -> Read
-    end.
-
-read(Drv, Pids, Fd, Read) ->
-    case alcove:read(Drv, Pids, Fd, ?CHUNK) of
-        {ok, <<>>} -> {ok, iolist_to_binary(lists:reverse(Read))};
-        {ok, Bytes} -> read(Drv, Pids, Fd, [Bytes | Read]);
-        {error, Reason} -> {error, Reason}
+        {error, efbig} ->
+            Call = caller(Process, infinity),
+            ?MODULE:with(Process, Path, [o_rdonly], fun(Fd) -> upto(Call, Fd, infinity, []) end);
+        Read ->
+            Read
     end.
 
 %% @doc The contents of an untrusted file. Only a regular file of at most so many bytes is read, and
@@ -66,9 +62,12 @@ upto(_Call, _Fd, Left, _Read) when Left < 0 ->
 upto(Call, Fd, Left, Read) ->
     case Call(read, [Fd, ?CHUNK]) of
         {ok, <<>>} -> {ok, iolist_to_binary(lists:reverse(Read))};
-        {ok, Bytes} -> upto(Call, Fd, Left - byte_size(Bytes), [Bytes | Read]);
+        {ok, Bytes} -> upto(Call, Fd, less(Left, byte_size(Bytes)), [Bytes | Read]);
         {error, Reason} -> {error, Reason}
     end.
+
+less(infinity, _Size) -> infinity;
+less(Left, Size) -> Left - Size.
 
 %% @doc Writes to an existing file, which is one command for files of proc(5) and cgroups(7).
 -spec write(process(), iodata(), iodata()) -> ok | {error, alcove:posix()}.

@@ -491,14 +491,8 @@ pipes(Drv) ->
     {Of("self"), lists:usort([Of(integer_to_list(Pid)) || Pid <- alcove_test:descendants(Root)])}.
 
 %% A virtual machine that has no number left for a pipe says so.
-no_room_for_descriptors(Config) ->
-    Script = filename:join(alcove_test:tmp(Config), "erl"),
-    Erl = filename:join([code:root_dir(), "bin", "erl"]),
-    ok = file:write_file(Script, ["#!/bin/sh\nulimit -n 160\nexec ", Erl, " \"$@\"\n"]),
-    ok = file:change_mode(Script, 8#755),
-    Peer = alcove_test:peer(alcove_test:paths(), #{exec => Script}),
-    ok = alcove_test:in_peer(Peer, fun ?MODULE:small_table/0),
-    alcove_test:stop_peer(Peer).
+no_room_for_descriptors(_Config) ->
+    alcove_test:with_descriptors(160, fun ?MODULE:small_table/0).
 
 small_table() ->
     {ok, Drv} = alcove_drv:start(),

@@ -818,14 +818,8 @@ four_thousand_processes(_Config) ->
 
 %% A virtual machine with few descriptors: a fork that finds none is an error of
 %% that fork, and of nothing else.
-out_of_descriptors(Config) ->
-    Script = filename:join(alcove_test:tmp(Config), "erl"),
-    Erl = filename:join([code:root_dir(), "bin", "erl"]),
-    ok = file:write_file(Script, ["#!/bin/sh\nulimit -n 256\nexec ", Erl, " \"$@\"\n"]),
-    ok = file:change_mode(Script, 8#755),
-    Peer = alcove_test:peer(alcove_test:paths(), #{exec => Script}),
-    ok = alcove_test:in_peer(Peer, fun ?MODULE:until_emfile/0),
-    alcove_test:stop_peer(Peer).
+out_of_descriptors(_Config) ->
+    alcove_test:with_descriptors(256, fun ?MODULE:until_emfile/0).
 
 until_emfile() ->
     {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, binary, {active, false}]),
