@@ -461,34 +461,52 @@ light_by_files(Config) ->
         [false = alcove_test:alive(Pid) || Pid <- [Port, Child]]
     end).
 
-%% Where there is a controller that moves nothing, the level of its line can be looked at: one that the
+%% Where there are controllers that move nothing, the levels of their lines can be looked at: those that the
 %% kernel simulates, as modules of it make them (gpio-sim since Linux 5.17, gpio-mockup before), or that of
 %% qemu's machine for ARM.
-light_at_simulated_pin(_Config) ->
+light_at_simulated_pin(Config) ->
     alcove_test:need([root], fun() ->
         case simulated() of
-            {Chip, Level} ->
-                {ok, Led} = gpioled:start({Chip, 5}, #{alcove => []}),
-                {line, _} = element(4, Led),
-                0 = Level(5),
-                ok = gpioled:on(Led),
-                {1, 0} = {Level(5), Level(4)},
-                %% Who has a line, has it alone.
-                {error, ebusy} = gpioled:start({Chip, 5}, #{alcove => []}),
-                ok = gpioled:off(Led),
-                0 = Level(5),
-                ok = gpioled:on(Led),
-                ok = gpioled:blink(Led, 3, 1),
-                0 = Level(5),
-                ok = gpioled:on(Led),
-                ok = gpioled:stop(Led),
-                {error, einval} = gpioled:start({Chip, 8}, #{alcove => []});
-            none ->
-                alcove_test:skip("needs a GPIO controller of gpio-sim, of gpio-mockup or of qemu's")
+            [] ->
+                alcove_test:skip("needs a GPIO controller of gpio-sim, of gpio-mockup or of qemu's");
+            Chips ->
+                %% Without /dev it is the files.
+                Root = alcove_test:tmp(Config),
+                ok = file:make_symlink("/sys", filename:join(Root, "sys")),
+                [light_at(Chip, Chips, #{alcove => []}, line) || Chip <- Chips],
+                [light_at(Chip, Chips, #{alcove => [], root => Root}, value) || Chip <- Chips],
+                ok
         end
     end).
 
-%% The number of the first such controller, and how the level of one of its lines is read.
+light_at({Number, Level, Device}, Chips, Options, How) ->
+    Levels = fun() -> [{N, Line} || {N, Of, _} <- Chips, Line <- [4, 5], Of(Line) =:= 1] end,
+    Alone = length([same || {_, _, Other} <- Chips, Other =:= Device]) =:= 1,
+    case gpioled:start({Number, 5}, Options) of
+        {ok, Led} ->
+            {How, _} = element(4, Led),
+            [] = Levels(),
+            ok = gpioled:on(Led),
+            [{Number, 5}] = Levels(),
+            %% Who has a line, has it alone.
+            How =:= line andalso ({error, ebusy} = gpioled:start({Number, 5}, Options)),
+            ok = gpioled:off(Led),
+            [] = Levels(),
+            ok = gpioled:on(Led),
+            ok = gpioled:blink(Led, 3, 1),
+            0 = Level(5),
+            ok = gpioled:on(Led),
+            ok = gpioled:stop(Led),
+            {error, einval} = gpioled:start({Number, 8}, Options);
+        {error, enodev} when How =:= value, not Alone ->
+            %% By files nothing tells the controllers of one device apart.
+            [] = Levels();
+        %% There are no such files, which a kernel may be built without.
+        {error, enoent} when How =:= value ->
+            {error, enoent} = file:read_file_info("/sys/class/gpio/export")
+    end.
+
+%% The numbers of the controllers, how the level of one of their lines is read, and whose they are.
 simulated() ->
     Read = fun(File) ->
         {ok, <<Digit, "\n">>} = file:read_file(File),
@@ -501,17 +519,21 @@ simulated() ->
         file:read_file("/sys/kernel/debug/gpio")
     },
     case Found of
-        {[Dir | _], _, _, _} ->
-            {number(Dir), fun(Line) -> Read(lists:concat([Dir, "/sim_gpio", Line, "/value"])) end};
-        {[], [Dir | _], _, _} ->
-            {number(Dir), fun(Line) -> Read(lists:concat([Dir, "/", Line])) end};
+        {[_ | _] = Dirs, _, _, _} ->
+            [
+                {number(Dir), fun(Line) -> Read(lists:concat([Dir, "/sim_gpio", Line, "/value"])) end,
+                 filename:dirname(Dir)}
+             || Dir <- Dirs
+            ];
+        {[], [_ | _] = Dirs, _, _} ->
+            [{number(Dir), fun(Line) -> Read(lists:concat([Dir, "/", Line])) end, Dir} || Dir <- Dirs];
         {[], [], {ok, <<"linux,dummy-virt", _/binary>>}, {ok, <<_, _/binary>> = Lines}} ->
             {match, [Chip, First]} = re:run(
                 Lines, "^gpiochip(\\d+): GPIOs (\\d+)-", [multiline, {capture, all_but_first, list}]
             ),
-            {list_to_integer(Chip), fun(Line) -> level(list_to_integer(First) + Line) end};
+            [{list_to_integer(Chip), fun(Line) -> level(list_to_integer(First) + Line) end, Chip}];
         _ ->
-            none
+            []
     end.
 
 %% The kernel lists what is in use.

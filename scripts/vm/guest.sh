@@ -80,16 +80,20 @@ as_ordinary_user() {
         systemd-run --user "${service[@]}"
 }
 
-# A GPIO controller for the example that switches a light: one that is simulated, where the kernel has
-# that, or qemu's own on ARM, the lines of which the kernel lists.
+# GPIO controllers for the example that switches a light: simulated ones, where the kernel has those, two of
+# them in a device, or qemu's own on ARM, the lines of which the kernel lists.
 make_gpio() {
+    local bank
     if modprobe gpio-sim 2>/dev/null; then
         mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
-        mkdir -p /sys/kernel/config/gpio-sim/alcove/bank
-        echo 8 >/sys/kernel/config/gpio-sim/alcove/bank/num_lines
-        echo 1 >/sys/kernel/config/gpio-sim/alcove/live
+        for bank in alone/bank both/one both/other; do
+            mkdir -p "/sys/kernel/config/gpio-sim/$bank"
+            echo 8 >"/sys/kernel/config/gpio-sim/$bank/num_lines"
+        done
+        echo 1 >/sys/kernel/config/gpio-sim/alone/live
+        echo 1 >/sys/kernel/config/gpio-sim/both/live
     else
-        modprobe gpio-mockup gpio_mockup_ranges=-1,8 2>/dev/null || modprobe gpio-pl061 2>/dev/null || :
+        modprobe gpio-mockup gpio_mockup_ranges=-1,8,-1,8 2>/dev/null || modprobe gpio-pl061 2>/dev/null || :
         mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
     fi
 }
