@@ -23,7 +23,7 @@ cross | vm)
         libc6-dev-armhf-cross qemu-user"
     ;;
 esac
-[ "${1:-}" != vm ] || packages="$packages cpio debootstrap e2fsprogs kmod qemu-system-arm qemu-system-x86 xz-utils"
+[ "${1:-}" != vm ] || packages="$packages cpio debootstrap e2fsprogs gcc-12 kmod libelf1 qemu-system-arm qemu-system-x86 xz-utils"
 
 say() {
     printf 'alcove: %s\n' "$*" >&2

@@ -148,6 +148,10 @@ make_kernel() {
     done
     rm -rf "$base/lib/modules/$version/kernel/sound"
     find "$base/lib/modules/$version" -name '*.ko.xz' -exec xz -d {} +
+    if [ "$release-$architecture" = bookworm-amd64 ]; then
+        make_gpio_sim "$base/lib/modules/$version/kernel/drivers/gpio" >"$here/log" 2>&1 ||
+            { tail -n 5 "$here/log" >&2; fail 'the module gpio-sim cannot be made'; }
+    fi
     depmod -b "$base" "$version"
     cp "$here"/unpacked/bin/busybox "$here/start/bin/" 2>/dev/null || cp "$here"/unpacked/usr/bin/busybox "$here/start/bin/"
     for name in virtio_pci virtio_blk virtio_rng ext4; do
@@ -165,6 +169,29 @@ make_kernel() {
     mv "$here/made" "$kept"
     rm -rf "$here"
 }
+
+# The module of simulated GPIO controllers, which Debian doesn't build: of the sources of its kernel, by the
+# compiler of that. What simulates their interrupts would be a part of the kernel, and is one of the module.
+make_gpio_sim() (
+    local to=$1 sources=$here/gpio/linux-source-6.1 headers=$here/gpio/usr/src/linux-headers-$version
+    mkdir -p "$here/gpio/module" "$to"
+    cd "$here/gpio"
+    fetch "$release" "$architecture" "linux-headers-$version" "linux-headers-${version%-*}-common" \
+        linux-kbuild-6.1 linux-source-6.1
+    for package in linux-headers-*.deb linux-kbuild-*.deb; do
+        dpkg-deb -x "$package" .
+    done
+    dpkg-deb --fsys-tarfile linux-source-*.deb | tar -xO ./usr/src/linux-source-6.1.tar.xz |
+        tar -xJ linux-source-6.1/drivers/gpio linux-source-6.1/kernel/irq
+    sed -i "s,/usr/src,$PWD/usr/src," "$headers/Makefile"
+    cp "$sources/drivers/gpio/gpio-sim.c" module/chips.c
+    cp "$sources"/drivers/gpio/gpiolib*.h "$sources/kernel/irq/irq_sim.c" module/
+    # What it calls is not for modules.
+    sed -i 's/handle_simple_irq(irq_to_desc(irqnum))/generic_handle_irq(irqnum)/' module/irq_sim.c
+    printf 'obj-m := gpio-sim.o\ngpio-sim-y := chips.o irq_sim.o\n' >module/Makefile
+    make -C "$headers" "M=$PWD/module" CC=gcc-12 modules
+    cp module/gpio-sim.ko "$to/"
+)
 
 # A file system of a directory in a file, with so many megabytes to spare.
 image() {
