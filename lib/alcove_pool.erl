@@ -114,6 +114,8 @@
     pool :: atom(),
     drv :: pid() | atom(),
     own :: pid() | undefined,
+    %% The monitor of what knows the members of pools.
+    scope :: reference() | undefined,
     max :: pos_integer(),
     limits :: #{memory := number() | infinity, cpu := number() | infinity},
     queue_max :: non_neg_integer(),
@@ -214,15 +216,19 @@ drain(Pool) ->
 drain(Pool, Timeout) ->
     alcove_call:is_timeout(Timeout) orelse
         alcove_errors:raise(badarg, ?MODULE, drain, [Pool, Timeout], {timeout, 2}),
-    Members = [Member || Member <- members(Pool), node(Member) =:= node()],
+    %% Those that are leaving already, too.
+    Members = alcove_pool_view:local(Pool),
     Requests = [{Member, gen_server:send_request(Member, drain)} || Member <- Members],
     Deadline = deadline(Timeout),
-    Left = [
-        gen_server:call(Member, running)
+    %% A request that isn't answered in time is given up: its answer doesn't come later.
+    Late = [
+        Member
      || {Member, Request} <- Requests,
-        gen_server:wait_response(Request, left(Deadline)) =:= timeout
+        gen_server:receive_response(Request, left(Deadline)) =:= timeout
     ],
-    case lists:sum(Left) of
+    Left = [gen_server:send_request(Member, running) || Member <- Late],
+    Replies = [gen_server:receive_response(Request, infinity) || Request <- Left],
+    case lists:sum([Running || {reply, Running} <- Replies]) of
         0 -> ok;
         Running -> {error, {running, Running}}
     end.
@@ -242,7 +248,7 @@ members(Pool) ->
 -spec info(atom()) -> [map()].
 info(Pool) ->
     Requests = [gen_server:send_request(Member, info) || Member <- members(Pool)],
-    [Info || {reply, Info} <- [gen_server:wait_response(Request, ?WAIT) || Request <- Requests]].
+    [Info || {reply, Info} <- [gen_server:receive_response(Request, ?WAIT) || Request <- Requests]].
 
 %%--------------------------------------------------------------------
 %% The callers
@@ -300,7 +306,7 @@ reason(Member, noconnection) -> {nodedown, node(Member)};
 reason(_Member, Reason) -> {member, Reason}.
 
 %% @doc Starts a program on the node with the least load, as {@link alcove_proc:start/3} does. The
-%% Erlang process of the program is on this node, and takes output only as it is asked for.
+%% Erlang process of the program is on that node, and its messages come from there.
 -spec start(atom(), alcove_proc:argv(), options()) -> {ok, pid()} | {error, error()}.
 start(Pool, Argv, Options) ->
     started(start, Pool, Argv, Options).
@@ -313,12 +319,14 @@ start_link(Pool, Argv, Options) ->
 started(Function, Pool, Argv, Options) ->
     {Own, More} = own(Function, [Pool, Argv, Options], Options),
     leased(Pool, Own, fun(Drv, Lease) ->
-        case alcove_proc:Function(Drv, Argv, More) of
+        try alcove_proc:Function(Drv, Argv, More) of
             {ok, Pid} ->
                 ok = kept(Lease, Pid),
                 {keep, {ok, Pid}};
             {error, Reason} ->
                 {give, {error, Reason}}
+        catch
+            exit:{nodedown, Node} -> {give, {error, {nodedown, Node}}}
         end
     end).
 
@@ -550,9 +558,10 @@ init(#{name := Pool, drv := Drv, max := Max, queue := Queue} = Options) ->
     case own_drv(Drv) of
         {ok, Used, Own} ->
             case alcove_pool_view:join(Pool) of
-                ok ->
+                {ok, Scope} ->
                     State = #state{
                         pool = Pool,
+                        scope = Scope,
                         drv = Used,
                         own = Own,
                         max = Max,
@@ -597,8 +606,10 @@ running_drv(Named) ->
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) ->
     {reply, term(), #state{}} | {noreply, #state{}}.
-handle_call(info, _From, State) ->
-    {reply, summary(State), State};
+handle_call(info, From, State) ->
+    Summary = summary(State),
+    _ = spawn(fun() -> gen_server:reply(From, Summary) end),
+    {noreply, State};
 handle_call(running, _From, State) ->
     {reply, running(State), State};
 handle_call(drain, From, #state{pool = Pool, drainers = Drainers} = State) ->
@@ -642,20 +653,22 @@ handle_info({now, Ref, Client, Need, Work}, State) ->
             Job = job(Client, Need, granted),
             {noreply, told(begun(Ref, Work, taken(Need, added(Ref, Job, State))))};
         false ->
-            Ref ! {Ref, full},
+            tell(Ref, full),
             {noreply, State}
     end;
 handle_info({later, Ref, Client, Need, _Work}, State) ->
     #state{waiting = Waiting, queue_max = Max, draining = Draining} = State,
+    %% Who gets room at once takes no place in the queue.
+    Full = Waiting >= Max andalso not (Waiting =:= 0 andalso fits(Need, State)),
     case possible(Need, State) of
         _ when Draining ->
-            Ref ! {Ref, {refused, leaving}},
+            tell(Ref, {refused, leaving}),
             {noreply, State};
         false ->
-            Ref ! {Ref, {refused, too_large}},
+            tell(Ref, {refused, too_large}),
             {noreply, State};
-        true when Waiting >= Max ->
-            Ref ! {Ref, {refused, busy}},
+        true when Full ->
+            tell(Ref, {refused, busy}),
             {noreply, counted(refused, State)};
         true ->
             Added = added(Ref, job(Client, Need, waiting), State),
@@ -668,12 +681,24 @@ handle_info({go, Ref, Work}, #state{jobs = Jobs} = State) ->
         %% The client has ended, and the grant has ended with it.
         #{} -> {noreply, State}
     end;
+handle_info({'DOWN', Scope, process, _, _}, #state{scope = Scope} = State) ->
+    handle_info(join, State#state{scope = undefined});
+handle_info(join, #state{pool = Pool, draining = Draining} = State) ->
+    %% The application was stopped, or what it runs for pools is started again.
+    case alcove_pool_view:join(Pool) of
+        {ok, Scope} ->
+            _ = Draining andalso alcove_pool_view:leave(Pool),
+            {noreply, told(State#state{scope = Scope})};
+        {error, _} ->
+            _ = erlang:send_after(?LOOK, self(), join),
+            {noreply, State}
+    end;
 handle_info({'DOWN', Ref, process, _, Reason}, #state{refs = Refs, jobs = Jobs} = State) ->
     case Refs of
         #{Ref := Id} ->
             case Jobs of
                 #{Id := #job{runner = {_, Ref}}} ->
-                    Reason =:= normal orelse (Id ! {Id, {done, {error, {process, Reason}}}}),
+                    Reason =:= normal orelse tell(Id, {done, {error, {process, Reason}}}),
                     {noreply, told(granted(ended(Id, State)))};
                 %% The runner monitors the client, too: it stops the program, and ends after that.
                 #{Id := #job{phase = running}} ->
@@ -687,8 +712,12 @@ handle_info({'DOWN', Ref, process, _, Reason}, #state{refs = Refs, jobs = Jobs} 
             {noreply, State}
     end;
 handle_info(tell, State) ->
-    ok = alcove_pool_view:tell(self(), load(State)),
-    {noreply, State#state{telling = false}};
+    Untold = State#state{telling = false},
+    case alcove_pool_view:tell(self(), load(State)) of
+        ok -> {noreply, Untold};
+        %% A node is slow to take messages: it is told later.
+        busy -> {noreply, told(Untold)}
+    end;
 handle_info({'EXIT', Drv, Reason}, #state{own = Drv} = State) ->
     {stop, {drv, Reason}, State#state{own = undefined}};
 handle_info({'EXIT', _, _}, State) ->
@@ -703,6 +732,16 @@ terminate(_Reason, #state{own = undefined}) ->
 terminate(_Reason, #state{own = Drv}) ->
     _ = alcove_drv:stop(Drv),
     ok.
+
+%% Tells a client. A node that is slow to take messages doesn't hold up the member.
+tell(Ref, Answer) ->
+    case erlang:send(Ref, {Ref, Answer}, [nosuspend]) of
+        ok ->
+            ok;
+        nosuspend ->
+            _ = spawn(fun() -> Ref ! {Ref, Answer} end),
+            ok
+    end.
 
 job(Client, Need, Phase) ->
     #job{
@@ -768,7 +807,7 @@ granted(#state{queue = Queue, jobs = Jobs, waiting = Waiting} = State) ->
                 #{Ref := #job{phase = waiting, need = Need} = Job} ->
                     case fits(Need, State) of
                         true ->
-                            Ref ! {Ref, granted},
+                            tell(Ref, granted),
                             Granted = taken(Need, State#state{
                                 queue = queue:drop(Queue),
                                 waiting = Waiting - 1,
@@ -787,7 +826,7 @@ granted(#state{queue = Queue, jobs = Jobs, waiting = Waiting} = State) ->
 refuse(Ref, Why, #state{jobs = Jobs} = State) ->
     case Jobs of
         #{Ref := #job{phase = waiting}} ->
-            Ref ! {Ref, {refused, Why}},
+            tell(Ref, {refused, Why}),
             (removed(Ref, State))#state{waiting = State#state.waiting - 1};
         #{} ->
             State
@@ -801,10 +840,10 @@ begun(Ref, Work, #state{jobs = Jobs, refs = Refs, drv = Named} = State) ->
             Started = counted(started, State),
             case Work of
                 lease ->
-                    Ref ! {Ref, {leased, Drv}},
+                    tell(Ref, {leased, Drv}),
                     Started#state{jobs = Jobs#{Ref := Job#job{phase = leased}}};
                 {run, Argv, Options} ->
-                    Ref ! {Ref, running},
+                    tell(Ref, running),
                     Member = self(),
                     {Runner, Watch} = spawn_monitor(fun() ->
                         runner(Member, Client, Ref, Drv, Argv, Options)
@@ -815,8 +854,9 @@ begun(Ref, Work, #state{jobs = Jobs, refs = Refs, drv = Named} = State) ->
                     }
             end;
         {error, Reason} ->
-            Ref ! {Ref, {done, {error, {drv, Reason}}}},
-            freed(Job#job.need, removed(Ref, State))
+            tell(Ref, {done, {error, {drv, Reason}}}),
+            %% The room is free again, for a caller that waits or for the end of a drain.
+            granted(drained(freed(Job#job.need, removed(Ref, State))))
     end.
 
 ended(Ref, #state{jobs = Jobs} = State) ->

@@ -9,7 +9,7 @@
 -behaviour(gen_server).
 
 -export([start_link/0, child_specs/0]).
--export([join/1, leave/1, members/1, tell/2, ranked/1, bump/1]).
+-export([join/1, leave/1, members/1, local/1, tell/2, ranked/1, bump/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -export_type([load/0]).
@@ -37,11 +37,12 @@ child_specs() ->
         #{id => ?MODULE, start => {?MODULE, start_link, []}}
     ].
 
-%% @doc Makes the caller a member of a pool.
--spec join(atom()) -> ok | {error, {not_started, alcove}}.
+%% @doc Makes the caller a member of a pool, and monitors what knows the members.
+-spec join(atom()) -> {ok, reference()} | {error, {not_started, alcove}}.
 join(Pool) ->
     try
-        pg:join(?SCOPE, {alcove_pool, Pool}, self())
+        [ok = pg:join(?SCOPE, Group, self()) || Group <- [group(Pool), stay(Pool)]],
+        {ok, monitor(process, ?SCOPE)}
     catch
         error:badarg -> {error, {not_started, alcove}};
         exit:{noproc, _} -> {error, {not_started, alcove}}
@@ -50,25 +51,43 @@ join(Pool) ->
 %% @doc Ends the membership: callers don't find the member any more.
 -spec leave(atom()) -> ok.
 leave(Pool) ->
-    _ = pg:leave(?SCOPE, {alcove_pool, Pool}, self()),
+    _ = pg:leave(?SCOPE, group(Pool), self()),
     ok.
+
+%% The group of the members that take programs, and that of all until they end.
+group(Pool) -> {alcove_pool, Pool}.
+
+stay(Pool) -> {alcove_pool_all, Pool}.
+
+%% @doc The members of a pool on this node, also those that have left it and still run programs.
+-spec local(atom()) -> [pid()].
+local(Pool) ->
+    try
+        pg:get_local_members(?SCOPE, stay(Pool))
+    catch
+        error:badarg -> []
+    end.
 
 %% @doc The members of a pool, as far as this node is connected.
 -spec members(atom()) -> [pid()] | {error, {not_started, alcove}}.
 members(Pool) ->
-    try
-        pg:get_members(?SCOPE, {alcove_pool, Pool})
-    catch
-        error:badarg -> {error, {not_started, alcove}}
+    case whereis(?SCOPE) of
+        undefined -> {error, {not_started, alcove}};
+        _ -> pg:get_members(?SCOPE, group(Pool))
     end.
 
-%% @doc Tells all nodes the load of a member.
--spec tell(pid(), load()) -> ok.
+%% @doc Tells all nodes the load of a member. `busy': one of them is slow to take messages and wasn't
+%% told, so that the member doesn't wait for it.
+-spec tell(pid(), load()) -> ok | busy.
 tell(Member, Load) ->
-    lists:foreach(
-        fun(View) -> gen_server:cast(View, {load, Member, Load}) end,
-        pg:get_members(?SCOPE, ?VIEWS)
-    ).
+    Sent = [
+        erlang:send(View, {load, Member, Load}, [nosuspend, noconnect])
+     || View <- pg:get_members(?SCOPE, ?VIEWS)
+    ],
+    case lists:member(nosuspend, Sent) of
+        true -> busy;
+        false -> ok
+    end.
 
 %% @doc The members that have room and those that may have none, each with the least loaded first;
 %% members with the same load in any order.
@@ -102,6 +121,8 @@ init([]) ->
     ?MODULE = ets:new(?MODULE, [
         named_table, public, {read_concurrency, true}, {write_concurrency, true}
     ]),
+    %% Where pg has to begin anew, so has this process.
+    true = link(whereis(?SCOPE)),
     ok = pg:join(?SCOPE, ?VIEWS, self()),
     {ok, #{}}.
 
@@ -112,17 +133,17 @@ handle_call(_Request, _From, Watched) ->
 
 %% @private
 -spec handle_cast(term(), State) -> {noreply, State}.
-handle_cast({load, Member, {Taken, Step}}, Watched) ->
-    true = ets:insert(?MODULE, {Member, Taken, Step}),
-    case Watched of
-        #{Member := _} -> {noreply, Watched};
-        #{} -> {noreply, Watched#{Member => monitor(process, Member)}}
-    end;
 handle_cast(_Message, Watched) ->
     {noreply, Watched}.
 
 %% @private
 -spec handle_info(term(), State) -> {noreply, State}.
+handle_info({load, Member, {Taken, Step}}, Watched) ->
+    true = ets:insert(?MODULE, {Member, Taken, Step}),
+    case Watched of
+        #{Member := _} -> {noreply, Watched};
+        #{} -> {noreply, Watched#{Member => monitor(process, Member)}}
+    end;
 handle_info({'DOWN', _, process, Member, _}, Watched) ->
     true = ets:delete(?MODULE, Member),
     {noreply, maps:remove(Member, Watched)};

@@ -9,7 +9,9 @@
          draining/1, results/1, wrong_arguments/1, a_member_that_ends/1,
          drv_of_a_member/1]).
 %% several
--export([least_loaded/1, lost_nodes/1, retries/1, streams/1, members_that_come_and_go/1, live_view/1, lost_before_pg_knows/1, ten_thousand/1]).
+-export([least_loaded/1, lost_nodes/1, retries/1, streams/1, members_that_come_and_go/1, live_view/1, lost_before_pg_knows/1, a_node_that_stands_still/1,
+         ten_thousand/1]).
+-export([drv_that_ends/1, no_queue/1, drained_again/1, application_that_restarts/1]).
 
 suite() ->
     alcove_test:suite() ++ [{timetrap, alcove_test:ms(900000)}].
@@ -19,8 +21,10 @@ all() ->
 
 groups() ->
     [{one_node, [], [no_more_than_max, busy, needs, first_come_first_served, callers_that_end, leases, draining,
-                     results, wrong_arguments, a_member_that_ends, drv_of_a_member]},
-     {several_nodes, [], [least_loaded, lost_nodes, retries, streams, members_that_come_and_go, live_view, lost_before_pg_knows, ten_thousand]}].
+                     results, wrong_arguments, a_member_that_ends, drv_of_a_member, drv_that_ends, no_queue,
+                     drained_again, application_that_restarts]},
+     {several_nodes, [], [least_loaded, lost_nodes, retries, streams, members_that_come_and_go, live_view, lost_before_pg_knows,
+                         a_node_that_stands_still, ten_thousand]}].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(alcove),
@@ -164,6 +168,76 @@ draining(Config) ->
     ?assertEqual({error, busy}, result(Waiter)),
     exit(Pid, kill),
     true = alcove_test:until(fun() -> gen_server:call(Member, running) =:= 0 end),
+    leave(Member).
+
+%% Who drains again waits, too, and an answer that comes too late isn't a message.
+drained_again(Config) ->
+    Member = member(Config, #{max => 1}),
+    {Pid, _} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"]) end),
+    true = (state(running))(1),
+    [{error, {running, 1}} = alcove_pool:drain(?MODULE, 10) || _ <- [1, 2]],
+    {_, Drained} = async(fun() -> alcove_pool:drain(?MODULE) end),
+    exit(Pid, kill),
+    ?assertEqual(ok, result(Drained)),
+    ?assertEqual(0, gen_server:call(Member, running)),
+    ok = alcove_pool:drain(?MODULE),
+    receive Late -> ct:fail(Late) after 0 -> ok end,
+    leave(Member).
+
+%% Those that wait are served, though the Drv isn't there when their turn comes; so is a drain.
+drv_that_ends(_Config) ->
+    Start = fun() -> {ok, Drv} = alcove_drv:start([{name, alcove_pool_drv}]), Drv end,
+    Drv = Start(),
+    {ok, Member} = alcove_pool:start_link(#{name => ?MODULE, max => 1, drv => alcove_pool_drv}),
+    Run = fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"], #{wait => infinity}) end,
+    {_, First} = async(Run),
+    true = (state(running))(1),
+    Others = [element(2, async(Run)) || _ <- [1, 2, 3]],
+    true = (state(waiting))(3),
+    ok = alcove_drv:stop(Drv),
+    ?assertEqual({error, {drv, normal}}, result(First)),
+    [?assertEqual({error, {drv, noproc}}, result(Other)) || Other <- Others],
+    %% One that has got room, and takes it when there is no Drv any more, keeps no drain waiting.
+    Again = Start(),
+    {Holder, _} = async(Run),
+    true = (state(running))(1),
+    {Slow, Last} = async(Run),
+    true = (state(waiting))(1),
+    true = erlang:suspend_process(Slow),
+    exit(Holder, kill),
+    true = alcove_test:until(fun() -> maps:get(waiting, info()) =:= 0 end),
+    {_, Drained} = async(fun() -> alcove_pool:drain(?MODULE) end),
+    true = alcove_test:until(fun() -> alcove_pool:members(?MODULE) =:= [] end),
+    ok = alcove_drv:stop(Again),
+    true = erlang:resume_process(Slow),
+    ?assertEqual({error, {drv, noproc}}, result(Last)),
+    ?assertEqual(ok, result(Drained)),
+    leave(Member).
+
+%% A member without a queue has room for one program after the other.
+no_queue(Config) ->
+    Member = member(Config, #{max => 1, queue => 0, memory => 100}),
+    [{ok, #{status := 0}} = alcove_pool:run(?MODULE, ["true"]) || _ <- lists:seq(1, 100)],
+    [{error, too_large} = alcove_pool:run(?MODULE, ["true"], #{need => #{memory => 200}}) || _ <- [1, 2, 3]],
+    {ok, #{status := 0}} = alcove_pool:run(?MODULE, ["true"]),
+    {_, _} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"]) end),
+    true = (state(running))(1),
+    ?assertEqual({error, busy}, alcove_pool:run(?MODULE, ["true"])),
+    leave(Member).
+
+%% Members outlive the application that callers find them by.
+application_that_restarts(Config) ->
+    Member = member(Config, #{max => 1}),
+    Found = fun() -> alcove_pool:members(?MODULE) =:= [Member] end,
+    Before = whereis(alcove_pg),
+    exit(Before, kill),
+    ?assert(alcove_test:until(fun() -> whereis(alcove_pg) =/= Before andalso Found() end)),
+    {ok, #{status := 0}} = alcove_pool:run(?MODULE, ["true"]),
+    ok = application:stop(alcove),
+    ?assertEqual({error, {not_started, alcove}}, alcove_pool:run(?MODULE, ["true"])),
+    {ok, _} = application:ensure_all_started(alcove),
+    ?assert(alcove_test:until(Found)),
+    {ok, #{status := 0}} = alcove_pool:run(?MODULE, ["true"]),
     leave(Member).
 
 results(Config) ->
@@ -430,6 +504,31 @@ lost_before_pg_knows(_Config) ->
         Outcomes = result(All),
         ok = in(A, fun() -> sys:resume(alcove_pg) end),
         ?assertEqual([], [Outcome || Outcome <- Outcomes, not is_map(element(2, Outcome))])
+    end).
+
+%% A node that takes no more messages holds nobody else up.
+a_node_that_stands_still(_Config) ->
+    with_nodes(3, fun([A, B, C]) ->
+        join(B, #{max => 2}),
+        [known(Node, 1) || Node <- [A, B, C]],
+        Still = node_of(C),
+        Os = list_to_integer(peer:call(C, os, getpid, [])),
+        alcove_test:signal(Os, "STOP"),
+        try
+            %% As much as a connection and the machine beneath keep.
+            Suspended = in(B, fun() ->
+                Sender = spawn(fun() ->
+                    [erlang:send({nobody, Still}, binary:copy(<<0>>, 16777216)) || _ <- lists:seq(1, 4)]
+                end),
+                alcove_test:until(fun() -> process_info(Sender, status) =:= {status, suspended} end)
+            end),
+            ?assert(Suspended),
+            Run = fun() -> [alcove_pool:run(?MODULE, ["true"], #{wait => 5000}) || _ <- lists:seq(1, 10)] end,
+            [?assertMatch([{ok, #{status := 0}}], lists:usort([{ok, maps:with([status], Result)} || {ok, Result} <- in(Node, Run)]))
+             || Node <- [B, A]]
+        after
+            alcove_test:signal(Os, "CONT")
+        end
     end).
 
 %% A node is killed in the middle, another comes: each run is made once, but for those that were
