@@ -216,9 +216,10 @@ stop(_Drv, gone, _Args) ->
     ok;
 stop(Drv, drv, _Args) ->
     Ref = monitor(process, Drv, [{alias, demonitor}]),
-    gen_server:cast(Drv, {stop, Ref}),
+    Drv ! {alcove_stop, Ref},
     receive
         {'DOWN', Ref, process, Drv, noconnection} -> exit({nodedown, node(Drv)});
+        {'DOWN', Ref, process, Drv, {leftovers, Pids}} -> {error, {leftovers, Pids}};
         {'DOWN', Ref, process, Drv, _} -> ok;
         {Ref, {leftovers, Pids}} ->
             demonitor(Ref, [flush]),
@@ -527,9 +528,7 @@ monitored(Owner, Owners) when is_map_key(Owner, Owners) -> Owners;
 monitored(Owner, Owners) -> Owners#{Owner => monitor(process, Owner)}.
 
 %% @private
--spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
-handle_cast({stop, Asker}, State) ->
-    {stop, normal, State#state{asker = Asker}};
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast(_Message, State) ->
     {noreply, State}.
 
@@ -550,6 +549,8 @@ handle_info({'DOWN', _, process, Owner, _}, #state{owner = Owner} = State) ->
 handle_info({'DOWN', _, process, Owner, _}, State) ->
     ok = alcove_nif:reset_owner(self(), Owner),
     {noreply, forget(Owner, State)};
+handle_info({alcove_stop, Asker}, State) ->
+    {stop, normal, State#state{asker = Asker}};
 handle_info({'EXIT', _, normal}, State) ->
     {noreply, State};
 handle_info({'EXIT', _, Reason}, State) ->
@@ -580,11 +581,18 @@ terminate(_Reason, State) ->
         told(State, {leftovers, [State#state.os_pid]})
     end.
 
-told(#state{asker = undefined}, _Left) ->
-    ok;
 told(#state{asker = Asker}, Left) ->
-    Asker ! {Asker, Left},
-    ok.
+    _ = is_reference(Asker) andalso (Asker ! {Asker, Left}),
+    others_told(Left).
+
+%% Those who asked while Drv was ending.
+others_told(Left) ->
+    receive
+        {alcove_stop, Asker} ->
+            Asker ! {Asker, Left},
+            others_told(Left)
+    after 0 -> ok
+    end.
 
 %% @private
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
