@@ -77,7 +77,17 @@ begun(Proc, #{owner := Owner, active := Active, tag := Tag}, Options, Caller, Le
         unlink(State#attached.reader),
         exit(State#attached.reader, kill),
         _ = io:setopts(Leader, [{echo, Before}]),
-        restored(Proc, Owner, Active)
+        restored(Proc, Owner, Active),
+        passed_on(Proc, Tag, Owner)
+    end.
+
+%% What came for this process since the program was detached is its former owner's.
+passed_on(Proc, Tag, Owner) ->
+    receive
+        {Tag, Proc, What} ->
+            _ = is_pid(Owner) andalso (Owner ! {Tag, Proc, What}),
+            passed_on(Proc, Tag, Owner)
+    after 0 -> ok
     end.
 
 echoes(Leader) ->

@@ -33,11 +33,11 @@
     keep | {ok, ids()} | {error, {user | group | start, term()}}.
 ids(_Files, _Pids, {undefined, undefined, undefined}) ->
     keep;
-ids({_, Drv, _, _} = Process, Pids, {User, Group, Groups}) ->
+ids(Process, Pids, {User, Group, Groups}) ->
     try
         {Uid, Primary, Name, Login} =
             case User of
-                undefined -> {keep, alcove:getegid(Drv, Pids), undefined, undefined};
+                undefined -> {keep, own_group(Process, Pids), undefined, undefined};
                 _ -> user(Process, User)
             end,
         Gid =
@@ -56,6 +56,16 @@ ids({_, Drv, _, _} = Process, Pids, {User, Group, Groups}) ->
     catch
         throw:{What, Reason} -> {error, {What, Reason}}
     end.
+
+own_group({_, Drv, _, Deadline}, Pids) ->
+    try
+        alcove:call(Drv, Pids, getegid, [], left(Deadline))
+    catch
+        exit:timeout -> throw({start, timeout})
+    end.
+
+left(infinity) -> infinity;
+left(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
 
 user(Process, Uid) when is_integer(Uid) ->
     Number = integer_to_binary(Uid),

@@ -64,6 +64,8 @@
     window => integer(),
     %% The users of the program's own user namespace; set where that is made.
     users => users(),
+    %% Until when the program has to have started, in milliseconds of monotonic time; set at the start.
+    deadline => integer() | infinity,
     %% The alias that gets the outcome instead of the owner; set if the program is one of several.
     alias => reference()
 }.

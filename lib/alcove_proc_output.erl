@@ -63,6 +63,14 @@
     data = [] :: [binary()]
 }).
 
+%% A process that reads one piece.
+-record(reader, {
+    from :: gen_server:from(),
+    watch :: reference(),
+    timer :: reference() | undefined,
+    max :: pos_integer() | infinity
+}).
+
 -record(output, {
     stdout :: #sink{},
     stderr :: #sink{},
@@ -70,8 +78,7 @@
     %% The tag of the owner's messages.
     tag :: term(),
     active :: boolean() | once | pos_integer(),
-    reader ::
-        {gen_server:from(), reference() | undefined, Max :: pos_integer() | infinity} | undefined,
+    reader :: #reader{} | undefined,
     %% Pieces that were not asked for yet. A `cut' stands where some were dropped.
     queue = queue:new() :: queue:queue({stdout | stderr, binary() | cut}),
     lines :: alcove_proc_lines:max() | false,
@@ -357,18 +364,14 @@ take_rest(Stream, #output{begun = Begun} = Output, Else) ->
         {Line, Lines} -> {{Stream, Line}, Output#output{begun = Begun#{Stream := Lines}}}
     end.
 
-hand({Stream, Bytes}, #output{reader = {From, Ref, Max}, queue = Queue} = Output) when
+hand({Stream, Bytes}, #output{reader = #reader{max = Max}, queue = Queue} = Output) when
     byte_size(Bytes) > Max
 ->
     %% The rest of a line counts as a line.
     <<First:Max/binary, Rest/binary>> = Bytes,
-    cancel(Ref),
-    gen_server:reply(From, {ok, {Stream, First}}),
-    Output#output{reader = undefined, queue = queue:in_r({Stream, Rest}, Queue)};
-hand(Piece, #output{reader = {From, Ref, _}} = Output) ->
-    cancel(Ref),
-    gen_server:reply(From, {ok, Piece}),
-    Output#output{reader = undefined};
+    answered({ok, {Stream, First}}, Output#output{queue = queue:in_r({Stream, Rest}, Queue)});
+hand(Piece, #output{reader = #reader{}} = Output) ->
+    answered({ok, Piece}, Output);
 hand(Piece, #output{owner = Owner, tag = Tag, active = Active, handed = Handed} = Output) ->
     Owner ! {Tag, self(), Piece},
     case Active of
@@ -430,7 +433,7 @@ more(Output) ->
     {?WINDOW, Output#output{credit = ?WINDOW}}.
 
 %% @doc A monitored process has ended. If it was the one that checks the owner, the owner keeps up,
-%% and this returns how many messages the router may send.
+%% and this returns how many messages the router may send. If it was the reader, nobody reads.
 -spec end_look(reference(), output()) -> {pos_integer() | none, output()}.
 end_look(Ref, #output{looking = Ref, credit = Credit} = Output) ->
     Looked = Output#output{looking = undefined, handed = 0},
@@ -438,6 +441,9 @@ end_look(Ref, #output{looking = Ref, credit = Credit} = Output) ->
         true -> more(Looked);
         false -> {none, Looked}
     end;
+end_look(Ref, #output{reader = #reader{watch = Ref, timer = Timer}} = Output) ->
+    cancel(Timer),
+    {none, Output#output{reader = undefined}};
 end_look(_Ref, Output) ->
     {none, Output}.
 
@@ -462,25 +468,32 @@ read(_From, _Timeout, _Max, #output{active = Active} = Output) when Active =/= f
 read(_From, _Timeout, _Max, #output{reader = Reader} = Output) when Reader =/= undefined ->
     {{error, busy}, Output};
 read(From, Timeout, Max, Output) ->
-    Ref =
+    Timer =
         case Timeout of
             infinity -> undefined;
             _ -> erlang:start_timer(Timeout, self(), read)
         end,
-    {ok, Output#output{reader = {From, Ref, Max}}}.
+    Watch = monitor(process, element(1, From)),
+    {ok, Output#output{reader = #reader{from = From, watch = Watch, timer = Timer, max = Max}}}.
 
 %% @doc The time of the reader ran out.
 -spec end_read(reference(), output()) -> output().
-end_read(Ref, #output{reader = {From, Ref, _}} = Output) ->
-    gen_server:reply(From, {error, timeout}),
-    Output#output{reader = undefined};
+end_read(Ref, #output{reader = #reader{timer = Ref}} = Output) ->
+    answered({error, timeout}, Output);
 end_read(_Ref, Output) ->
     Output.
 
-%% @doc Makes another process the owner.
+answered(Answer, #output{reader = #reader{from = From, watch = Watch, timer = Timer}} = Output) ->
+    demonitor(Watch, [flush]),
+    cancel(Timer),
+    gen_server:reply(From, Answer),
+    Output#output{reader = undefined}.
+
+%% @doc Makes another process the owner, which has nothing to read yet, whatever the former one has.
 -spec owner(pid(), output()) -> output().
-owner(Owner, Output) ->
-    Output#output{owner = Owner}.
+owner(Owner, #output{looking = Ref} = Output) ->
+    is_reference(Ref) andalso demonitor(Ref, [flush]),
+    Output#output{owner = Owner, looking = undefined, handed = 0, awaited = false}.
 
 %% @doc The program is being ended. It isn't held back any more, and output that comes is only
 %% collected.
@@ -527,10 +540,10 @@ queued(#output{queue = Queue}) -> queue:len(Queue).
 
 %% @doc Tells a reader that there is no more.
 -spec finish(output()) -> ok.
-finish(#output{reader = {From, Ref, _}}) ->
-    cancel(Ref),
-    gen_server:reply(From, eof);
 finish(#output{reader = undefined}) ->
+    ok;
+finish(Output) ->
+    _ = answered(eof, Output),
     ok.
 
 %% @doc Returns what was collected, and the streams of which some was dropped.

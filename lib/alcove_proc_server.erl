@@ -163,7 +163,8 @@ start_program(#{drv := {start, DrvOptions}} = Options, Alias) ->
         {error, Reason} ->
             {error, {drv, Reason}}
     end;
-start_program(#{owner := Owner, drv := Drv} = Options, Alias) ->
+start_program(#{owner := Owner, drv := Drv, timeout := Timeout} = Options, Alias) ->
+    Deadline = deadline(Timeout),
     %% The owner is monitored before anything is started, so that nothing runs for one that is gone;
     %% Drv, so that its end is known by its reason.
     OwnerRef = watch(Owner),
@@ -171,9 +172,9 @@ start_program(#{owner := Owner, drv := Drv} = Options, Alias) ->
     Output = note_caller(Alias, alcove_proc_output:new(Options), Owner),
     Given = Options#{window => alcove_proc_output:window(Output)},
     Start = erlang:monotonic_time(),
-    case alcove_proc_setup:cgroup(Given) of
+    case alcove_proc_setup:cgroup(Given, Deadline) of
         {ok, Group} ->
-            case start_in_keeper(Given, Group, DrvRef) of
+            case start_in_keeper(Given, Group, Deadline, DrvRef) of
                 {ok, Path} ->
                     State = #state{
                         options = Given,
@@ -203,8 +204,11 @@ note_caller(_Alias, Output, Owner) -> alcove_proc_output:await_end(Owner, Output
 watch(none) -> undefined;
 watch(Owner) -> monitor(process, Owner).
 
-start_in_keeper(#{drv := Drv, in := In} = Options, Group, DrvRef) ->
-    case alcove_proc_setup:request(Options, Group) of
+deadline(infinity) -> infinity;
+deadline(Timeout) -> erlang:monotonic_time(millisecond) + Timeout.
+
+start_in_keeper(#{drv := Drv, in := In} = Options, Group, Deadline, DrvRef) ->
+    case alcove_proc_setup:request(Options, Group, Deadline) of
         {ok, Keep, Calls} ->
             try alcove_call:run(Drv, In, {keep, Keep, Calls}, patience(Options)) of
                 {ok, Path} -> {ok, Path};
@@ -240,9 +244,15 @@ explain_absence(Drv, In, DrvRef) ->
                 _ -> {parent, gone}
             end;
         false ->
+            %% A process that is no Drv doesn't end.
+            Patience =
+                case alcove_drv:kind(Drv) of
+                    other -> 0;
+                    _ -> ?PATIENCE
+                end,
             receive
                 {'DOWN', DrvRef, process, _, Reason} -> {drv, Reason}
-            after ?PATIENCE ->
+            after Patience ->
                 {drv, noproc}
             end
     end.
@@ -367,13 +377,14 @@ handle_call({winsize, {Rows, Columns}}, From, #state{phase = Phase} = State) whe
     {noreply, pass_answer(order({size, Rows, Columns}, State), From, State)};
 handle_call(info, _From, State) ->
     {reply, summary(State), State};
-handle_call({owner, Owner}, _From, State) ->
+handle_call({owner, Owner}, From, State) ->
     State#state.owner_ref =:= undefined orelse demonitor(State#state.owner_ref, [flush]),
-    {reply, ok, State#state{
+    gen_server:reply(From, ok),
+    proceed(State#state{
         owner = Owner,
         owner_ref = watch(Owner),
         output = alcove_proc_output:owner(Owner, State#state.output)
-    }};
+    });
 handle_call(_Request, _From, State) ->
     {reply, {error, closed}, State}.
 
@@ -441,12 +452,11 @@ handle_info({Ref, Answer}, #state{waiting = Waiting} = State) when is_map_key(Re
     {noreply, State#state{waiting = Rest}};
 handle_info({'EXIT', Drv, Reason}, #state{drv = Drv} = State) ->
     proceed(give_up({drv, Reason}, State));
-handle_info({'EXIT', _Pid, normal}, State) ->
-    {noreply, State};
 handle_info({'EXIT', Pid, Reason}, #state{output = Output} = State) ->
     %% A linked process failed: this one ends, as any linked process does.
     case alcove_proc_output:take_failure(Pid, Output) of
         {true, Output1} -> proceed(end_for_function(Reason, State#state{output = Output1}));
+        {false, _} when Reason =:= normal -> {noreply, State};
         {false, _} -> proceed(end_program({process, Reason}, grace(undefined, State), State))
     end;
 handle_info(_Message, State) ->
@@ -454,16 +464,27 @@ handle_info(_Message, State) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(Reason, #state{phase = Phase} = State) when Phase =/= ended ->
-    run_to_the_end(end_program(Reason, grace(undefined, State), State));
-terminate(_Reason, _State) ->
-    ok.
-
-%% A supervisor waits until this returns.
-run_to_the_end(#state{phase = ended} = State) ->
-    _ = conclude(State),
+terminate(normal, #state{phase = ended}) ->
     ok;
+terminate(_Reason, #state{phase = ended} = State) ->
+    run_to_the_end(set_timer(?WORK, State));
+terminate(Reason, State) ->
+    run_to_the_end(end_program(Reason, grace(undefined, State), State)).
+
+%% A supervisor waits until this returns. Functions get all that the program wrote, as long as they
+%% don't take too long.
+run_to_the_end(#state{phase = ended, output = Output} = State) ->
+    case alcove_proc_output:is_working(Output) of
+        true ->
+            next_to_the_end(State);
+        false ->
+            _ = conclude(State),
+            ok
+    end;
 run_to_the_end(State) ->
+    next_to_the_end(State).
+
+next_to_the_end(State) ->
     receive
         Message ->
             case handle_info(Message, State) of

@@ -6,15 +6,26 @@
 %% calls in the process that will exec the program.
 -module(alcove_proc_setup).
 
--export([request/2, failed/4, cgroup/1, ungroup/1, stats/1, signal/1, is_piped/1]).
+-export([request/3, failed/4, cgroup/2, ungroup/1, stats/1, signal/1, is_piped/1]).
 
 -export_type([reason/0, group/0]).
 
 -type reason() :: {atom(), term()}.
-%% A control group: the process that sees its files, its name, and whether it was made for the
-%% program alone. If so, a process of its own removes it.
--type group() ::
-    {alcove:drv(), alcove:fork_path(), alcove_cgroup:name(), {own, pid()} | named}.
+%% In milliseconds of monotonic time.
+-type deadline() :: integer() | infinity.
+%% A control group: the process that sees its files, its name, whether it was made for the program
+%% alone, in which case a process of its own removes it, the files by which a process enters it, and
+%% the one by which it is killed.
+-type group() :: {
+    alcove:drv(),
+    alcove:fork_path(),
+    alcove_cgroup:name(),
+    {own, pid()} | named,
+    {Attach :: [iodata()], Kill :: [iodata()]}
+}.
+
+%% How long the end of a program waits for its control group, in milliseconds.
+-define(PATIENCE, 5000).
 
 %% What is written to /proc/PID/setgroups.
 -define(NOGROUPS, <<"deny">>).
@@ -32,13 +43,13 @@
 -define(LAST_CAP, 40).
 
 %% @doc The request to the keeper, and the calls that are made before the exec.
--spec request(alcove_proc_options:parsed(), group() | undefined) ->
+-spec request(alcove_proc_options:parsed(), group() | undefined, deadline()) ->
     {ok, alcove_nif:keep(), alcove:calls()} | {error, reason()}.
-request(#{drv := Drv, in := In} = Given, Group) ->
-    #{user := User, group := Gid, groups := Groups, names := Names, timeout := Timeout} = Given,
-    Deadline = deadline(Timeout),
+request(#{drv := Drv, in := In} = Given, Group, Deadline) ->
+    #{user := User, group := Gid, groups := Groups, names := Names} = Given,
     try
-        Options = Given#{users => users(Given)},
+        Asked = Given#{deadline => Deadline},
+        Options = Asked#{users => users(Asked)},
         %% What can't be done is an error, and isn't left out.
         (denied(Options) andalso is_list(Groups)) andalso fail({setgroups, eperm}),
         Named = got(alcove_proc_names:ids({Names, Drv, In, Deadline}, In, {User, Gid, Groups})),
@@ -47,11 +58,13 @@ request(#{drv := Drv, in := In} = Given, Group) ->
         {ok, keep(Options#{timeout := left(Deadline)}, Ids, Group, Calls), Calls}
     catch
         throw:{setup, Reason} -> {error, Reason};
+        exit:timeout -> {error, {start, timeout}};
         error:badpid -> {error, absent(Drv)}
     end.
 
-deadline(infinity) -> infinity;
-deadline(Timeout) -> erlang:monotonic_time(millisecond) + Timeout.
+%% A call to the process that is to start the program, which may be stopped.
+ask(#{drv := Drv, in := In, deadline := Deadline}, Call, Args) ->
+    alcove:call(Drv, In, Call, Args, left(Deadline)).
 
 left(infinity) -> infinity;
 left(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
@@ -340,8 +353,8 @@ bit(Name) ->
 is_privileged(Options) ->
     has_users(Options) orelse may(cap_setpcap, Options).
 
-may(Capability, #{drv := Drv, in := In}) ->
-    {ok, #{effective := Effective}} = alcove:capget(Drv, In, 0),
+may(Capability, Options) ->
+    {ok, #{effective := Effective}} = ask(Options, capget, [0]),
     Effective band bit(Capability) =/= 0.
 
 ids(_Options, keep) ->
@@ -353,10 +366,10 @@ ids(Options, #{uid := Uid, gid := Gid, groups := Groups}) ->
 
 %% If the groups are set already, no rights are needed. It doesn't matter whether the list has the
 %% process's own group.
-has_groups(Gid, Groups, #{drv := Drv, in := In} = Options) ->
+has_groups(Gid, Groups, Options) ->
     not has_users(Options) andalso not may(cap_setgid, Options) andalso
         begin
-            {ok, Now} = alcove:getgroups(Drv, In),
+            {ok, Now} = ask(Options, getgroups, []),
             lists:usort(Now) -- [Gid] =:= lists:usort(Groups) -- [Gid]
         end.
 
@@ -369,10 +382,10 @@ has_users(#{namespaces := Namespaces}) ->
 
 %% The maps of a new user namespace, and the ids with which its first process starts, as seen from
 %% outside.
-users(#{drv := Drv, in := In, uid_map := Uids, gid_map := Gids} = Options) ->
+users(#{uid_map := Uids, gid_map := Gids} = Options) ->
     case has_users(Options) of
         true ->
-            {Uid, Gid} = {alcove:geteuid(Drv, In), alcove:getegid(Drv, In)},
+            {Uid, Gid} = {ask(Options, geteuid, []), ask(Options, getegid, [])},
             #{
                 uid => Uid,
                 gid => Gid,
@@ -457,50 +470,77 @@ map(Ranges) ->
 %%--------------------------------------------------------------------
 
 %% @doc Makes the control group that a program is to be in.
--spec cgroup(alcove_proc_options:parsed()) -> {ok, group() | undefined} | {error, reason()}.
-cgroup(#{cgroup := undefined}) ->
+%%
+%% This takes calls to the process that is to start the program, and that may be stopped. So another
+%% process makes them. It also removes a group that was made for the program alone, once: when the
+%% process of the program tells it to, or when that has ended and the program with it.
+-spec cgroup(alcove_proc_options:parsed(), deadline()) ->
+    {ok, group() | undefined} | {error, reason()}.
+cgroup(#{cgroup := undefined}, _Deadline) ->
     {ok, undefined};
-cgroup(#{drv := Drv, in := In, cgroup := {Given, Limits}}) ->
+cgroup(#{drv := Drv, in := In, cgroup := {Given, Limits}}, Deadline) ->
+    Owner = self(),
+    {Maker, Ref} = spawn_monitor(fun() -> maker(Owner, Drv, In, Given, Limits) end),
+    receive
+        {Maker, Made} ->
+            demonitor(Ref, [flush]),
+            Made;
+        {'DOWN', Ref, process, Maker, Reason} ->
+            exit(Reason)
+    after left(Deadline) ->
+        demonitor(Ref, [flush]),
+        Maker ! {remove, Owner},
+        {error, {start, timeout}}
+    end.
+
+maker(Owner, Drv, In, Given, Limits) ->
+    Ref = monitor(process, Owner),
+    Made =
+        try
+            group(Drv, In, Given, Limits)
+        catch
+            throw:{setup, Reason} -> {error, Reason};
+            error:badpid -> {error, absent(Drv)}
+        end,
+    Owner ! {self(), Made},
+    case Made of
+        {ok, {_, _, Name, {own, _}, _}} ->
+            receive
+                {remove, Owner} -> ok;
+                {'DOWN', Ref, process, Owner, _} -> ok
+            end,
+            removed(Drv, In, Name);
+        _ ->
+            ok
+    end.
+
+removed(Drv, In, Name) ->
     try
-        {ok, group(Drv, In, Given, Limits)}
+        _ = alcove_cgroup:remove(Drv, In, Name),
+        ok
     catch
-        throw:{setup, Reason} -> {error, Reason};
-        error:badpid -> {error, absent(Drv)}
+        error:badpid -> ok
     end.
 
 group(Drv, In, undefined, Limits) ->
     case alcove_cgroup:make(Drv, In, Limits) of
         {ok, Name} ->
-            {Drv, In, Name, {own, remover(Drv, In, Name)}};
+            try
+                {ok, {Drv, In, Name, {own, self()}, files(Drv, In, Name, own)}}
+            catch
+                throw:{setup, _} = Thrown ->
+                    ok = removed(Drv, In, Name),
+                    throw(Thrown)
+            end;
         {error, Reason} ->
             fail({cgroup, Reason})
     end;
 group(Drv, In, Name, Limits) ->
     must(cgroup, alcove_cgroup:create(Drv, In, Name)),
     must(cgroup, alcove_cgroup:limit(Drv, In, Name, Limits)),
-    {Drv, In, Name, named}.
+    {ok, {Drv, In, Name, named, files(Drv, In, Name, named)}}.
 
-%% The process of a program may be killed and then removes nothing. So another process removes the
-%% group, once, when the process of the program tells it to, or when that has ended and the program
-%% with it.
-remover(Drv, In, Name) ->
-    Owner = self(),
-    spawn(fun() ->
-        Ref = monitor(process, Owner),
-        receive
-            {remove, Owner} -> ok;
-            {'DOWN', Ref, process, Owner, _} -> ok
-        end,
-        try
-            alcove_cgroup:remove(Drv, In, Name)
-        catch
-            error:badpid -> ok
-        end
-    end).
-
-group_files(undefined) ->
-    {[], []};
-group_files({Drv, In, Name, Whose}) ->
+files(Drv, In, Name, Whose) ->
     case alcove_cgroup:attach_files(Drv, In, Name) of
         {ok, Files} -> {Files, kill_file(Drv, In, Name, Whose)};
         {error, Reason} -> fail({cgroup, Reason})
@@ -509,31 +549,47 @@ group_files({Drv, In, Name, Whose}) ->
 %% A group with a name isn't killed as a whole, since it may have other members.
 kill_file(_Drv, _In, _Name, named) ->
     [];
-kill_file(Drv, In, Name, {own, _}) ->
+kill_file(Drv, In, Name, own) ->
     case alcove_cgroup:kill_file(Drv, In, Name) of
         {ok, File} -> [File];
         {error, _} -> []
     end.
 
-%% @doc Removes the control group that was made for a program, with what is left in it.
+group_files(undefined) -> {[], []};
+group_files({_Drv, _In, _Name, _Whose, Files}) -> Files.
+
+%% @doc Removes the control group that was made for a program, with what is left in it. While the
+%% process that does so is stopped, nobody waits for it for long.
 -spec ungroup(group() | undefined) -> ok.
-ungroup({_Drv, _In, _Name, {own, Remover}}) ->
-    Ref = monitor(process, Remover),
-    Remover ! {remove, self()},
+ungroup({_Drv, _In, _Name, {own, Maker}, _Files}) ->
+    Ref = monitor(process, Maker),
+    Maker ! {remove, self()},
     receive
-        {'DOWN', Ref, process, Remover, _} -> ok
+        {'DOWN', Ref, process, Maker, _} -> ok
+    after ?PATIENCE ->
+        demonitor(Ref, [flush]),
+        ok
     end;
 ungroup(_Group) ->
     ok.
 
-%% @doc What a control group has used.
+%% @doc What a control group has used; `undefined' also if the process that reads that is stopped.
 -spec stats(group() | undefined) -> alcove_cgroup:stats() | undefined.
 stats(undefined) ->
     undefined;
-stats({Drv, In, Name, _}) ->
-    try alcove_cgroup:stats(Drv, In, Name) of
-        {ok, Figures} -> Figures;
-        {error, _} -> undefined
-    catch
-        error:badpid -> undefined
+stats({Drv, In, Name, _Whose, _Files}) ->
+    {Pid, Ref} = spawn_monitor(fun() ->
+        try
+            exit({stats, alcove_cgroup:stats(Drv, In, Name)})
+        catch
+            error:badpid -> ok
+        end
+    end),
+    receive
+        {'DOWN', Ref, process, Pid, {stats, {ok, Figures}}} -> Figures;
+        {'DOWN', Ref, process, Pid, _} -> undefined
+    after ?PATIENCE ->
+        demonitor(Ref, [flush]),
+        exit(Pid, kill),
+        undefined
     end.

@@ -11,6 +11,9 @@
 -export([start/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
+%% How long a reporter outlives a Drv that didn't end its tree itself, in milliseconds.
+-define(LINGER, 5000).
+
 %% @doc Starts a reporter for the calling Drv. It ends after the Drv, when it has emitted all
 %% events.
 -spec start(alcove:drv()) -> pid().
@@ -49,7 +52,16 @@ handle_info({alcove_nif, gone, Pids, Nanoseconds, End}, Drv) ->
     Duration = erlang:convert_time_unit(Nanoseconds, nanosecond, native),
     event(exit, Used#{duration => Duration}, #{status => Status}, Pids, Drv),
     {noreply, Drv};
-handle_info({'DOWN', _, process, Drv, _}, Drv) ->
+handle_info({'DOWN', _, process, Drv, Reason}, Drv) ->
+    case Reason =:= normal orelse Reason =:= shutdown orelse is_tuple(Reason) of
+        true ->
+            {stop, normal, Drv};
+        %% It was killed, and its processes end only now.
+        false ->
+            _ = erlang:send_after(?LINGER, self(), over),
+            {noreply, Drv}
+    end;
+handle_info(over, Drv) ->
     {stop, normal, Drv};
 handle_info(_Message, Drv) ->
     {noreply, Drv}.

@@ -7,7 +7,8 @@
          init_per_testcase/2, end_per_testcase/2]).
 %% runs
 -export([what_it_wrote/1, statuses/1, errors_say_what_failed/1, wrong_options/1, usage/1, stdin_of_any_size/1,
-         long_argv/1, no_input_is_eof/1, deadline/1, deadline_kills_all/1, output_limit/1, truncated/1,
+         long_argv/1, no_input_is_eof/1, deadline/1, deadline_of_a_start/1, end_beside_a_stopped_parent/1,
+         deadline_kills_all/1, output_limit/1, truncated/1,
          caller_traps_exits/1, caller_ends/1, many_and_one_hangs/1, nothing_is_left/1, leftovers_are_left/1,
          options_of_the_drv/1, stray_messages/1, drv_ends/1, parent_is_killed/1, a_drv_of_its_own/1,
          another_node/1]).
@@ -17,7 +18,8 @@
          control_group_out_of_memory/1, strings/1]).
 %% streams
 -export([push/1, active_modes/1, lazy/1, held_while_reading_stdin/1, eof_while_output_goes_on/1, owner_is_behind/1,
-         read_times_out/1, closed_stdin/1, controlling_process/1, terminal/1, terminal_size/1, terminal_modes/1, long_lines_of_a_terminal/1, terminal_at_length/1,
+         read_times_out/1, closed_stdin/1, controlling_process/1, owner_that_reads_nothing/1, shut_down/1,
+          terminal/1, terminal_size/1, terminal_modes/1, long_lines_of_a_terminal/1, terminal_at_length/1,
          terminal_is_lazy/1, write_times_out/1, read_some/1, closed_output/1]).
 %% lines
 -export([lines/1, long_lines/1, active_lines/1, lines_of_an_owner_that_is_behind/1, lines_of_another_node/1, folds/1,
@@ -42,14 +44,16 @@ all() ->
 
 groups() ->
     [{runs, [], [what_it_wrote, statuses, errors_say_what_failed, wrong_options, usage, stdin_of_any_size,
-                 long_argv, no_input_is_eof, deadline, deadline_kills_all, output_limit, truncated,
+                 long_argv, no_input_is_eof, deadline, deadline_of_a_start,
+                 end_beside_a_stopped_parent, deadline_kills_all, output_limit, truncated,
                  caller_traps_exits, caller_ends, many_and_one_hangs, nothing_is_left, leftovers_are_left,
                  options_of_the_drv, stray_messages, drv_ends, parent_is_killed, a_drv_of_its_own, another_node]},
      {options, [], [environment, files, merged_and_discarded, functions, directories, users, users_by_number, users_who_are_so,
                     capabilities, limits, policy, chrooted, namespaces, setup_calls, control_group,
                     control_group_out_of_memory, strings]},
      {streams, [], [push, active_modes, lazy, held_while_reading_stdin, eof_while_output_goes_on, owner_is_behind,
-                    read_times_out, closed_stdin, controlling_process, terminal, terminal_modes, long_lines_of_a_terminal, terminal_size,
+                    read_times_out, closed_stdin, controlling_process, owner_that_reads_nothing, shut_down,
+                     terminal, terminal_modes, long_lines_of_a_terminal, terminal_size,
                     terminal_at_length, terminal_is_lazy, write_times_out, read_some,
                     closed_output]},
      {lines, [], [lines, long_lines, active_lines, lines_of_an_owner_that_is_behind, lines_of_another_node, folds,
@@ -254,6 +258,76 @@ deadline(Config) ->
     ?assertEqual({error, {start, timeout}},
                  alcove_proc:run(Drv, ["true"], #{timeout => 200, stdout => {file, Fifo}})),
     bare(Drv).
+
+%% An event loop that is stopped starts nothing, whatever has to be asked of it first.
+deadline_of_a_start(Config) ->
+    Drv = drv(Config),
+    {ok, In} = alcove:fork(Drv),
+    alcove_test:signal(In, "STOP"),
+    Options = [
+        #{},
+        #{group => 0},
+        #{user => 65534},
+        #{user => "nobody"},
+        #{user => "nobody", names => in},
+        #{user => 65534, group => 65534, groups => [65534]},
+        #{capabilities => []},
+        #{chroot => "/", namespaces => [newns]},
+        #{namespaces => [newuser]},
+        #{namespaces => [newuser], uid_map => [{0, 0, 1}], gid_map => [{0, 0, 1}]},
+        #{cgroup => #{pids => 10}},
+        #{cgroup => {"alcove-never", #{pids => 10}}}
+    ],
+    Self = self(),
+    Runs = [
+        {Option, spawn_link(fun() ->
+            Self ! {self(), alcove_proc:run(Drv, ["true"], Option#{in => [In], timeout => 500, grace => 0})}
+        end)}
+     || Option <- Options
+    ],
+    [
+        receive {Pid, Outcome} -> ?assertEqual({error, {start, timeout}}, Outcome, Option)
+        after alcove_test:ms(15000) -> ct:fail({hangs, Option})
+        end
+     || {Option, Pid} <- Runs
+    ],
+    alcove_test:signal(In, "CONT"),
+    ?assertMatch({ok, #{status := 0}}, alcove_proc:run(Drv, ["true"], #{in => [In]})),
+    %% A group with a name stays, whoever asked for it.
+    Depth = erlang:system_flag(backtrace_depth, 100),
+    true = alcove_test:until(fun() -> not lists:any(fun is_making_a_group/1, processes()) end),
+    _ = erlang:system_flag(backtrace_depth, Depth),
+    true = alcove_test:until(fun() -> alcove_cgroup:destroy(Drv, [], "alcove-never") =:= ok end),
+    ok = alcove:exit(Drv, [In], 0),
+    true = alcove_test:until(fun() -> alcove:cpid(Drv, []) =:= [] end),
+    bare(Drv).
+
+is_making_a_group(Pid) ->
+    case process_info(Pid, current_stacktrace) of
+        {current_stacktrace, Stack} -> lists:keymember(alcove_proc_setup, 1, Stack);
+        undefined -> false
+    end.
+
+%% A program ends, though it has stopped the process that would read and remove its control group.
+end_beside_a_stopped_parent(Config) ->
+    alcove_test:need([root], fun() ->
+        Drv = drv(Config),
+        {ok, In} = alcove:fork(Drv),
+        Script = "kill -STOP " ++ integer_to_list(In) ++ "; echo done; exit 3",
+        case alcove_proc:run(Drv, sh(Script), #{in => [In], cgroup => #{pids => 10}}) of
+            {error, {cgroup, Reason}} ->
+                alcove_test:skip(lists:flatten(io_lib:format("needs control groups: ~0p", [Reason])));
+            {ok, Result} ->
+                ?assertMatch(#{status := 3, stdout := <<"done\n">>}, Result),
+                ?assertEqual($T, alcove_test:state(In)),
+                alcove_test:signal(In, "CONT"),
+                %% Then the group is removed.
+                true = alcove_test:until(fun() ->
+                    [] =:= filelib:wildcard("/sys/fs/cgroup/*/alcove-own." ++ os:getpid() ++ ".*")
+                end),
+                ok = alcove:exit(Drv, [In], 0)
+        end
+    end).
 
 %% SIGTERM is ignored, the children are in sessions of their own, and stopped.
 deadline_kills_all(Config) ->
@@ -820,6 +894,12 @@ read_times_out(Config) ->
     {ok, Proc} = alcove_proc:start(drv(Config), ["cat"], #{active => false}),
     ?assertEqual({error, timeout}, alcove_proc:read(Proc, 0)),
     ?assertEqual({error, timeout}, alcove_proc:read(Proc, 50)),
+    %% A reader that ends takes nothing.
+    Reader = spawn(fun() -> alcove_proc:read(Proc) end),
+    true = alcove_test:until(fun() -> {current_function, {gen, do_call, 4}} =:= process_info(Reader, current_function) end),
+    ?assertEqual({error, busy}, alcove_proc:read(Proc, 0)),
+    exit(Reader, kill),
+    true = alcove_test:until(fun() -> {error, timeout} =:= alcove_proc:read(Proc, 0) end),
     ok = alcove_proc:write(Proc, "x"),
     ?assertEqual({ok, {stdout, <<"x">>}}, alcove_proc:read(Proc, 5000)),
     ok = alcove_proc:eof(Proc),
@@ -938,6 +1018,61 @@ controlling_process(Config) ->
     Ref = monitor(process, Proc),
     New ! stop,
     receive {'DOWN', Ref, process, Proc, Reason} -> ?assertEqual({shutdown, owner_died}, Reason) end.
+
+%% A new owner gets all that is still to come, though the former one reads nothing.
+owner_that_reads_nothing(Config) ->
+    Lines = 6000,
+    Script = lists:concat(["i=0; while [ $i -lt ", Lines, " ]; do printf '%0100d\\n' $i; i=$((i + 1)); done; exit 4"]),
+    {ok, Proc} = alcove_proc:start(drv(Config), sh(Script), #{lines => true}),
+    Length = fun() -> element(2, process_info(self(), message_queue_len)) end,
+    true = alcove_test:until(fun() -> Length() > 256 end),
+    settled(Length),
+    Self = self(),
+    New = spawn_link(fun() -> Self ! {read, all_of(Proc)} end),
+    ok = alcove_proc:controlling_process(Proc, New),
+    receive {read, {Read, Outcome}} ->
+        ?assertMatch({ok, #{status := 4}}, Outcome),
+        Before = [Bytes || {alcove_proc, _, {stdout, Bytes}} <- element(2, process_info(self(), messages))],
+        Numbers = [binary_to_integer(string:trim(Bytes)) || Bytes <- Before ++ Read],
+        ?assertEqual(lists:seq(0, Lines - 1), Numbers)
+    end.
+
+all_of(Proc) ->
+    all_of(Proc, []).
+
+all_of(Proc, Read) ->
+    receive
+        {alcove_proc, Proc, {stdout, Bytes}} -> all_of(Proc, [Bytes | Read]);
+        {alcove_proc, Proc, {exit, Outcome}} -> {lists:reverse(Read), Outcome}
+    end.
+
+%% A supervisor that stops a program: whoever takes what it writes gets the rest of it, and the owner the
+%% outcome, of a program that has ended already, too.
+shut_down(Config) ->
+    Drv = drv(Config),
+    process_flag(trap_exit, true),
+    Self = self(),
+    Bye = "trap 'for i in 1 2 3 4 5 6 7 8 9 10; do echo $i; done; printf last; exit 0' TERM; "
+          "echo up; while :; do sleep 0.02; done",
+    Expected = <<"up\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\nlast">>,
+    Stop = fun(Options) ->
+        {ok, Sup} = supervisor:start_link(?MODULE, [alcove_proc:child_spec({Drv, sh(Bye), Options})]),
+        receive {got, <<"up", _/binary>> = First} -> ok end,
+        ok = gen_server:stop(Sup, shutdown, 20000),
+        iolist_to_binary([First | got()])
+    end,
+    Take = fun(Bytes) -> timer:sleep(1), Self ! {got, Bytes} end,
+    ?assertEqual(Expected, Stop(#{stdout => Take, lines => true})),
+    ?assertEqual(Expected, Stop(#{stdout => Take})),
+    ?assertEqual(Expected, Stop(#{stdout => {fun(eof, _) -> ok; (Bytes, _) -> Take(Bytes) end, ok}, lines => true})),
+    {ok, Proc} = alcove_proc:start(Drv, sh("echo x; exit 5"), #{active => false}),
+    true = alcove_test:until(fun() -> #{state := State} = alcove_proc:info(Proc), State =/= running end),
+    ok = sys:terminate(Proc, shutdown),
+    receive {alcove_proc, Proc, {exit, Outcome}} -> ?assertMatch({ok, #{status := 5}}, Outcome) end,
+    bare_soon(Drv).
+
+got() ->
+    receive {got, Bytes} -> [Bytes | got()] after 0 -> [] end.
 
 terminal(Config) ->
     Drv = drv(Config),
@@ -1265,6 +1400,10 @@ functions_that_fail(Config) ->
         Sink <- [Fails, {fun(_, _) -> exit(oops) end, []}], Lines <- [true, Script =:= "printf x"]],
     {error, {process, oops}} =
         alcove_proc:run(Drv, ["true"], #{stdout => {fun(eof, _) -> exit(oops) end, []}}),
+    %% However it ends, and with whatever reason.
+    [?assertEqual({error, {process, normal}}, alcove_proc:run(Drv, sh("echo x"), #{stdout => Sink, timeout => 60000}))
+     || Sink <- [fun(_) -> exit(normal) end, {fun(_, _) -> exit(normal) end, 0},
+                 {fun(eof, _) -> exit(normal); (_, Acc) -> Acc end, 0}]],
     {ok, Proc} = alcove_proc:start(Drv, sh("echo x; exec sleep 1000"), #{stdout => Fails}),
     ?assertEqual({error, {process, oops}}, alcove_proc:await(Proc, 20000)),
     ok = logger:set_primary_config(level, notice),
@@ -1872,6 +2011,13 @@ events_of_processes(_Config) ->
                      lists:keysort(2, Ends)),
         ok = alcove_test:stop(Drv),
         {Last, #{fork_path := [F], status := undefined}} = event([alcove, process, exit]),
+        %% So it is with a Drv that is killed.
+        Killed = alcove_test:start([{telemetry, true}]),
+        {ok, G} = alcove:fork(Killed),
+        _ = event([alcove, process, spawn]),
+        unlink(Killed),
+        exit(Killed, kill),
+        {_, #{drv := Killed, fork_path := [G], status := undefined}} = event([alcove, process, exit]),
         ?assertEqual([duration], maps:keys(Last)),
         no_event()
     end).
