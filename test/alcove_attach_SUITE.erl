@@ -4,13 +4,13 @@
 -include_lib("stdlib/include/assert.hrl").
 
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
--export([type_and_detach/1, pieces/1, escapes/1, end_of_input/1, program_ends/1, caller_ends/1, no_owner/1, refused/1]).
+-export([type_and_detach/1, pieces/1, escapes/1, end_of_input/1, program_ends/1, ends_while_detaching/1, caller_ends/1, no_owner/1, refused/1]).
 
 suite() ->
     alcove_test:suite().
 
 all() ->
-    [type_and_detach, pieces, escapes, end_of_input, program_ends, caller_ends, no_owner, refused].
+    [type_and_detach, pieces, escapes, end_of_input, program_ends, ends_while_detaching, caller_ends, no_owner, refused].
 
 init_per_suite(Config) ->
     alcove_test:init_suite(Config).
@@ -97,6 +97,20 @@ program_ends(Config) ->
     receive {here, Pid, {exit, {ok, #{status := 3}}}} -> ok after alcove_test:ms(5000) -> ct:fail(untold) end,
     ?assertEqual({error, closed}, alcove_proc:attach(Pid)).
 
+%% The terminal is slow to take its modes back, and the program ends meanwhile: its owner is told.
+ends_while_detaching(Config) ->
+    {ok, Pid} = alcove_proc:start(alcove_test:drv(Config), ["sh", "-c", "read line; echo x; exit 3"], #{pty => true}),
+    Attached = attach(Pid, #{}),
+    slow(Attached),
+    type(Attached, "~."),
+    receive restores -> ok after alcove_test:ms(5000) -> ct:fail(attached) end,
+    #{os_pid := OsPid} = alcove_proc:info(Pid),
+    ok = alcove_proc:write(Pid, "go\n"),
+    true = alcove_test:until(fun() -> not alcove_test:alive(OsPid) andalso not is_process_alive(Pid) end),
+    go_on(Attached),
+    ?assertEqual(detached, result(Attached)),
+    receive {alcove_proc, Pid, {exit, {ok, #{status := 3}}}} -> ok after alcove_test:ms(5000) -> ct:fail(untold) end.
+
 %% Whoever is killed while attached takes no program along.
 caller_ends(Config) ->
     {ok, Pid} = alcove_proc:start(alcove_test:drv(Config), ["cat"], #{pty => true, name => {local, ?MODULE}}),
@@ -155,6 +169,13 @@ shows({Terminal, _, _}, Text) ->
 echo({Terminal, _, _}) ->
     asked(Terminal, echo).
 
+%% Its modes are only set once that is allowed.
+slow({Terminal, _, _}) ->
+    Terminal ! {slow, self()}.
+
+go_on({Terminal, _, _}) ->
+    Terminal ! go_on.
+
 asked(Terminal, What) ->
     Terminal ! {What, self()},
     receive {Terminal, Answer} -> Answer end.
@@ -179,7 +200,16 @@ terminal(#{typed := Typed, shown := Shown, echo := Echo} = State) ->
         {io_request, From, As, {put_chars, Encoding, Text}} ->
             From ! {io_reply, As, ok},
             terminal(State#{shown := Shown ++ unicode:characters_to_list(Text, Encoding)});
+        {slow, To} ->
+            terminal(State#{slow => To});
         {io_request, From, As, {setopts, Options}} ->
+            case {State, proplists:get_value(echo, Options)} of
+                {#{slow := To}, true} ->
+                    To ! restores,
+                    receive go_on -> ok end;
+                _ ->
+                    ok
+            end,
             From ! {io_reply, As, ok},
             terminal(State#{echo := Echo ++ [proplists:get_value(echo, Options)]});
         {io_request, From, As, Asked} ->
