@@ -1966,7 +1966,8 @@ out_of_memory_is_an_event(Config) ->
             {ok, _} = alcove_proc:run(Drv, ["tail", "/dev/zero"], #{cgroup => #{memory => 8 bsl 20}, stdout => discard}),
             _ = event([alcove, proc, spawn]),
             {#{peak_memory := Peak}, #{status := {termsig, sigkill}, os_pid := Pid}} = event([alcove, proc, exit]),
-            ?assert(Peak =< 9 bsl 20),
+            %% Where the group has no peak it is that of the process, in which pages of files count, too.
+            ?assert(Peak =< 12 bsl 20),
             {#{kills := Kills}, #{os_pid := Pid}} = event([alcove, proc, oom]),
             ?assert(Kills >= 1),
             no_event()
