@@ -461,7 +461,9 @@ spec_of_a_config(_Config) ->
                      mounts := Mounts, env := Env, limits := #{open_files := 1024}, home := <<"/">>,
                      rlimits := #{nofile := {1024, 1024}}} = Spec}} = read(runc()),
     [{proc, <<"/proc">>}, {dev, <<"/dev">>, [<<"mqueue">>]}, {mqueue, <<"/dev/mqueue">>}, {sysfs, <<"/sys">>},
-     {empty, <<"/sys/fs/cgroup">>}, {masked, <<"/sys/firmware">>}] = Mounts,
+     {empty, <<"/sys/fs/cgroup">>} | Paths] = Mounts,
+    [{masked, <<"/sys/firmware">>}] = [Path || {masked, <<"/sys/", _/binary>>} = Path <- Paths],
+    true = lists:member({read_only, <<"/proc/sys">>}, Paths) andalso lists:member({masked, <<"/proc/kcore">>}, Paths),
     [{<<"LANG">>, false}, {<<"PATH">>, <<"/usr/", _/binary>>}, {<<"TERM">>, <<"xterm">>}] = lists:sort(Env),
     [] = [Key || Key <- [network, as, seccomp, pty], is_map_key(Key, Spec)],
     %% An absolute path stays, a large shared memory is one of its own.

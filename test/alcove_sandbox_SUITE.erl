@@ -297,8 +297,8 @@ links_lead_nowhere(Config) ->
                                alcove_sandbox:run(Drv, ["true"], #{root => {ro, Root}, mounts => [{ro, "/usr"} | Mounts]})
                        end,
                  {ok, #{status := 0}} = Run([]),
-                 {error, {openat2, eloop}} = Run([proc]),
-                 [{error, {openat2, enoent}} = Run([{tmpfs, Path}]) || Path <- ["/data", "/up"]],
+                 {error, {sandbox, {<<"/proc">>, eloop}}} = Run([proc]),
+                 [{error, {mkdir, erofs}} = Run([{tmpfs, Path}]) || Path <- ["/data", "/up"]],
                  {ok, #{status := 0}} = Run([dev])
          end),
     {ok, []} = file:list_dir(Target).
@@ -1147,10 +1147,11 @@ swapped_targets(Config) ->
                 [] = [Result || Result <- Results,
                                 case Result of
                                     {ok, #{status := 0}} -> false;
-                                    {error, {openat2, enoent}} -> false;
-                                    {error, {mkdir, eexist}} -> false;
-                                    %% Swapped before Landlock's rule for it: there the link leads nowhere.
-                                    {error, {open, enoent}} -> false;
+                                    %% The link, where there is nothing to mount upon inside.
+                                    {error, {mkdir, erofs}} -> false;
+                                    %% Swapped after it was looked at.
+                                    {error, {openat2, eloop}} -> false;
+                                    {error, {sandbox, {<<"/data">>, eloop}}} -> false;
                                     %% Swapped after the mount, which went along: the link leads nowhere.
                                     {ok, #{status := 2}} -> false;
                                     _ -> true
