@@ -178,7 +178,7 @@ begun(#{oom_score_adj := Adj, sysctl := Sysctl} = Spec, #plan{first = Fd, here =
     ),
     %% The directory of the process itself, in which the maps of its last user namespace are.
     {Fd, Held} = kept(
-        [{open, [<<"/proc/self">>, [o_path, o_directory, o_cloexec], 0]}], Begun
+        [{open_tree, [at_fdcwd, <<"/proc/self">>, [open_tree_clone, open_tree_cloexec]]}], Begun
     ),
     Held.
 
