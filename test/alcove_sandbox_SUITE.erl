@@ -8,7 +8,7 @@
 -export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
          init_per_group/2, end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
 -export([nothing_but_the_spec/1, nobody/1, no_host/1, mounts/1, kernel_mounts/1, hidden/1, hidden_links/1, layers/1, writable_root/1,
-         own_kernel_values/1, resource_limits/1, links_lead_nowhere/1, hostile_root/1, former_run/1, shared_mount/1,
+         own_kernel_values/1, resource_limits/1, links_lead_nowhere/1, hostile_root/1, changed_meanwhile/1, former_run/1, shared_mount/1,
          links_of_a_root/1, paths_after_pivot/1, hidden_behind_links/1, hidden_twice/1,
          limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
          explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
@@ -30,7 +30,7 @@ groups() ->
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
             no_user_namespaces, no_control_groups, nothing_lacks],
-    [{root, [], Both ++ [read_only_control_groups, ids_of_root, plain_chroot]},
+    [{root, [], Both ++ [changed_meanwhile, read_only_control_groups, ids_of_root, plain_chroot]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
 init_per_suite(Config) ->
@@ -308,26 +308,8 @@ links_lead_nowhere(Config) ->
 %% Links of a root directory lead to the host for a process that has a directory of the host open,
 %% or by another process of root. Whatever is mounted or made where they lead, the host stays as it is.
 hostile_root(Config) ->
-    Root = directory(Config, "root"),
-    Host = directory(Config, "host"),
+    {Root, Host, Names} = hostile(Config),
     Own = directory(Config, "own"),
-    ok = file:write_file(filename:join(Host, "file"), "secret"),
-    ok = file:change_mode(filename:join(Host, "file"), 8#600),
-    ok = file:make_dir(filename:join(Host, "sub")),
-    Links = [{"x" ++ integer_to_list(N), lists:concat(["proc/self/fd/", N, "/../", os:getpid(), "/root", Host])}
-             || N <- lists:seq(3, 6)] ++
-        [{"p", "/proc/" ++ os:getpid() ++ "/root" ++ Host}, {"q", "/proc/1/root" ++ Host},
-         {"r", "/proc/self/root" ++ Host}, {"s", Host}, {"t", "../../../../.." ++ Host}],
-    [begin
-         %% Outside, each of them leads to something that looks like it.
-         Like = filename:join([Root | string:lexemes(Text, "/")]),
-         ok = filelib:ensure_dir(Like),
-         _ = file:make_dir(Like),
-         _ = file:make_dir(filename:join(Like, "sub")),
-         ok = file:write_file(filename:join(Like, "file"), ""),
-         ok = file:make_symlink(Text, filename:join(Root, Name)),
-         ok = file:make_symlink(filename:join(Text, "file"), filename:join(Root, Name ++ "file"))
-     end || {[C | _] = Name, Text} <- Links, C =:= $x orelse C =:= $p orelse file:make_symlink(Text, filename:join(Root, Name)) =/= ok],
     Before = everything(Host),
     with(Config,
          fun(Drv) ->
@@ -335,16 +317,69 @@ hostile_root(Config) ->
                       Result = alcove_sandbox:run(Drv, ["/nothing"], #{root => In, mounts => [proc, Mount]}),
                       {Mount, In, {error, _}} = {Mount, In, Result},
                       {Mount, In, Before} = {Mount, In, everything(Host)}
-                  end || {Name, _} <- Links, In <- [{rw, Root}, {overlay, Root}, {ro, Root}],
+                  end || Name <- Names, In <- [{rw, Root}, {overlay, Root}, {ro, Root}],
                          Name =:= "x3" orelse Name =:= "p" orelse element(1, In) =:= rw,
-                         X <- ["/" ++ Name],
-                         Mount <- [{dir, X}, {dir, X ++ "file"}, {dir, X ++ "/d"}, {dir, X ++ "/sub", 8#700},
-                                   {file, X ++ "/made", "x"}, {file, X ++ "file", "x"},
-                                   {file, X ++ "/d/made", "x"}, {symlink, "t", X ++ "/link"},
-                                   {tmpfs, X ++ "/t"}, {tmpfs, X ++ "/sub"}, {ro, "/etc/passwd", X ++ "/empty"},
-                                   {ro, "/usr", X ++ "/usr"}, {rw, Own, X ++ "/a/b"}, {dev, X ++ "/dev", []},
-                                   {sysfs, X ++ "/sys"}, {mqueue, X ++ "/mqueue"}, {empty, X ++ "/e"},
-                                   {masked, X ++ "file"}, {read_only, X ++ "file"}, {masked, X ++ "/sub"}]]
+                         Mount <- led_out("/" ++ Name, Own)]
+         end),
+    ok = file:del_dir_r(Root).
+
+%% Each kind of mount, where a link leads.
+led_out(X, Own) ->
+    [{dir, X}, {dir, X ++ "file"}, {dir, X ++ "/d"}, {dir, X ++ "/sub", 8#700},
+     {file, X ++ "/made", "x"}, {file, X ++ "file", "x"},
+     {file, X ++ "/d/made", "x"}, {symlink, "t", X ++ "/link"},
+     {tmpfs, X ++ "/t"}, {tmpfs, X ++ "/sub"}, {ro, "/etc/passwd", X ++ "/empty"},
+     {ro, "/usr", X ++ "/usr"}, {rw, Own, X ++ "/a/b"}, {dev, X ++ "/dev", []},
+     {sysfs, X ++ "/sys"}, {mqueue, X ++ "/mqueue"}, {empty, X ++ "/e"},
+     {masked, X ++ "file"}, {read_only, X ++ "file"}, {masked, X ++ "/sub"}].
+
+%% A root directory with links to a directory of the host, and their names.
+hostile(Config) ->
+    Root = directory(Config, "root"),
+    Host = directory(Config, "host"),
+    ok = file:write_file(filename:join(Host, "file"), "secret"),
+    ok = file:change_mode(filename:join(Host, "file"), 8#600),
+    ok = file:make_dir(filename:join(Host, "sub")),
+    Through = [{"x" ++ integer_to_list(N), lists:concat(["proc/self/fd/", N, "/../", os:getpid(), "/root", Host])}
+               || N <- lists:seq(3, 6)],
+    Links = [{"p", "/proc/" ++ os:getpid() ++ "/root" ++ Host}, {"q", "/proc/1/root" ++ Host},
+             {"r", "/proc/self/root" ++ Host}, {"s", Host}, {"t", "../../../../.." ++ Host} | Through],
+    %% Outside, where nothing is mounted on /proc, they lead to something in the root directory.
+    [begin
+         Like = filename:join([Root | string:lexemes(Text, "/")]),
+         ok = filelib:ensure_dir(filename:join(Like, "sub/x")),
+         ok = file:write_file(filename:join(Like, "file"), "")
+     end || {_, Text} <- Through],
+    [ok = file:make_symlink(Text ++ To, filename:join(Root, Name ++ Suffix))
+     || {Name, Text} <- Links, {To, Suffix} <- [{"", ""}, {"/file", "file"}]],
+    {Root, Host, [Name || {Name, _} <- Links]}.
+
+%% What is looked up may be something else a moment later: the calls themselves refuse a link.
+changed_meanwhile(Config) ->
+    {Root, Host, Names} = hostile(Config),
+    Own = directory(Config, "own"),
+    Before = everything(Host),
+    with(Config,
+         fun(Drv) ->
+                 [begin
+                      {ok, Spec} = alcove_sandbox_spec:parse(#{root => {rw, Root}, as => {4242, 4242}, mounts => [proc, Mount]}),
+                      {ok, Here} = alcove_sandbox_here:look(Drv, Spec),
+                      Look = fun(Path) -> case lists:suffix(Name, binary_to_list(Path)) of true -> directory; false -> Is end end,
+                      case alcove_sandbox_plan:calls(Spec, Here#{look := Look}) of
+                          {ok, Calls} ->
+                              Options = #{namespaces => [newns, newpid, newipc, newuts, newcgroup, newnet], setup => Calls},
+                              Hides = lists:member(element(1, Mount), [masked, read_only]),
+                              case alcove_sandbox_here:try_out(Drv, Options) of
+                                  {error, {openat2, eloop}} -> ok;
+                                  {error, {Make, eexist}} when Make =:= open; Make =:= mkdir -> ok;
+                                  %% What isn't there needs no hiding.
+                                  ok when Is =:= absent, Hides -> ok
+                              end;
+                          {error, {_, Reason}} ->
+                              true = lists:member(Reason, [eloop, enotdir])
+                      end,
+                      {Mount, Before} = {Mount, everything(Host)}
+                  end || Name <- Names, Is <- [directory, file, absent], Mount <- led_out("/" ++ Name, Own)]
          end),
     ok = file:del_dir_r(Root).
 
