@@ -51,7 +51,8 @@ seen(Drv, #{user := User} = Spec, Privileged, Maps, Who) ->
                 links => maps:from_list(
                     [{Path, Link} || {Path, {_, Link}} <- Looked, Link =/= none]
                 ),
-                look => fun(Path) -> found(Drv, Path) end
+                look => fun(Path) -> found(Drv, Path) end,
+                crosses => fun(Dir, Below) -> crosses(Drv, Dir, Below) end
             }};
         {error, Reason} ->
             {error, Reason}
@@ -126,6 +127,21 @@ found(Drv, Path) ->
             absent;
         {error, Reason} ->
             {unknown, Reason}
+    end.
+
+%% Whether something is mounted on the way from a directory to a path below it.
+crosses(_Drv, _Dir, <<>>) ->
+    false;
+crosses(Drv, Dir, <<"/", Below/binary>>) ->
+    case alcove:openat2(Drv, [], at_fdcwd, Dir, [o_path, o_cloexec], 0, []) of
+        {ok, Fd} ->
+            Flags = [o_path, o_nofollow, o_cloexec],
+            Opened = alcove:openat2(Drv, [], Fd, Below, Flags, 0, [resolve_beneath, resolve_no_xdev]),
+            [alcove:close(Drv, [], Other) || {ok, Other} <- [Opened]],
+            _ = alcove:close(Drv, [], Fd),
+            Opened =/= {error, enoent} andalso element(1, Opened) =:= error;
+        {error, _} ->
+            true
     end.
 
 %% @doc The optional parts of a sandbox that a Drv can't provide, each with the error that shows it.

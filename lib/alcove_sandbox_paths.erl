@@ -46,7 +46,7 @@
     %% What is known of the new root besides, since it was made for the spec.
     made = #{<<"/">> => directory} :: #{path() => directory | file | {link, binary()}},
     %% What is mounted where, the last first; the root is at the empty path.
-    mounted :: [{path(), Source :: own | {host | kernel, path()}}],
+    mounted :: [{path(), Source :: own | {host | alone | kernel, path()}}],
     %% What a proc or a sysfs hides already.
     hidden = #{} :: #{path() => masked | read_only}
 }).
@@ -67,7 +67,8 @@
 %%
 %% Throws `{plan, {Path, Reason}}': `eloop' for a path with a link in it if it is to be hidden, if it
 %% is one of the kernel's file systems, on which the program relies, or if something would have to be
-%% made where the link leads and must not be.
+%% made where the link leads and must not be; `exdev' for a path that is to be hidden in a directory
+%% that was mounted without what is mounted below it, if it is in one of those.
 -spec resolved(alcove_sandbox_spec:root(), [mount()], alcove_sandbox_plan:here()) -> [step()].
 resolved(Root, Mounts, Here) ->
     Below =
@@ -82,10 +83,15 @@ resolved(Root, Mounts, Here) ->
     lists:append(Steps).
 
 step({How, Source, Target}, Inside) when How =:= ro; How =:= rw ->
-    {Path, Made, Now} = bound(Source, Target, Inside),
+    {Path, Made, Now} = bound({host, Source}, Target, Inside),
     {[{{How, Source, Path}, Made}], Now};
 step({How, Source, Target, Options}, Inside) when How =:= ro; How =:= rw ->
-    {Path, Made, Now} = bound(Source, Target, Inside),
+    From =
+        case lists:member(alone, Options) of
+            true -> {alone, Source};
+            false -> {host, Source}
+        end,
+    {Path, Made, Now} = bound(From, Target, Inside),
     {[{{How, Source, Path, Options}, Made}], Now};
 step({tmpfs, Target, Size, Options}, Inside) ->
     {Path, Made, Now} = mounted(Target, own, directory, Inside),
@@ -131,13 +137,19 @@ step({How, Path}, #inside{hidden = Hidden} = Inside) when How =:= masked; How =:
     end.
 
 hide(How, Path, Inside) ->
-    case straight(Path, Inside) of
-        {#walked{found = absent}, Looked} ->
-            {[], Looked};
-        {#walked{found = Kind}, Looked} when How =:= masked ->
-            {[{{masked, Path, Kind}, []}], covered(Path, own, Kind, Looked)};
-        {#walked{found = Kind}, Looked} ->
-            {[{{read_only, Path, Kind}, []}], Looked}
+    {#walked{found = Found}, Looked} = straight(Path, Inside),
+    is_uncovered(Path, Looked) andalso throw({plan, {Path, exdev}}),
+    case {Found, How} of
+        {absent, _} -> {[], Looked};
+        {Kind, masked} -> {[{{masked, Path, Kind}, []}], covered(Path, own, Kind, Looked)};
+        {Kind, read_only} -> {[{{read_only, Path, Kind}, []}], Looked}
+    end.
+
+%% Whether there may be something else at a path than on the host, where another mount covers it.
+is_uncovered(Path, #inside{here = #{crosses := Crosses}} = Inside) ->
+    case covering(Path, Inside) of
+        {Target, {alone, Source}} -> Crosses(Source, rest(Path, Target));
+        _ -> false
     end.
 
 %% What is hidden in a proc when it is mounted.
@@ -157,13 +169,13 @@ hides(How, Target, #inside{here = #{kinds := Kinds}} = Inside) ->
         alcove_sandbox_plan:hides(How)
     ).
 
-bound(Source, Target, #inside{here = #{kinds := Kinds}} = Inside) ->
+bound({_, Source} = From, Target, #inside{here = #{kinds := Kinds}} = Inside) ->
     Kind =
         case Kinds of
             #{Source := directory} -> directory;
             _ -> file
         end,
-    mounted(Target, {host, Source}, Kind, Inside).
+    mounted(Target, From, Kind, Inside).
 
 mounted(Given, Source, Kind, Inside) ->
     {#walked{path = Path, missing = Missing} = Walked, Looked} = walked(Given, Inside),

@@ -49,7 +49,9 @@
     kinds := #{binary() => kind()},
     links := #{binary() => binary()},
     %% Looks at a path of a root directory.
-    look := fun((binary()) -> alcove_sandbox_paths:found())
+    look := fun((binary()) -> alcove_sandbox_paths:found()),
+    %% Whether a path below a directory is in another mount than that, or may be.
+    crosses := fun((Dir :: binary(), Below :: binary()) -> boolean())
 }.
 
 -define(FIRST, 3).

@@ -9,7 +9,7 @@
          init_per_group/2, end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
 -export([nothing_but_the_spec/1, nobody/1, no_host/1, mounts/1, kernel_mounts/1, hidden/1, hidden_links/1, layers/1, writable_root/1,
          own_kernel_values/1, resource_limits/1, links_lead_nowhere/1, hostile_root/1, changed_meanwhile/1, former_run/1, shared_mount/1,
-         links_of_a_root/1, paths_after_pivot/1, hidden_behind_links/1, hidden_twice/1,
+         links_of_a_root/1, paths_after_pivot/1, hidden_behind_links/1, hidden_alone/1, hidden_twice/1,
          limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
          explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
          no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, old_kernel/1, old_kernel_rootless/1,
@@ -30,7 +30,7 @@ groups() ->
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
             no_user_namespaces, no_control_groups, nothing_lacks],
-    [{root, [], Both ++ [changed_meanwhile, read_only_control_groups, ids_of_root, plain_chroot]},
+    [{root, [], Both ++ [changed_meanwhile, hidden_alone, read_only_control_groups, ids_of_root, plain_chroot]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
 init_per_suite(Config) ->
@@ -583,6 +583,28 @@ hidden_behind_link(Drv, Root, Dir) ->
     <<>> = sh(Drv, "ls /run/secrets", Spec([{masked, "/run/secrets"}, {masked, "/run/secrets/token"}])),
     {error, {sandbox, {<<"/var/run/secrets/token">>, eloop}}} =
         alcove_sandbox:run(Drv, ["true"], Spec([{masked, "/var/run/secrets/token"}])).
+
+%% Inside a directory that is mounted alone there may be what another mount covers on the host.
+hidden_alone(Config) ->
+    Dir = directory(Config, "dir"),
+    [_ = directory(Config, "dir/" ++ Name) || Name <- ["sub", "free"]],
+    [ok = file:write_file(filename:join([Dir, Name, "token"]), "token") || Name <- ["sub", "free"]],
+    with(Config,
+         fun(Drv) ->
+                 Spec = fun(Options, Hidden) ->
+                                #{mounts => [system, {ro, Dir, "/data", Options} | [{masked, Path} || Path <- Hidden]]}
+                        end,
+                 Cat = "cat /data/sub/token /data/free/token 2>&-; echo end",
+                 <<"tokentokenend">> = sh(Drv, Cat, Spec([alone], [])),
+                 own_mounts(Drv),
+                 ok = alcove:mount(Drv, [], "none", filename:join(Dir, "sub"), "tmpfs", 0, ""),
+                 <<"tokentokenend">> = sh(Drv, Cat, Spec([alone], [])),
+                 <<"tokenend">> = sh(Drv, Cat, Spec([alone], ["/data/free/token", "/data/none", "/data/free/none/x"])),
+                 [{error, {sandbox, {Path, exdev}}} = alcove_sandbox:run(Drv, ["true"], Spec([alone], [Path]))
+                  || Path <- [<<"/data/sub/token">>, <<"/data/sub">>, <<"/data/sub/none">>]],
+                 %% With all mounts nothing is there.
+                 <<"end">> = sh(Drv, Cat, Spec([], ["/data/sub/token", "/data/free/token"]))
+         end).
 
 %% A proc hides some of its paths by itself, and only a proc does, as long as nothing covers it.
 hidden_twice(Config) ->
