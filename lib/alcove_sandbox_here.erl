@@ -137,7 +137,7 @@ crosses(Drv, Dir, <<"/", Below/binary>>) ->
         {ok, Fd} ->
             Flags = [o_path, o_nofollow, o_cloexec],
             Opened = alcove:openat2(Drv, [], Fd, Below, Flags, 0, [resolve_beneath, resolve_no_xdev]),
-            [alcove:close(Drv, [], Other) || {ok, Other} <- [Opened]],
+            _ = [alcove:close(Drv, [], Other) || {ok, Other} <- [Opened]],
             _ = alcove:close(Drv, [], Fd),
             Opened =/= {error, enoent} andalso element(1, Opened) =:= error;
         {error, _} ->
