@@ -60,10 +60,14 @@
 %%         queues. `{empty, Target}': an empty directory, read-only.</li>
 %%     <li>`{masked, Path}', `{read_only, Path}': makes what is at the path empty, or read-only. If
 %%         there is nothing at the path, this does nothing. A path with a symbolic link in it is an
-%%         error.</li>
+%%         error. In a mount with the option `alone', so is a path that is in another mount on the
+%%         host.</li>
 %%     <li>`system': the programs and libraries of the host, read-only: /usr and its like, the files
 %%         of /etc that these need, and a passwd(5) that has the program's user.</li>
-%%     </ul></dd>
+%%     </ul>
+%%     Links of the root directory are followed inside, where a link may be: it is the error
+%%     `{sandbox, {Path, eloop}}' on the path of a file system of the kernel's, and of a `dir', `file' or
+%%     `symlink' if the root directory is `rw', or if it leads to another directory of the host.</dd>
 %% <dt>`network': `none', `host' or a map</dt>
 %% <dd>`none', the default: nothing but a loopback interface. `host': the host's network. A map, where
 %%     Drv is root: a network device of the sandbox's own that is joined to a bridge of Drv's network.

@@ -50,7 +50,9 @@ seen(Drv, #{user := User} = Spec, Privileged, Maps, Who) ->
                 kinds => maps:from_list([{Path, Kind} || {Path, {Kind, _}} <- Looked]),
                 links => maps:from_list(
                     [{Path, Link} || {Path, {_, Link}} <- Looked, Link =/= none]
-                )
+                ),
+                look => fun(Path) -> found(Drv, Path) end,
+                crosses => fun(Dir, Below) -> crosses(Drv, Dir, Below) end
             }};
         {error, Reason} ->
             {error, Reason}
@@ -105,6 +107,41 @@ followed(Drv, Path) ->
         {{ok, _}, {ok, Link}} -> {file, Link};
         {_, {ok, Link}} -> {absent, Link};
         _ -> {absent, none}
+    end.
+
+%% What is at a path of a root directory, in which a link leads somewhere else than on the host.
+found(Drv, Path) ->
+    case alcove:lstat(Drv, [], Path) of
+        {ok, #{type := symlink}} ->
+            case alcove:readlink(Drv, [], Path) of
+                {ok, Text} -> {link, Text};
+                %% Somebody has put something else there meanwhile.
+                {error, einval} -> {unknown, eloop};
+                {error, Reason} -> {unknown, Reason}
+            end;
+        {ok, #{type := directory}} ->
+            directory;
+        {ok, _} ->
+            file;
+        {error, Reason} when Reason =:= enoent; Reason =:= enotdir ->
+            absent;
+        {error, Reason} ->
+            {unknown, Reason}
+    end.
+
+%% Whether something is mounted on the way from a directory to a path below it.
+crosses(_Drv, _Dir, <<>>) ->
+    false;
+crosses(Drv, Dir, <<"/", Below/binary>>) ->
+    case alcove:openat2(Drv, [], at_fdcwd, Dir, [o_path, o_cloexec], 0, []) of
+        {ok, Fd} ->
+            Flags = [o_path, o_nofollow, o_cloexec],
+            Opened = alcove:openat2(Drv, [], Fd, Below, Flags, 0, [resolve_beneath, resolve_no_xdev]),
+            _ = [alcove:close(Drv, [], Other) || {ok, Other} <- [Opened]],
+            _ = alcove:close(Drv, [], Fd),
+            Opened =/= {error, enoent} andalso element(1, Opened) =:= error;
+        {error, _} ->
+            true
     end.
 
 %% @doc The optional parts of a sandbox that a Drv can't provide, each with the error that shows it.

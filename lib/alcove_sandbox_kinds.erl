@@ -7,155 +7,13 @@
 %% free descriptor number.
 -module(alcove_sandbox_kinds).
 
--export([sources/2, resolved/3, is_own/2]).
--export([tree/4, sysfs/1, tmpfs/3, read_only/2, sysctl/2, domainname/1, umask/1]).
-
--type root() :: alcove_sandbox_spec:root().
--type mount() :: alcove_sandbox_spec:mount().
+-export([is_own/2, tree/4, sysfs/1, tmpfs/3, read_only/3, sysctl/2, domainname/1, umask/1]).
 
 %% Values of an IPC namespace.
 -define(OWN, [
     <<"kernel.msgmax">>, <<"kernel.msgmnb">>, <<"kernel.msgmni">>, <<"kernel.sem">>,
     <<"kernel.shmall">>, <<"kernel.shmmax">>, <<"kernel.shmmni">>, <<"kernel.shm_rmid_forced">>
 ]).
-%% The contents of a `dev'.
--define(DEVICES, [<<"null">>, <<"zero">>, <<"full">>, <<"random">>, <<"urandom">>, <<"tty">>]).
-
-%% The path that tells much about the machine and its firmware; runc hides it, too.
--define(MASKED, [<<"/firmware">>, <<"/devices/virtual/powercap">>]).
-
-%%--------------------------------------------------------------------
-%% Paths that are hidden, or read-only
-%%--------------------------------------------------------------------
-
-%% @doc The paths of the host whose kinds have to be known, so that the kind of a path in the new
-%% root is known.
--spec sources(root(), [mount()]) -> [binary()].
-sources(Root, Mounts) ->
-    Hiding = lists:append([hiding(Mount) || Mount <- Mounts]),
-    lists:append([
-        [Path | Above]
-     || {_, Target} <- Hiding,
-        {host, Source, Rest} <-
-            [from_root(Root, Target)] ++
-                [from(Mount, Target) || Mount <- Mounts] ++
-                [{host, <<>>, Target} || lists:member(system, Mounts)],
-        {Above, Path} <- [below(Source, Rest)]
-    ]).
-
-hiding({masked, Path}) -> [{masked, Path}];
-hiding({read_only, Path}) -> [{read_only, Path}];
-hiding({sysfs, Target}) -> [{masked, <<Target/binary, Path/binary>>} || Path <- ?MASKED];
-hiding(_) -> [].
-
-%% The paths between a directory and a path below it, and that path.
-below(Source, Rest) ->
-    Parts = [Part || Part <- binary:split(Rest, <<"/">>, [global]), Part =/= <<>>],
-    {Paths, Last} = lists:mapfoldl(
-        fun(Part, Above) -> {Above, <<Above/binary, "/", Part/binary>>} end, Source, Parts
-    ),
-    {lists:nthtail(min(1, length(Paths)), Paths), Last}.
-
-%% @doc The mounts. Each mount that hides something gets the kind of what it hides: where nothing
-%% is, nothing has to be hidden.
-%%
-%% A path with a symbolic link in it is an error, since it isn't known in advance where the link
-%% leads inside.
--spec resolved(root(), [mount()], alcove_sandbox_plan:here()) -> [mount()].
-resolved(Root, Mounts, Here) ->
-    {Resolved, _} = lists:mapfoldl(
-        fun(Mount, Before) ->
-            {[Mount || not is_hiding(Mount)] ++
-                    [
-                        {How, Path, Kind}
-                     || {How, Path} <- hiding(Mount),
-                        Kind <- [kind(Path, Root, [Mount | Before], Here)],
-                        Kind =/= absent
-                    ],
-                [Mount | Before]}
-        end,
-        [],
-        Mounts
-    ),
-    lists:append(Resolved).
-
-is_hiding({masked, _}) -> true;
-is_hiding({read_only, _}) -> true;
-is_hiding(_) -> false.
-
-%% The last mount at a path determines what is there.
-kind(Path, Root, Before, #{kinds := Kinds, links := Links}) ->
-    Found = [At || Mount <- Before, At <- [from(Mount, Path)], At =/= none],
-    case Found ++ [from_root(Root, Path)] of
-        [{host, Source, Rest} | _] ->
-            {Above, At} = below(Source, Rest),
-            Named = [At || Rest =/= <<>>] ++ Above,
-            lists:any(fun(One) -> is_map_key(One, Links) end, Named) andalso
-                throw({plan, {Path, eloop}}),
-            maps:get(At, Kinds, absent);
-        [{own, link} | _] ->
-            throw({plan, {Path, eloop}});
-        [{own, Kind} | _] ->
-            Kind;
-        [none] ->
-            made(Path, Before)
-    end.
-
-%% An empty root has the mount points that were made for the mounts; what hides something makes none.
-made(Path, Before) ->
-    Mounts = [Mount || Mount <- Before, not is_hiding(Mount)],
-    case [Target || Mount <- Mounts, Target <- [target(Mount)], within(Target, Path) =/= none] of
-        [] -> absent;
-        _ -> directory
-    end.
-
-from_root({tmpfs, _}, _Path) -> none;
-from_root(Root, Path) -> {host, element(2, Root), Path}.
-
-%% The source of what a mount has at a path.
-from({How, _}, _Path) when How =:= masked; How =:= read_only ->
-    none;
-from(Mount, Path) ->
-    case {within(Path, target(Mount)), Mount} of
-        {none, _} -> none;
-        {Rest, {proc, _}} -> {host, <<"/proc">>, Rest};
-        {Rest, {sysfs, _}} -> {host, <<"/sys">>, Rest};
-        {Rest, {How, Source, _}} when How =:= ro; How =:= rw -> {host, Source, Rest};
-        {Rest, {How, Source, _, _}} when How =:= ro; How =:= rw -> {host, Source, Rest};
-        {<<>>, {file, _, _, _}} -> {own, file};
-        {<<>>, _} -> {own, directory};
-        {<<"/", Name/binary>>, {dev, _, Names}} -> {own, device(Name, Names)};
-        %% The directory may have existed before, with its contents.
-        {_, {dir, _, _}} -> none;
-        {_, {symlink, _, _}} -> {own, link};
-        {_, _} -> {own, absent}
-    end.
-
-device(Name, Names) ->
-    case {lists:member(Name, [<<"pts">>, <<"shm">> | Names]), lists:member(Name, ?DEVICES)} of
-        {true, _} -> directory;
-        {false, true} -> file;
-        {false, false} -> absent
-    end.
-
-target(system) -> <<>>;
-target({dev, Target, _}) -> Target;
-target({_, Target}) -> Target;
-target({How, _, Target}) when How =:= ro; How =:= rw; How =:= symlink -> Target;
-target({How, _, Target, _}) when How =:= ro; How =:= rw -> Target;
-target(Mount) -> element(2, Mount).
-
-%% The part of a path that is below another path, or `none'.
-within(Path, Path) ->
-    <<>>;
-within(Path, Target) ->
-    Size = byte_size(Target),
-    case Path of
-        <<Target:Size/binary, "/", _/binary>> when Size > 0 ->
-            binary:part(Path, Size, byte_size(Path) - Size);
-        _ ->
-            none
-    end.
 
 %%--------------------------------------------------------------------
 %% Calls
@@ -203,13 +61,13 @@ tmpfs(Size, Options, Here) ->
     ],
     {[ms_nosuid, ms_nodev | Flags], iolist_to_binary(Data)}.
 
-%% @doc A path bound to itself with all that is mounted below it, read-only; `Fd' and the next are
-%% free.
--spec read_only(binary(), pos_integer()) -> alcove:calls().
-read_only(Path, Fd) ->
+%% @doc A path of the root that `Root' is open for, bound to itself with all that is mounted below
+%% it, read-only; `Fd' and the next are free.
+-spec read_only(pos_integer(), binary(), pos_integer()) -> alcove:calls().
+read_only(Root, Path, Fd) ->
     Strict = [resolve_in_root, resolve_no_magiclinks, resolve_no_symlinks],
     [
-        {openat2, [at_fdcwd, Path, [o_path, o_cloexec], 0, Strict]},
+        {openat2, [Root, Path, [o_path, o_cloexec], 0, Strict]},
         {open_tree, [Fd, <<>>, [open_tree_clone, open_tree_cloexec, at_empty_path, at_recursive]]},
         {mount_setattr, [
             Fd + 1, <<>>, [at_empty_path, at_recursive], [mount_attr_rdonly], [], 0, 0

@@ -314,13 +314,11 @@ propagation(Path, Value) ->
         end
     end).
 
-%% Paths that a sandbox's proc always hides aren't hidden twice.
 paths(Path, Paths, How) ->
-    Always = [<<"/proc/", Name/binary>> || Name <- alcove_sandbox_plan:hides(How)],
     Items = array(Path, Paths, fun(At, Value) ->
         path(At, Value, fun
             (<<"/">>) -> [{wrong, At, {invalid, <<"a path in the root directory">>}}];
-            (Named) -> [{How, [{How, Named}]} || not lists:member(Named, Always)]
+            (Named) -> [{How, [{How, Named}]}]
         end)
     end),
     lists:usort(Items).

@@ -10,9 +10,11 @@
 %% <li>The new root is mounted over the old one, and becomes the root (pivot_root); the old
 %%     one is unmounted. From here on no path leads to the host, whatever it says, as
 %%     there is nothing else in this mount namespace.</li>
-%% <li>What is inside is made, in the order of the spec. A mount point is opened with all of its
-%%     path resolved in the new root (openat2), and the mount is put where that descriptor is
-%%     (move_mount).</li>
+%% <li>What is inside is made, in the order of the spec. No call looks up a path by itself: with
+%%     openat2, which follows no link and can't leave the new root, the process opens a mount point,
+%%     and puts the mount where that descriptor is (move_mount); or it opens a directory, goes there
+%%     (fchdir), and makes a single name in it. {@link alcove_sandbox_paths} has followed the links
+%%     of the root directory before.</li>
 %% <li>What needs rights, the loopback interface for instance, is done; then the process gives
 %%     up its user, and all capabilities in a user namespace of its own, in which nothing of
 %%     the above belongs to it.</li>
@@ -45,7 +47,11 @@
     link := binary(),
     landlock := {abi, pos_integer()} | {lacking, term()},
     kinds := #{binary() => kind()},
-    links := #{binary() => binary()}
+    links := #{binary() => binary()},
+    %% Looks at a path of a root directory.
+    look := fun((binary()) -> alcove_sandbox_paths:found()),
+    %% Whether a path below a directory is in another mount than that, or may be.
+    crosses := fun((Dir :: binary(), Below :: binary()) -> boolean())
 }.
 
 -define(FIRST, 3).
@@ -88,16 +94,9 @@ hides(read_only) -> ?READ_ONLY.
 %% @doc The paths of the host whose kinds have to be known.
 -spec sources(alcove_sandbox_spec:spec()) -> [binary()].
 sources(#{root := Root, mounts := Mounts} = Spec) ->
-    Lower =
-        case Root of
-            {tmpfs, _} -> [];
-            {How, Dir} when How =:= ro; How =:= rw -> [Dir | points(Dir, Mounts)];
-            {overlay, Dir, _} -> [Dir | points(Dir, Mounts)]
-        end,
-    Hidden = alcove_sandbox_kinds:sources(Root, Mounts),
+    Lower = [element(2, Root) || element(1, Root) =/= tmpfs],
     lists:usort(
-        Lower ++ Hidden ++ alcove_sandbox_network:sources(Spec) ++
-            lists:flatmap(fun sources_of/1, Mounts)
+        Lower ++ alcove_sandbox_network:sources(Spec) ++ lists:flatmap(fun sources_of/1, Mounts)
     ).
 
 sources_of(system) -> ?SYSTEM ++ ?ETC;
@@ -105,33 +104,6 @@ sources_of({proc, _}) -> [<<"/proc/", Name/binary>> || Name <- ?MASKED ++ ?READ_
 sources_of({How, Source, _}) when How =:= ro; How =:= rw -> [Source];
 sources_of({How, Source, _, _}) when How =:= ro; How =:= rw -> [Source];
 sources_of(_) -> [].
-
-%% The targets of mounts in a directory of the host, and the directories above them.
-points(Dir, Mounts) ->
-    [
-        <<Dir/binary, Path/binary>>
-     || Mount <- Mounts, Point <- targets(Mount), Path <- upward(Point)
-    ].
-
-targets(system) -> ?SYSTEM ++ ?ETC ++ [<<"/etc/passwd">>, <<"/etc/group">>];
-targets({_, Target}) -> [Target];
-targets({How, _, Target}) when How =:= ro; How =:= rw; How =:= symlink -> [Target];
-targets({How, _, Target, _}) when How =:= ro; How =:= rw -> [Target];
-targets({_, Target, _}) -> [Target];
-targets({_, Target, _, _}) -> [Target].
-
-%% A path and those above it, the shortest first.
-upward(Path) ->
-    [_ | Parts] = binary:split(Path, <<"/">>, [global]),
-    {Paths, _} = lists:mapfoldl(
-        fun(Part, Above) ->
-            Below = <<Above/binary, "/", Part/binary>>,
-            {Below, Below}
-        end,
-        <<>>,
-        Parts
-    ),
-    Paths.
 
 %%--------------------------------------------------------------------
 %% The list
@@ -145,10 +117,10 @@ upward(Path) ->
     %% Newest first.
     calls = [] :: [[{atom(), [term()]}]],
     next :: pos_integer(),
-    %% Paths that exist in the new root.
-    made = #{<<"/">> => true} :: #{binary() => true},
-    %% The paths where something of the host is mounted in it, the last first.
-    hosts = [] :: [{Target :: binary(), Source :: binary() | none}]
+    %% The descriptor of the new root.
+    root = -1 :: integer(),
+    %% The working directory in it, if it is known.
+    cwd = none :: binary() | none
 }).
 
 %% @doc The calls for a spec.
@@ -166,15 +138,15 @@ calls(#{root := Root, mounts := Wanted, user := Given, without := Without} = Spe
     ],
     try
         Expanded = lists:flatmap(fun(Mount) -> expanded(Mount, User, Here) end, Mounts),
-        Steps = alcove_sandbox_kinds:resolved(Root, Expanded, Here),
+        Steps = alcove_sandbox_paths:resolved(Root, Expanded, Here),
         First = ?FIRST + length(maps:get(listen, Spec)),
         Begun = begun(Spec, #plan{here = Here, user = User, first = First, next = First}),
         {RootFd, Rooted} = root(Root, Begun),
-        {Opened, Prepared} = lists:mapfoldl(fun prepared/2, Rooted, Steps),
+        {Opened, Prepared} = lists:mapfoldl(fun prepared_for/2, Rooted, Steps),
         Prepared#plan.next > ?LAST - 4 andalso throw({plan, {mounts, e2big}}),
         Pivoted = pivoted(Root, RootFd, Prepared),
-        Made = lists:foldl(fun made/2, Pivoted, Opened),
-        Done = finished(Spec#{mounts := Mounts}, Made),
+        Made = lists:foldl(fun made_with/2, Pivoted, Opened),
+        Done = finished(Spec#{mounts := [Mount || {Mount, _} <- Steps]}, in(<<"/">>, Made)),
         {ok, lists:append(lists:reverse(Done#plan.calls))}
     catch
         throw:{plan, Reason} -> {error, Reason}
@@ -208,7 +180,7 @@ begun(#{oom_score_adj := Adj, sysctl := Sysctl} = Spec, #plan{first = Fd, here =
     ),
     %% The directory of the process itself, in which the maps of its last user namespace are.
     {Fd, Held} = kept(
-        [{open, [<<"/proc/self">>, [o_path, o_directory, o_cloexec], 0]}], Begun
+        [{open_tree, [at_fdcwd, <<"/proc/self">>, [open_tree_clone, open_tree_cloexec]]}], Begun
     ),
     Held.
 
@@ -251,6 +223,10 @@ expanded(system, {Uid, Gid}, #{kinds := Kinds, links := Links}) ->
         ];
 expanded(Mount, _User, _Here) ->
     [Mount].
+
+prepared_for({Mount, Missing}, Plan) ->
+    {Opened, Prepared} = prepared(Mount, Plan),
+    {{Missing, Opened}, Prepared}.
 
 prepared({proc, _} = Mount, #plan{next = Fd, here = #{kinds := Kinds}} = Plan) ->
     {Fd, Proc} = kept(new_proc(Fd) ++ [{dup2, [Fd + 1, Fd]}, {close, [Fd + 1]}], Plan),
@@ -344,9 +320,9 @@ tmpfs(Size, Plan) ->
 root({tmpfs, Size}, Plan) ->
     tmpfs(Size, Plan);
 root({How, Dir}, Plan) when How =:= ro; How =:= rw ->
-    tree(present(Dir, Plan), attributes(How), inside(<<>>, Dir, Plan));
+    tree(present(Dir, Plan), attributes(How), Plan);
 root({overlay, Dir, Size}, Plan) ->
-    {Lower, Opened} = tree(present(Dir, Plan), attributes(ro), inside(<<>>, Dir, Plan)),
+    {Lower, Opened} = tree(present(Dir, Plan), attributes(ro), Plan),
     {Layer, Layered} = tmpfs(Size, Opened),
     Fd = Layered#plan.next,
     %% The layers are put together over the old root, which isn't needed any more.
@@ -359,7 +335,7 @@ root({overlay, Dir, Size}, Plan) ->
             {mkdir, [<<"work">>, 8#755]},
             {mkdir, [<<"root">>, 8#755]}
         ] ++
-            owned(<<"upper">>, Plan) ++
+            own(<<"upper">>, Plan) ++
             [
                 {move_mount, [Lower, <<>>, at_fdcwd, <<"lower">>, [move_mount_f_empty_path]]},
                 {mount, [
@@ -378,9 +354,10 @@ root({overlay, Dir, Size}, Plan) ->
 
 pivoted({overlay, _, _}, Fd, Plan) ->
     %% The tmpfs of the layers is mounted on top of the old root.
-    add([fchdir(Fd) | pivot([{umount2, [<<".">>, [mnt_detach]]}])], Plan);
+    rooted(Fd, [fchdir(Fd) | pivot([{umount2, [<<".">>, [mnt_detach]]}])], Plan);
 pivoted(_Root, Fd, Plan) ->
-    add(
+    rooted(
+        Fd,
         [
             {move_mount, [Fd, <<>>, at_fdcwd, <<"/">>, [move_mount_f_empty_path]]},
             fchdir(Fd)
@@ -388,6 +365,9 @@ pivoted(_Root, Fd, Plan) ->
         ],
         Plan
     ).
+
+rooted(Fd, Calls, Plan) ->
+    add(Calls, Plan#plan{root = Fd, cwd = <<"/">>}).
 
 %% pivot_root(2) stacks the old root upon the new one, and the process unmounts it. If any of it
 %% were left, the process couldn't make a user namespace of its own later.
@@ -402,86 +382,69 @@ pivot(Off) ->
 fchdir(Fd) ->
     {syscall, [fchdir, [Fd]]}.
 
-owned(Path, #plan{here = #{owner := {Uid, Gid}}}) ->
-    [{chown, [Path, Uid, Gid]}];
-owned(_Path, _Plan) ->
+%% Gives a name in the working directory to the program.
+own(Name, #plan{here = #{owner := {Uid, Gid}}}) ->
+    [{chown, [Name, Uid, Gid]}];
+own(_Name, _Plan) ->
     [].
 
 %%--------------------------------------------------------------------
 %% Inside
 %%--------------------------------------------------------------------
 
-inside(Target, Source, #plan{hosts = Hosts} = Plan) ->
-    Plan#plan{hosts = [{Target, Source} | Hosts]}.
+%% Makes what is missing for a mount, and the mount.
+made_with({[_ | _] = Missing, {{How, _, Target}, Fd}}, Plan) when How =:= ro; How =:= rw ->
+    bound(Target, Fd, Missing, Plan);
+made_with({[_ | _] = Missing, {{How, _, Target, _}, Fd}}, Plan) when How =:= ro; How =:= rw ->
+    bound(Target, Fd, Missing, Plan);
+made_with({Missing, Opened}, Plan) ->
+    made(Opened, lists:foldl(fun directory/2, Plan, Missing)).
 
-made({{ro, Source, Target}, Fd}, Plan) ->
-    bound(Source, Target, Fd, Plan);
-made({{rw, Source, Target}, Fd}, Plan) ->
-    bound(Source, Target, Fd, Plan);
-made({{How, Source, Target, _}, Fd}, Plan) when How =:= ro; How =:= rw ->
-    bound(Source, Target, Fd, Plan);
+made({{How, _, Target}, Fd}, Plan) when How =:= ro; How =:= rw ->
+    moved(Fd, Target, Plan);
+made({{How, _, Target, _}, Fd}, Plan) when How =:= ro; How =:= rw ->
+    moved(Fd, Target, Plan);
 made({{sysfs, Target}, Fd}, Plan) ->
-    Pointed = directory(Target, Plan),
-    inside(Target, <<"/sys">>, add(moved(Fd, Target, strict(), Pointed), Pointed));
+    moved(Fd, Target, Plan);
 made({{mqueue, Target}, none}, Plan) ->
-    Flags = [ms_nosuid, ms_nodev, ms_noexec],
-    mounted(Target, <<"mqueue">>, Flags, <<>>, strict(), Plan);
+    mounted(Target, <<"mqueue">>, [ms_nosuid, ms_nodev, ms_noexec], <<>>, Plan);
 made({{empty, Target}, none}, Plan) ->
-    Pointed = directory(Target, Plan),
-    add(hidden(Target, Pointed), emptied(Target, Pointed));
+    hidden(Target, Plan);
 made({{masked, Path, directory}, none}, Plan) ->
-    add(hidden(Path, Plan), emptied(Path, Plan));
+    hidden(Path, Plan);
 made({{masked, Path, file}, Fd}, Plan) ->
-    add(moved(Fd, Path, strict(), Plan), Plan);
-made({{read_only, Path, _}, none}, #plan{next = Fd} = Plan) ->
-    add(alcove_sandbox_kinds:read_only(Path, Fd), Plan);
+    moved(Fd, Path, Plan);
+made({{read_only, Path, _}, none}, Plan) ->
+    read_only(Path, Plan);
 made({{proc, Target}, {Fd, Nulls}}, #plan{here = #{kinds := Kinds}} = Plan) ->
-    Made = directory(Target, Plan),
     At = fun(Name) -> <<Target/binary, "/", Name/binary>> end,
     Kind = fun(Name) -> maps:get(<<"/proc/", Name/binary>>, Kinds, absent) end,
-    add(
-        moved(Fd, Target, strict(), Made) ++
-            lists:append([moved(Null, At(Name), strict(), Made) || {Name, Null} <- Nulls]) ++
-            lists:append([
-                hidden(At(Name), Made)
-             || Name <- ?MASKED, Kind(Name) =:= directory
-            ]) ++
-            lists:append([
-                read_only(At(Name), Made)
-             || Name <- ?READ_ONLY, Kind(Name) =/= absent
-            ]),
-        emptied(Target, Made)
+    Files = lists:foldl(
+        fun({Name, Null}, Now) -> moved(Null, At(Name), Now) end, moved(Fd, Target, Plan), Nulls
+    ),
+    Hidden = lists:foldl(
+        fun(Name, Now) -> hidden(At(Name), Now) end,
+        Files,
+        [Name || Name <- ?MASKED, Kind(Name) =:= directory]
+    ),
+    lists:foldl(
+        fun(Name, Now) -> read_only(At(Name), Now) end,
+        Hidden,
+        [Name || Name <- ?READ_ONLY, Kind(Name) =/= absent]
     );
 made({{dev, Target, Names}, Devices}, Plan) ->
-    Begun = mounted(
-        Target, <<"tmpfs">>, [ms_nosuid, ms_noexec], <<"mode=755,size=65536">>, strict(), Plan
-    ),
+    Data = <<"mode=755,size=65536">>,
+    Begun = mounted(Target, <<"tmpfs">>, [ms_nosuid, ms_noexec], Data, Plan),
     At = fun(Name) -> <<Target/binary, "/", Name/binary>> end,
-    Nodes = lists:foldl(
-        fun({Name, Fd}, Now) -> add(moved(Fd, At(Name), strict(), Now), regular(At(Name), Now)) end,
-        Begun,
-        Devices
+    Nodes = lists:foldl(fun({Name, Fd}, Now) -> upon(Fd, At(Name), Now) end, Begun, Devices),
+    Directories = lists:foldl(
+        fun(Name, Now) -> directory({directory, At(Name)}, Now) end,
+        Nodes,
+        [<<"pts">>, <<"shm">> | Names]
     ),
-    Terminals = mounted(
-        At(<<"pts">>),
-        <<"devpts">>,
-        [ms_nosuid, ms_noexec],
-        <<"newinstance,ptmxmode=0666,mode=0620">>,
-        strict(),
-        Nodes
-    ),
-    Shared = mounted(
-        At(<<"shm">>),
-        <<"tmpfs">>,
-        [ms_nosuid, ms_nodev, ms_noexec],
-        <<"mode=1777,size=67108864">>,
-        strict(),
-        Terminals
-    ),
-    Named = lists:foldl(fun(Name, Now) -> directory(At(Name), Now) end, Shared, Names),
-    add(
+    Linked = add(
         [
-            {symlink, [Text, At(Name)]}
+            {symlink, [Text, Name]}
          || {Text, Name} <- [
                 {<<"pts/ptmx">>, <<"ptmx">>},
                 {<<"/proc/self/fd">>, <<"fd">>},
@@ -489,164 +452,120 @@ made({{dev, Target, Names}, Devices}, Plan) ->
                 {<<"/proc/self/fd/1">>, <<"stdout">>},
                 {<<"/proc/self/fd/2">>, <<"stderr">>}
             ]
-        ] ++ sealed(Target, Named),
-        Named
-    );
+        ],
+        in(Target, Directories)
+    ),
+    Terminals = mounted(
+        At(<<"pts">>),
+        <<"devpts">>,
+        [ms_nosuid, ms_noexec],
+        <<"newinstance,ptmxmode=0666,mode=0620">>,
+        Linked
+    ),
+    Shared = mounted(
+        At(<<"shm">>),
+        <<"tmpfs">>,
+        [ms_nosuid, ms_nodev, ms_noexec],
+        <<"mode=1777,size=67108864">>,
+        Terminals
+    ),
+    sealed(Target, Shared);
 made({{tmpfs, Target, Size, Options}, none}, #plan{here = Here} = Plan) ->
     {Flags, Data} = alcove_sandbox_kinds:tmpfs(Size, Options, Here),
-    mounted(Target, <<"tmpfs">>, Flags, Data, in_root(), Plan);
+    mounted(Target, <<"tmpfs">>, Flags, Data, Plan);
 made({{dir, Path, Mode}, none}, Plan) ->
-    Made = directory(Path, Plan),
-    add([{chmod, [Path, Mode]} | owned(Path, Plan)], Made);
-made({{file, Path, Bytes, Mode}, none}, Plan) ->
-    #plan{next = Fd} = Above = directory(above(Path), Plan),
-    Written = [{write, [Fd, Piece]} || Piece <- pieces(Bytes)],
+    add([{chmod, [<<".">>, Mode]} | own(<<".">>, Plan)], in(Path, Plan));
+made({{file, Path, Bytes, Mode}, none}, #plan{next = Fd, here = Here} = Plan) ->
+    Owned = [{syscall, [fchown, [Fd, Uid, Gid]]} || #{owner := {Uid, Gid}} <- [Here]],
     add(
-        [{open, [Path, [o_wronly, o_creat, o_excl, o_cloexec], Mode]}] ++
-            Written ++
-            [{close, [Fd]}, {chmod, [Path, Mode]}] ++ owned(Path, Plan),
-        exists(Path, Above)
+        [{open, [filename:basename(Path), [o_wronly, o_creat, o_excl, o_cloexec], Mode]}] ++
+            [{write, [Fd, Piece]} || Piece <- pieces(Bytes)] ++
+            [{syscall, [fchmod, [Fd, Mode]]}] ++ Owned ++ [{close, [Fd]}],
+        in(filename:dirname(Path), Plan)
     );
 made({{symlink, Text, Path}, none}, Plan) ->
-    add([{symlink, [Text, Path]}], exists(Path, directory(above(Path), Plan))).
+    add([{symlink, [Text, filename:basename(Path)]}], in(filename:dirname(Path), Plan)).
 
-bound(Source, Target, Fd, #plan{here = #{kinds := Kinds}} = Plan) ->
-    Pointed =
-        case Kinds of
-            #{Source := directory} -> directory(Target, Plan);
-            _ -> regular(Target, directory(above(Target), Plan))
-        end,
-    inside(Target, Source, add(moved(Fd, Target, in_root(), Pointed), Pointed)).
+%% A mount from the host for which something is missing, and the mount point last.
+bound(Target, Fd, Missing, Plan) ->
+    Above = lists:foldl(fun directory/2, Plan, lists:droplast(Missing)),
+    case lists:last(Missing) of
+        {directory, Target} = Point -> moved(Fd, Target, directory(Point, Above));
+        {file, Target} -> upon(Fd, Target, Above)
+    end.
 
-%% No symbolic link on the path is followed, since the program trusts that this is the kernel's.
-strict() -> [resolve_in_root, resolve_no_magiclinks, resolve_no_symlinks].
-in_root() -> [resolve_in_root, resolve_no_magiclinks].
+%% Opens a path of the new root: no link on it is followed, and none leads out.
+point(Path, #plan{root = Root}) ->
+    Strict = [resolve_in_root, resolve_no_magiclinks, resolve_no_symlinks],
+    {openat2, [Root, Path, [o_path, o_cloexec], 0, Strict]}.
 
-%% Paths are of the new root, so the working directory, its root, stands for it.
-point(Target, Resolve) ->
-    {openat2, [at_fdcwd, Target, [o_path, o_cloexec], 0, Resolve]}.
+%% Goes to a directory.
+in(Path, #plan{cwd = Path} = Plan) ->
+    Plan;
+in(<<"/">>, Plan) ->
+    add([{chdir, [<<"/">>]}], Plan#plan{cwd = <<"/">>});
+in(Path, #plan{next = Fd} = Plan) ->
+    add([point(Path, Plan), fchdir(Fd), {close, [Fd]}], Plan#plan{cwd = Path}).
 
-moved(Tree, Target, Resolve, #plan{next = Fd}) ->
+%% Makes a directory.
+directory({directory, Path}, Plan) ->
+    add([{mkdir, [filename:basename(Path), 8#755]}], in(filename:dirname(Path), Plan)).
+
+%% Puts a mount at a path.
+moved(Tree, Target, #plan{next = Fd} = Plan) ->
+    add([point(Target, Plan) | move(Tree, Fd)], left(Target, Plan)).
+
+%% Puts a mount upon an empty file, which it makes.
+upon(Tree, Target, #plan{next = Fd} = Plan) ->
+    Flags = [o_rdonly, o_creat, o_excl, o_cloexec],
+    add(
+        [{open, [filename:basename(Target), Flags, 8#444]} | move(Tree, Fd)],
+        in(filename:dirname(Target), Plan)
+    ).
+
+move(Tree, Fd) ->
     [
-        point(Target, Resolve),
         {move_mount, [
             Tree, <<>>, Fd, <<>>, [move_mount_f_empty_path, move_mount_t_empty_path]
         ]},
         {close, [Fd]}
     ].
 
-%% A file system of the kernel's, mounted on the very directory that was opened.
-mounted(Target, Type, Flags, Data, Resolve, Plan) ->
-    #plan{next = Fd} = Pointed = directory(Target, Plan),
-    add(
-        [
-            point(Target, Resolve),
-            fchdir(Fd),
-            {close, [Fd]},
-            {mount, [Type, <<".">>, Type, Flags, Data]},
-            {chdir, [<<"/">>]}
-        ],
-        emptied(Target, Pointed)
-    ).
+%% A working directory that a mount covers isn't what is at its path any more.
+left(Target, #plan{cwd = Cwd} = Plan) when is_binary(Cwd) ->
+    case within(Cwd, Target) of
+        true -> Plan#plan{cwd = none};
+        false -> Plan
+    end;
+left(_Target, Plan) ->
+    Plan.
 
-%% Forgets what was known below a path, which a mount now covers.
-emptied(Target, #plan{made = Made, hosts = Hosts} = Plan) ->
-    Below = fun(Path) -> string:prefix(Path, <<Target/binary, "/">>) =/= nomatch end,
-    Plan#plan{
-        made = (maps:filter(fun(Path, _) -> not Below(Path) end, Made))#{Target => true},
-        hosts = [{Target, none} | Hosts]
-    }.
+%% A file system of the kernel's, mounted on the very directory that was opened.
+mounted(Target, Type, Flags, Data, Plan) ->
+    Reached = in(Target, Plan),
+    add([{mount, [Type, <<".">>, Type, Flags, Data]}], Reached#plan{cwd = none}).
 
 %% A bind of the path to itself, read-only.
-read_only(Path, #plan{next = Fd}) ->
-    [
-        {open_tree, [at_fdcwd, Path, [open_tree_clone, open_tree_cloexec, at_recursive]]},
-        {mount_setattr, [Fd, <<>>, [at_empty_path], [mount_attr_rdonly], [], 0, 0]},
-        {openat2, [at_fdcwd, Path, [o_path, o_cloexec], 0, strict()]},
-        {move_mount, [
-            Fd, <<>>, Fd + 1, <<>>, [move_mount_f_empty_path, move_mount_t_empty_path]
-        ]},
-        {close, [Fd]},
-        {close, [Fd + 1]}
-    ].
+read_only(Path, #plan{root = Root, next = Fd} = Plan) ->
+    add(alcove_sandbox_kinds:read_only(Root, Path, Fd), left(Path, Plan)).
 
 %% Something empty over a directory.
-hidden(Path, #plan{next = Fd}) ->
-    [
-        point(Path, strict()),
-        fchdir(Fd),
-        {close, [Fd]},
-        {mount, [
-            <<"tmpfs">>,
-            <<".">>,
-            <<"tmpfs">>,
-            [ms_rdonly, ms_nosuid, ms_nodev, ms_noexec],
-            <<"size=4096">>
-        ]},
-        {chdir, [<<"/">>]}
-    ].
+hidden(Path, Plan) ->
+    Flags = [ms_rdonly, ms_nosuid, ms_nodev, ms_noexec],
+    mounted(Path, <<"tmpfs">>, Flags, <<"size=4096">>, Plan).
 
-sealed(Target, #plan{next = Fd}) ->
-    [
-        point(Target, strict()),
-        {mount_setattr, [Fd, <<>>, [at_empty_path], [mount_attr_rdonly], [], 0, 0]},
-        {close, [Fd]}
-    ].
-
-%% Makes the directories of a path that don't exist yet.
-directory(<<"/">>, Plan) ->
-    Plan;
-directory(Path, Plan) ->
-    lists:foldl(
-        fun(Dir, Now) ->
-            case is_there(Dir, Now) of
-                true -> Now;
-                false -> add([{mkdir, [Dir, 8#755]}], exists(Dir, Now))
-            end
-        end,
-        Plan,
-        upward(Path)
+sealed(Target, #plan{next = Fd} = Plan) ->
+    add(
+        [
+            point(Target, Plan),
+            {mount_setattr, [Fd, <<>>, [at_empty_path], [mount_attr_rdonly], [], 0, 0]},
+            {close, [Fd]}
+        ],
+        Plan
     ).
-
-%% An empty file to mount upon.
-regular(Path, #plan{next = Fd} = Plan) ->
-    case is_there(Path, Plan) of
-        true ->
-            Plan;
-        false ->
-            add(
-                [
-                    {open, [Path, [o_rdonly, o_creat, o_excl, o_cloexec], 8#444]},
-                    {close, [Fd]}
-                ],
-                exists(Path, Plan)
-            )
-    end.
-
-exists(Path, #plan{made = Made} = Plan) ->
-    Plan#plan{made = Made#{Path => true}}.
-
-is_there(Path, #plan{made = Made, hosts = Hosts, here = #{kinds := Kinds}}) ->
-    is_map_key(Path, Made) orelse
-        case [Host || {Target, _} = Host <- Hosts, within(Path, Target)] of
-            [{_, none} | _] ->
-                false;
-            [{Target, Source} | _] ->
-                Rest = binary:part(Path, byte_size(Target), byte_size(Path) - byte_size(Target)),
-                %% An unknown path is assumed to exist: the call fails if it doesn't.
-                maps:get(<<Source/binary, Rest/binary>>, Kinds, file) =/= absent;
-            [] ->
-                false
-        end.
 
 within(Path, Path) -> true;
 within(Path, Target) -> string:prefix(Path, <<Target/binary, "/">>) =/= nomatch.
-
-above(Path) ->
-    case filename:dirname(Path) of
-        <<"/">> -> <<"/">>;
-        Above -> Above
-    end.
 
 pieces(<<Piece:65536/binary, Rest/binary>>) -> [Piece | pieces(Rest)];
 pieces(<<>>) -> [];
@@ -723,7 +642,7 @@ rules(#{root := Root, mounts := Mounts}, #plan{here = Here} = Plan) ->
         {landlock_add_rule, [Rules, landlock_rule_path_beneath, Rights band Known, Object]}
     end,
     Path = fun({Target, Rights}) ->
-        [{open, [Target, [o_path, o_cloexec], 0]}, Beneath(Rights, Fd), {close, [Fd]}]
+        [point(Target, Made), Beneath(Rights, Fd), {close, [Fd]}]
     end,
     Whole =
         case Root of
@@ -753,16 +672,22 @@ known(_Version) -> (1 bsl 16) - 1.
 writable([], _Kinds) ->
     [];
 writable([Mount | Later], Kinds) ->
-    Targets = [Target || One <- Later, is_mount(One), Target <- targets(One)],
+    Targets = [target(One) || One <- Later, is_mount(One)],
     [
         {Target, Rights}
      || {Target, Rights} <- rights(Mount, Kinds),
         not lists:any(fun(Over) -> within(Target, Over) end, Targets)
     ] ++ writable(Later, Kinds).
 
+target({_, Target}) -> Target;
+target({How, _, Target}) when How =:= ro; How =:= rw -> Target;
+target({How, _, Target, _}) when How =:= ro; How =:= rw -> Target;
+target({_, Target, _}) -> Target;
+target({_, Target, _, _}) -> Target.
+
 is_mount({Made, _, _}) when Made =:= dir; Made =:= symlink -> false;
 is_mount({file, _, _, _}) -> false;
-is_mount({read_only, _}) -> false;
+is_mount({read_only, _, _}) -> false;
 is_mount(_) -> true.
 
 rights({rw, Source, Target}, #{} = Kinds) ->

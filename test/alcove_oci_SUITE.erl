@@ -7,7 +7,7 @@
 -export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
          init_per_group/2, end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
 -export([as_runc/1, as_runc_rootless/1, default_config/1, rootless_config/1, terminal/1, mounts/1, process/1,
-         hidden_paths/1, filter/1, limits_hold/1, mapped/1, writable/1]).
+         hidden_paths/1, hidden_in_the_hosts_proc/1, hidden_behind_links/1, hostile_root/1, filter/1, limits_hold/1, mapped/1, writable/1]).
 -export([spec_of_a_config/1, bad_process/1, bad_root/1, bad_mounts/1, bad_linux/1, bad_seccomp/1, bad_whole/1,
          policy_of_a_config/1, most_restrictive/1, no_atoms/1, ignored/1, atom_keys/1, files/1, bad_arguments/1,
          every_prefix/1, documented/1]).
@@ -19,7 +19,8 @@ all() ->
     [{group, reading}, {group, root}, {group, rootless}, as_runc, as_runc_rootless].
 
 groups() ->
-    Both = [default_config, rootless_config, terminal, mounts, process, hidden_paths, filter, limits_hold, writable],
+    Both = [default_config, rootless_config, terminal, mounts, process, hidden_paths, hidden_in_the_hosts_proc, hidden_behind_links,
+            hostile_root, filter, limits_hold, writable],
     [{reading, [parallel], [spec_of_a_config, bad_process, bad_root, bad_mounts, bad_linux, bad_seccomp, bad_whole,
                             policy_of_a_config, most_restrictive, ignored, atom_keys, files, bad_arguments,
                             every_prefix, documented]},
@@ -374,6 +375,58 @@ hidden_paths(Config) ->
     {ok, <<"data">>} = file:read_file(filename:join([Bundle, "data", "fixed"])),
     {ok, <<"x\n">>} = file:read_file(filename:join([Bundle, "data", "free"])).
 
+%% A proc that isn't the sandbox's own hides nothing by itself.
+hidden_in_the_hosts_proc(Config) ->
+    Bundle = bundle(Config),
+    #{<<"mounts">> := Mounts} = Runc = runc(),
+    Others = [Mount || #{<<"type">> := Type} = Mount <- Mounts, Type =/= <<"proc">>],
+    Names = [<<"acpi">>, <<"interrupts">>, <<"keys">>, <<"scsi">>, <<"timer_list">>],
+    Oci = set([<<"linux">>, <<"maskedPaths">>], [<<"/proc/", Name/binary>> || Name <- Names],
+              Runc#{<<"mounts">> := [mount("/proc", "bind", "/proc", ["rbind", "rw"]) | Others]}),
+    with(Config, fun(Drv) ->
+        Script = "for f in keys interrupts timer_list; do /bin/busybox cat /proc/$f 2>&-; done; /bin/busybox ls -A /proc/acpi 2>&-; "
+            "/bin/busybox ls -A /proc/scsi 2>&-; /bin/busybox grep -c ' /proc/sys proc ro' /proc/mounts",
+        <<"1">> = sh(Drv, Bundle, Oci, Script)
+    end).
+
+%% As images have it: /var/run is a link, and the secrets are mounted there.
+hidden_behind_links(Config) ->
+    Bundle = bundle(Config),
+    [directory(filename:join([Bundle, "rootfs", Name])) || Name <- ["run", "run/secrets", "var"]],
+    ok = directory(filename:join(Bundle, "secrets")),
+    ok = file:write_file(filename:join([Bundle, "secrets", "token"]), "token"),
+    Secrets = more_mounts([mount("/var/run/secrets", "bind", "secrets", ["rbind", "ro"])], runc()),
+    Masked = set([<<"linux">>, <<"maskedPaths">>], [<<"/run/secrets/token">>], Secrets),
+    Script = "/bin/busybox cat /var/run/secrets/token 2>&-; echo end",
+    [begin
+         Path = filename:join([Bundle, "rootfs", "var/run"]),
+         ok = file:make_symlink(Link, Path),
+         with(Config, fun(Drv) ->
+             <<"tokenend">> = sh(Drv, Bundle, Secrets, Script),
+             <<"end">> = sh(Drv, Bundle, Masked, Script)
+         end),
+         ok = file:delete(Path)
+     end || Link <- ["/run", "../run"]].
+
+%% A read-only image whose mount points are links to the host.
+hostile_root(Config) ->
+    Bundle = bundle(Config),
+    Host = filename:join(Bundle, "host"),
+    ok = directory(Host),
+    Root = filename:join(Bundle, "rootfs"),
+    Text = lists:concat(["proc/self/fd/3/../", os:getpid(), "/root", Host]),
+    ok = filelib:ensure_dir(filename:join([Root | string:lexemes(Text, "/")]) ++ "/"),
+    ok = file:make_symlink(Text, filename:join(Root, "x")),
+    Runc = runc(),
+    with(Config, fun(Drv) ->
+        [begin
+             {error, {sandbox, {Path, eloop}}} = sandboxed(Drv, Bundle, more_mounts([mount(Path, Type, Source, Options)], Runc)),
+             {ok, []} = file:list_dir(Host)
+         end || {Path, Type, Source, Options} <- [{<<"/x/tmpfs">>, "tmpfs", "tmpfs", []}, {<<"/x/file">>, "bind", "/etc/passwd", ["ro"]},
+                                                  {<<"/x/dir">>, "bind", "/usr", ["rbind", "ro"]}]]
+    end),
+    ok = file:del_dir_r(filename:join(Root, "proc")).
+
 filter(Config) ->
     Bundle = bundle(Config),
     Rule = fun(Names, Action, More) -> More#{<<"names">> => Names, <<"action">> => Action} end,
@@ -461,7 +514,9 @@ spec_of_a_config(_Config) ->
                      mounts := Mounts, env := Env, limits := #{open_files := 1024}, home := <<"/">>,
                      rlimits := #{nofile := {1024, 1024}}} = Spec}} = read(runc()),
     [{proc, <<"/proc">>}, {dev, <<"/dev">>, [<<"mqueue">>]}, {mqueue, <<"/dev/mqueue">>}, {sysfs, <<"/sys">>},
-     {empty, <<"/sys/fs/cgroup">>}, {masked, <<"/sys/firmware">>}] = Mounts,
+     {empty, <<"/sys/fs/cgroup">>} | Paths] = Mounts,
+    [{masked, <<"/sys/firmware">>}] = [Path || {masked, <<"/sys/", _/binary>>} = Path <- Paths],
+    true = lists:member({read_only, <<"/proc/sys">>}, Paths) andalso lists:member({masked, <<"/proc/kcore">>}, Paths),
     [{<<"LANG">>, false}, {<<"PATH">>, <<"/usr/", _/binary>>}, {<<"TERM">>, <<"xterm">>}] = lists:sort(Env),
     [] = [Key || Key <- [network, as, seccomp, pty], is_map_key(Key, Spec)],
     %% An absolute path stays, a large shared memory is one of its own.

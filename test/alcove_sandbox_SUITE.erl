@@ -8,7 +8,8 @@
 -export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
          init_per_group/2, end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
 -export([nothing_but_the_spec/1, nobody/1, no_host/1, mounts/1, kernel_mounts/1, hidden/1, hidden_links/1, layers/1, writable_root/1,
-         own_kernel_values/1, resource_limits/1, links_lead_nowhere/1,
+         own_kernel_values/1, resource_limits/1, links_lead_nowhere/1, hostile_root/1, changed_meanwhile/1, former_run/1, shared_mount/1,
+         links_of_a_root/1, paths_after_pivot/1, hidden_behind_links/1, hidden_alone/1, hidden_twice/1,
          limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
          explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
          no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, old_kernel/1, old_kernel_rootless/1,
@@ -24,11 +25,12 @@ all() ->
 
 groups() ->
     Both = [nothing_but_the_spec, nobody, no_host, mounts, kernel_mounts, hidden, hidden_links,
-            layers, writable_root, own_kernel_values, resource_limits, links_lead_nowhere, limits,
+            layers, writable_root, own_kernel_values, resource_limits, links_lead_nowhere,
+            hostile_root, former_run, shared_mount, links_of_a_root, paths_after_pivot, hidden_behind_links, hidden_twice, limits,
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
             no_user_namespaces, no_control_groups, nothing_lacks],
-    [{root, [], Both ++ [read_only_control_groups, ids_of_root, plain_chroot]},
+    [{root, [], Both ++ [changed_meanwhile, hidden_alone, read_only_control_groups, ids_of_root, plain_chroot]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
 init_per_suite(Config) ->
@@ -297,11 +299,329 @@ links_lead_nowhere(Config) ->
                                alcove_sandbox:run(Drv, ["true"], #{root => {ro, Root}, mounts => [{ro, "/usr"} | Mounts]})
                        end,
                  {ok, #{status := 0}} = Run([]),
-                 {error, {openat2, eloop}} = Run([proc]),
-                 [{error, {openat2, enoent}} = Run([{tmpfs, Path}]) || Path <- ["/data", "/up"]],
+                 {error, {sandbox, {<<"/proc">>, eloop}}} = Run([proc]),
+                 [{error, {mkdir, erofs}} = Run([{tmpfs, Path}]) || Path <- ["/data", "/up"]],
                  {ok, #{status := 0}} = Run([dev])
          end),
     {ok, []} = file:list_dir(Target).
+
+%% Links of a root directory lead to the host for a process that has a directory of the host open,
+%% or by another process of root. Whatever is mounted or made where they lead, the host stays as it is.
+hostile_root(Config) ->
+    {Root, Host, Names} = hostile(Config),
+    Own = directory(Config, "own"),
+    Before = everything(Host),
+    with(Config,
+         fun(Drv) ->
+                 [begin
+                      Result = alcove_sandbox:run(Drv, ["/nothing"], #{root => In, mounts => [proc, Mount]}),
+                      {Mount, In, {error, _}} = {Mount, In, Result},
+                      {Mount, In, Before} = {Mount, In, everything(Host)}
+                  end || Name <- Names, In <- [{rw, Root}, {overlay, Root}, {ro, Root}],
+                         Name =:= "x3" orelse Name =:= "p" orelse element(1, In) =:= rw,
+                         Mount <- led_out("/" ++ Name, Own)]
+         end),
+    ok = file:del_dir_r(Root).
+
+%% Each kind of mount, where a link leads.
+led_out(X, Own) ->
+    [{dir, X}, {dir, X ++ "file"}, {dir, X ++ "/d"}, {dir, X ++ "/sub", 8#700},
+     {file, X ++ "/made", "x"}, {file, X ++ "file", "x"},
+     {file, X ++ "/d/made", "x"}, {symlink, "t", X ++ "/link"},
+     {tmpfs, X ++ "/t"}, {tmpfs, X ++ "/sub"}, {ro, "/etc/passwd", X ++ "/empty"},
+     {ro, "/usr", X ++ "/usr"}, {rw, Own, X ++ "/a/b"}, {dev, X ++ "/dev", []},
+     {sysfs, X ++ "/sys"}, {mqueue, X ++ "/mqueue"}, {empty, X ++ "/e"},
+     {masked, X ++ "file"}, {read_only, X ++ "file"}, {masked, X ++ "/sub"}].
+
+%% A root directory with links to a directory of the host, and their names.
+hostile(Config) ->
+    Root = directory(Config, "root"),
+    Host = directory(Config, "host"),
+    ok = file:write_file(filename:join(Host, "file"), "secret"),
+    ok = file:change_mode(filename:join(Host, "file"), 8#600),
+    ok = file:make_dir(filename:join(Host, "sub")),
+    Through = [{"x" ++ integer_to_list(N), lists:concat(["proc/self/fd/", N, "/../", os:getpid(), "/root", Host])}
+               || N <- lists:seq(3, 6)],
+    Links = [{"p", "/proc/" ++ os:getpid() ++ "/root" ++ Host}, {"q", "/proc/1/root" ++ Host},
+             {"r", "/proc/self/root" ++ Host}, {"s", Host}, {"t", "../../../../.." ++ Host} | Through],
+    %% Outside, where nothing is mounted on /proc, they lead to something in the root directory.
+    [begin
+         Like = filename:join([Root | string:lexemes(Text, "/")]),
+         ok = filelib:ensure_dir(filename:join(Like, "sub/x")),
+         ok = file:write_file(filename:join(Like, "file"), "")
+     end || {_, Text} <- Through],
+    [ok = file:make_symlink(Text ++ To, filename:join(Root, Name ++ Suffix))
+     || {Name, Text} <- Links, {To, Suffix} <- [{"", ""}, {"/file", "file"}]],
+    {Root, Host, [Name || {Name, _} <- Links]}.
+
+%% What is looked up may be something else a moment later: the calls themselves refuse a link.
+changed_meanwhile(Config) ->
+    {Root, Host, Names} = hostile(Config),
+    Own = directory(Config, "own"),
+    Before = everything(Host),
+    with(Config,
+         fun(Drv) ->
+                 [begin
+                      {ok, Spec} = alcove_sandbox_spec:parse(#{root => {rw, Root}, as => {4242, 4242}, mounts => [proc, Mount]}),
+                      {ok, Here} = alcove_sandbox_here:look(Drv, Spec),
+                      Look = fun(Path) -> case lists:suffix(Name, binary_to_list(Path)) of true -> directory; false -> Is end end,
+                      case alcove_sandbox_plan:calls(Spec, Here#{look := Look}) of
+                          {ok, Calls} ->
+                              Options = #{namespaces => [newns, newpid, newipc, newuts, newcgroup, newnet], setup => Calls},
+                              Hides = lists:member(element(1, Mount), [masked, read_only]),
+                              case alcove_sandbox_here:try_out(Drv, Options) of
+                                  {error, {openat2, eloop}} -> ok;
+                                  {error, {Make, eexist}} when Make =:= open; Make =:= mkdir -> ok;
+                                  %% What isn't there needs no hiding.
+                                  ok when Is =:= absent, Hides -> ok
+                              end;
+                          {error, {_, Reason}} ->
+                              true = lists:member(Reason, [eloop, enotdir])
+                      end,
+                      {Mount, Before} = {Mount, everything(Host)}
+                  end || Name <- Names, Is <- [directory, file, absent], Mount <- led_out("/" ++ Name, Own)]
+         end),
+    ok = file:del_dir_r(Root).
+
+%% What can be told about everything in a directory: each change shows at least in a time.
+everything(Dir) ->
+    {ok, Names} = file:list_dir(Dir),
+    [begin
+         Path = filename:join(Dir, Name),
+         {ok, Info} = file:read_link_info(Path),
+         {Name, Info#file_info{atime = none, access = none},
+          [everything(Path) || #file_info{type = directory} <- [Info]]}
+     end || Name <- lists:sort(Names)].
+
+%% Where Drv is root, the program is somebody who owns the root directory.
+owned(Config, Dir, Spec) ->
+    case proplists:get_value(as, Config) of
+        root ->
+            ok = file:change_owner(Dir, 4242, 4242),
+            Spec#{as => {4242, 4242}};
+        ordinary ->
+            Spec
+    end.
+
+-define(PROGRAMS, [{ro, Path} || Path <- ["/usr", "/bin", "/lib", "/lib64"], filelib:is_dir(Path)]).
+
+%% A program leaves a link for the next run, where the sandbox makes a directory for it.
+former_run(Config) ->
+    Root = directory(Config, "root"),
+    Host = directory(Config, "host"),
+    Victim = filename:join(Host, "victim"),
+    ok = file:write_file(Victim, "secret"),
+    ok = file:change_mode(Victim, 8#440),
+    Before = everything(Host),
+    Spec = owned(Config, Root, #{root => {rw, Root}, mounts => ?PROGRAMS ++ [proc, {dir, "/work"}]}),
+    %% A file of the same name is on the host, too.
+    Plant = lists:concat(["rm -rf /old && mv /work /old && mkdir -p /etc && ln -sf /proc/self/fd/$N/../", os:getpid(), "/root",
+                          Victim, " /etc/passwd && ln -s /etc/passwd /work"]),
+    with(Config,
+         fun(Drv) ->
+                 [begin
+                      <<>> = sh(Drv, Plant, Spec#{env => #{"N" => integer_to_list(N)}}),
+                      {error, {sandbox, {<<"/work">>, eloop}}} = alcove_sandbox:run(Drv, ["true"], Spec),
+                      Before = everything(Host),
+                      ok = file:delete(filename:join(Root, "work"))
+                  end || N <- lists:seq(3, 6)]
+         end).
+
+%% The same, with a link to what is mounted inside, but isn't the program's.
+shared_mount(Config) ->
+    Root = directory(Config, "root"),
+    Shared = directory(Config, "shared"),
+    ok = file:make_dir(filename:join(Shared, "dir")),
+    ok = file:write_file(filename:join(Shared, "file"), "secret"),
+    ok = file:change_mode(filename:join(Shared, "file"), 8#600),
+    ok = file:change_mode(Shared, 8#755),
+    Before = everything(Shared),
+    Spec = fun(Mounts) ->
+                   owned(Config, Root, #{root => {rw, Root}, mounts => ?PROGRAMS ++ [{rw, Shared, "/shared"} | Mounts]})
+           end,
+    with(Config,
+         fun(Drv) ->
+                 Refused = fun(Link, Path, Mount) ->
+                                   <<>> = sh(Drv, "mkdir -p /etc && " ++ Link, Spec([])),
+                                   Result = alcove_sandbox:run(Drv, ["true"], Spec([Mount])),
+                                   {Mount, {error, {sandbox, {Path, eloop}}}} = {Mount, Result},
+                                   {Mount, Before} = {Mount, everything(Shared)},
+                                   <<>> = sh(Drv, "rm -f /work /etc/passwd", Spec([]))
+                           end,
+                 Refused("ln -s ../shared/file /etc/passwd && ln -s /etc/passwd /work", <<"/work">>, {dir, "/work"}),
+                 Into = "ln -s shared/dir /work",
+                 [Refused(Into, Path, Mount)
+                  || {Path, Mount} <- [{<<"/work">>, {dir, "/work"}}, {<<"/work/d">>, {dir, "/work/d"}},
+                                       {<<"/work/f">>, {file, "/work/f", "x"}}, {<<"/work/l">>, {symlink, "x", "/work/l"}},
+                                       {<<"/work/t">>, {tmpfs, "/work/t"}}, {<<"/work/a/b">>, {ro, "/usr", "/work/a/b"}},
+                                       {<<"/work/p">>, {ro, "/etc/passwd", "/work/p"}}]],
+                 %% Nothing is made when a mount goes where a link leads.
+                 <<>> = sh(Drv, Into, Spec([])),
+                 <<"x">> = sh(Drv, "echo x > /shared/dir/x; cat /work/x", Spec([{tmpfs, "/work"}])),
+                 %% Not even in the root directory, where others may have directories.
+                 <<>> = sh(Drv, "rm /work && ln -s usr /work", Spec([])),
+                 {error, {sandbox, {<<"/work">>, eloop}}} = alcove_sandbox:run(Drv, ["true"], Spec([{dir, "/work"}]))
+         end),
+    Before = everything(Shared).
+
+%% The links of a root directory are followed inside, as a program follows them; those of a mount
+%% before as well.
+links_of_a_root(Config) ->
+    Root = filename:join(directory(Config, "top"), "root"),
+    Dir = directory(Config, "dir"),
+    ok = file:write_file(filename:join(Dir, "token"), "token"),
+    ok = file:make_symlink("/run", filename:join(Dir, "run")),
+    with(Config,
+         fun(Drv) ->
+                 [ok = file:make_dir(filename:join(Root, Name))
+                  || Name <- ["", "usr", "var", "data", "run", "deep", "deep/er"]],
+                 [ok = file:make_symlink(Text, filename:join(Root, Name))
+                  || {Text, Name} <- [{"usr/bin", "bin"}, {"usr/lib", "lib"}, {"usr/lib64", "lib64"}, {"/run", "var/run"},
+                                      {"../../run", "deep/er/relative"}, {"var/run", "twice"}, {"../../../../run", "up"},
+                                      {"/none/at/all", "nowhere"}, {"round", "around"}, {"around", "round"}, {".", "whole"}]],
+                 In = fun(How, Mounts) -> #{root => {How, Root}, mounts => [{ro, "/usr"} | Mounts]} end,
+                 [[<<"token">> = sh(Drv, "cat /run/secrets/token", In(overlay, Before ++ [{ro, Dir, At ++ "/secrets"}]))
+                   || At <- ["/run", "/var/run", "/deep/er/relative", "/twice", "/up"]]
+                  || Before <- [[], [{tmpfs, "/run"}], [{tmpfs, "/var/run"}]]],
+                 <<"token">> = sh(Drv, "cat /data/token", In(ro, [{ro, Dir, "/data"}])),
+                 %% Where a link leads, what is missing is made.
+                 <<"token">> = sh(Drv, "cat /nowhere/token", In(overlay, [{ro, Dir, "/nowhere"}])),
+                 <<"token">> = sh(Drv, "cat /nowhere/x/token", In(overlay, [{ro, filename:join(Dir, "token"), "/nowhere/x/token"}])),
+                 %% As root's, and the program's.
+                 <<"1000 x /run/d">> =
+                     sh(Drv, "echo $(stat -c %u /run/d) $(cat /run/f) $(readlink /run/l)",
+                        In(overlay, [{dir, "/var/run/d"}, {file, "/var/run/f", "x"}, {symlink, "/run/d", "/var/run/l"}])),
+                 %% A link that the spec has made.
+                 <<"x">> = sh(Drv, "cat /tmp/f", #{mounts => [system, {tmpfs, "/data"}, {symlink, "/data", "/tmp"}, {file, "/tmp/f", "x"}]}),
+                 %% A link of a directory that is mounted.
+                 <<"token">> = sh(Drv, "cat /run/x/token", In(overlay, [{rw, Dir, "/data"}, {ro, Dir, "/data/run/x"}])),
+                 [{error, {sandbox, {Path, eloop}}} = alcove_sandbox:run(Drv, ["true"], In(overlay, Mounts))
+                  || {Path, Mounts} <- [{<<"/data/run/x">>, [{rw, Dir, "/data"}, {dir, "/data/run/x"}]},
+                                        {<<"/round/x">>, [{tmpfs, "/round/x"}]},
+                                        {<<"/var/run/dev">>, [{dev, "/var/run/dev", []}]},
+                                        {<<"/proc/self/x">>, [proc, {tmpfs, "/proc/self/x"}]}]],
+                 {error, {sandbox, {<<"/data/token/x">>, enotdir}}} =
+                     alcove_sandbox:run(Drv, ["true"], In(overlay, [{rw, Dir, "/data"}, {tmpfs, "/data/token/x"}])),
+                 {error, {sandbox, {<<"/whole">>, ebusy}}} = alcove_sandbox:run(Drv, ["true"], In(overlay, [{tmpfs, "/whole"}]))
+         end),
+    {ok, ["run", "token"]} = then_sorted(file:list_dir(Dir)).
+
+then_sorted({ok, Names}) -> {ok, lists:sort(Names)}.
+
+%% Once the process is in the new root it looks up no path by itself: it opens what it names with
+%% openat2, which follows no link and stays inside, and makes single names in a directory.
+paths_after_pivot(Config) ->
+    Root = directory(Config, "root"),
+    Dir = directory(Config, "dir"),
+    [_ = directory(Config, "root/" ++ Name) || Name <- ["usr", "old"]],
+    [ok = file:make_symlink("usr/" ++ Name, filename:join(Root, Name)) || Name <- ["bin", "lib", "lib64"]],
+    Made = [{tmpfs, "/a/t"}, {rw, Dir, "/a/b/c"}, {ro, "/etc/passwd", "/a/f"}, {rw, Dir, "/d", [noexec, alone]},
+            {dir, "/a/dir", 8#700}, {file, "/a/file", binary:copy(<<"x">>, 100000)}, {symlink, "/a", "/a/l"},
+            {sysfs, "/sys"}, {mqueue, "/q"}, {empty, "/e"}, {masked, "/old"}, {masked, "/a/f"}, {read_only, "/a/t"}],
+    with(Config,
+         fun(Drv) ->
+                 [begin
+                      {ok, #{calls := Calls}} = alcove_sandbox:explain(Drv, Spec),
+                      [_ | After] = lists:dropwhile(fun({Name, _}) -> Name =/= pivot_root end, Calls),
+                      true = length(After) > 100,
+                      [] = [Call || Call <- After, not stays(Call)]
+                  end || Spec <- [#{root => {overlay, Root}, mounts => [{ro, "/usr"}, proc, dev | Made]},
+                                  #{root => {rw, Root}, mounts => [{ro, "/usr"}, proc, dev | Made]},
+                                  #{mounts => [system, proc, dev, {dir, "/old"} | Made]}] ++
+                      [#{root => {overlay, Root}, mounts => [{ro, "/usr"}, {dir, "/old"}, proc, dev, {ro, "/usr", "/x/y"}]}
+                       || proplists:get_value(as, Config) =:= root]]
+         end).
+
+stays({openat2, [Dir, Path, _, _, Resolve]}) ->
+    is_integer(Dir) andalso lists:member(resolve_no_symlinks, Resolve) andalso
+        (lists:member(resolve_in_root, Resolve) orelse
+         lists:member(resolve_beneath, Resolve) andalso binary:match(Path, <<"/">>) =:= nomatch);
+stays({open, [Name, Flags, _]}) -> is_name(Name) andalso lists:member(o_creat, Flags) andalso lists:member(o_excl, Flags);
+stays({symlink, [_, Name]}) -> is_name(Name);
+stays({mkdir, [Name, _]}) -> is_name(Name);
+stays({Call, [Path | _]}) when Call =:= chmod; Call =:= chown; Call =:= umount2 -> Path =:= <<".">>;
+stays({mount, [_, Path | _]}) -> Path =:= <<".">>;
+stays({chdir, [Path]}) -> Path =:= <<"/">>;
+stays({mount_setattr, [Fd, Path | _]}) -> {Fd, Path} =:= {at_fdcwd, <<"/">>} orelse is_integer(Fd) andalso Path =:= <<>>;
+stays({open_tree, [Fd, Path, _]}) -> is_integer(Fd) andalso Path =:= <<>>;
+stays({move_mount, [From, <<>>, To, <<>>, _]}) -> is_integer(From) andalso is_integer(To);
+stays({write, [Fd, _]}) -> is_integer(Fd);
+stays({syscall, [Call | _]}) -> lists:member(Call, [fchdir, fchmod, fchown, close_range, keyctl, umask]);
+stays({Call, _}) ->
+    lists:member(Call, [close, prctl, sethostname, socket, ioctl, setgroups, setresgid, setresuid, unshare, setrlimit,
+                        landlock_create_ruleset, landlock_add_rule, landlock_restrict_self, cap_drop_bound,
+                        cap_set_ambient, capset]).
+
+is_name(Name) -> is_binary(Name) andalso Name =/= <<"..">> andalso binary:match(Name, <<"/">>) =:= nomatch.
+
+%% What is hidden is hidden where the mount is, wherever the links on its path have put it.
+hidden_behind_links(Config) ->
+    Root = directory(Config, "root"),
+    Dir = directory(Config, "dir"),
+    [ok = file:make_dir(filename:join(Root, Name)) || Name <- ["usr", "var", "run", "run/secrets"]],
+    [ok = file:make_symlink("usr/" ++ Name, filename:join(Root, Name)) || Name <- ["bin", "lib", "lib64"]],
+    [ok = file:write_file(filename:join(Dir, Name), "token") || Name <- ["token", "fixed"]],
+    [ok = file:change_mode(filename:join(Dir, Name), 8#666) || Name <- ["token", "fixed"]],
+    [begin
+         ok = file:make_symlink(Link, filename:join(Root, "var/run")),
+         with(Config, fun(Drv) -> hidden_behind_link(Drv, Root, Dir) end),
+         ok = file:delete(filename:join(Root, "var/run"))
+     end || Link <- ["../run", "/run"]],
+    {ok, <<"token">>} = file:read_file(filename:join(Dir, "fixed")).
+
+hidden_behind_link(Drv, Root, Dir) ->
+    Spec = fun(Hidden) -> #{root => {ro, Root}, mounts => [{ro, "/usr"}, {rw, Dir, "/var/run/secrets"} | Hidden]} end,
+    Both = "cat /run/secrets/token /var/run/secrets/token 2>&-; echo end",
+    <<"tokentokenend">> = sh(Drv, Both, Spec([])),
+    <<"end">> = sh(Drv, Both, Spec([{masked, "/run/secrets/token"}])),
+    <<>> = sh(Drv, "ls /run/secrets", Spec([{masked, "/run/secrets"}])),
+    [{ok, #{status := 2}} =
+         alcove_sandbox:run(Drv, ["sh", "-c", "echo x > /run/secrets/fixed"], Spec([{read_only, Path}]))
+     || Path <- ["/run/secrets", "/run/secrets/fixed"]],
+    %% There is nothing of the image to be hidden, and nothing of what is hidden already.
+    <<"fixed">> = sh(Drv, "ls /run/secrets | grep -v token", Spec([{masked, "/run/secrets/none"}])),
+    <<>> = sh(Drv, "ls /run/secrets", Spec([{masked, "/run/secrets"}, {masked, "/run/secrets/token"}])),
+    {error, {sandbox, {<<"/var/run/secrets/token">>, eloop}}} =
+        alcove_sandbox:run(Drv, ["true"], Spec([{masked, "/var/run/secrets/token"}])).
+
+%% Inside a directory that is mounted alone there may be what another mount covers on the host.
+hidden_alone(Config) ->
+    Dir = directory(Config, "dir"),
+    [_ = directory(Config, "dir/" ++ Name) || Name <- ["sub", "free"]],
+    [ok = file:write_file(filename:join([Dir, Name, "token"]), "token") || Name <- ["sub", "free"]],
+    with(Config,
+         fun(Drv) ->
+                 Spec = fun(Options, Hidden) ->
+                                #{mounts => [system, {ro, Dir, "/data", Options} | [{masked, Path} || Path <- Hidden]]}
+                        end,
+                 Cat = "cat /data/sub/token /data/free/token 2>&-; echo end",
+                 <<"tokentokenend">> = sh(Drv, Cat, Spec([alone], [])),
+                 own_mounts(Drv),
+                 ok = alcove:mount(Drv, [], "none", filename:join(Dir, "sub"), "tmpfs", 0, ""),
+                 <<"tokentokenend">> = sh(Drv, Cat, Spec([alone], [])),
+                 <<"tokenend">> = sh(Drv, Cat, Spec([alone], ["/data/free/token", "/data/none", "/data/free/none/x"])),
+                 [{error, {sandbox, {Path, exdev}}} = alcove_sandbox:run(Drv, ["true"], Spec([alone], [Path]))
+                  || Path <- [<<"/data/sub/token">>, <<"/data/sub">>, <<"/data/sub/none">>]],
+                 %% With all mounts nothing is there.
+                 <<"end">> = sh(Drv, Cat, Spec([], ["/data/sub/token", "/data/free/token"]))
+         end).
+
+%% A proc hides some of its paths by itself, and only a proc does, as long as nothing covers it.
+hidden_twice(Config) ->
+    with(Config,
+         fun(Drv) ->
+                 Hidden = [{masked, "/proc/interrupts"}, {masked, "/proc/keys"}, {read_only, "/proc/sys"}],
+                 Calls = fun(Mounts) ->
+                                 {ok, #{calls := Calls}} = alcove_sandbox:explain(Drv, #{mounts => [system | Mounts]}),
+                                 length(Calls)
+                         end,
+                 true = Calls([proc]) =:= Calls([proc | Hidden]),
+                 Proc = {ro, "/proc", "/proc"},
+                 Shown = "for f in keys interrupts; do cat /proc/$f 2>&-; done | wc -c; "
+                     "echo $(grep -c ' /proc/sys proc ro' /proc/mounts)",
+                 [<<"0\n", Times>> = sh(Drv, Shown, #{mounts => [system | Mounts] ++ Hidden})
+                  || {Times, Mounts} <- [{$1, [proc]}, {$1, [Proc]}, {$2, [proc, Proc]}]]
+         end).
 
 %% What the program gets of the host stays the host's: so does the device that stands for no
 %% input.
@@ -1147,10 +1467,11 @@ swapped_targets(Config) ->
                 [] = [Result || Result <- Results,
                                 case Result of
                                     {ok, #{status := 0}} -> false;
-                                    {error, {openat2, enoent}} -> false;
-                                    {error, {mkdir, eexist}} -> false;
-                                    %% Swapped before Landlock's rule for it: there the link leads nowhere.
-                                    {error, {open, enoent}} -> false;
+                                    %% The link, where there is nothing to mount upon inside.
+                                    {error, {mkdir, erofs}} -> false;
+                                    %% Swapped after it was looked at.
+                                    {error, {openat2, eloop}} -> false;
+                                    {error, {sandbox, {<<"/data">>, eloop}}} -> false;
                                     %% Swapped after the mount, which went along: the link leads nowhere.
                                     {ok, #{status := 2}} -> false;
                                     _ -> true
