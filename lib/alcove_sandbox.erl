@@ -123,7 +123,8 @@
 %% <dd>Whether to do without what the machine can't provide: control groups, the filter of system
 %%     calls, a session keyring, proc, `ids', and, where Drv is root, a user namespace. Without a
 %%     user namespace the program has the same user inside as on the host. Everything else that is
-%%     missing is an error with this option, too.</dd>
+%%     missing is an error with this option, too, and so is what was only used up at that moment, as
+%%     `{fork, eagain}'.</dd>
 %% </dl>
 %%
 %% `stdin', `stdout', `stderr', `pty', `lines', `active', `owner', `grace', `stop_signal', `meta',
@@ -403,7 +404,7 @@ begun(Located, #{best_effort := BestEffort} = Parsed, How, Start) ->
 
 again(Drv, Parsed, How, Start, Options, Failed) ->
     case alcove_sandbox_here:lacking(Drv, Parsed, Options) of
-        Lacking when map_size(Lacking) > 0 ->
+        {ok, Lacking} when map_size(Lacking) > 0 ->
             ok = alcove_sandbox_listen:remove(Drv, maps:get(listen, Parsed)),
             case compiled(Drv, Parsed#{without := Lacking}, How) of
                 {ok, Without, Force} -> {alcove_sandbox_here:unplaced(Start(Without)), Force};
@@ -413,10 +414,11 @@ again(Drv, Parsed, How, Start, Options, Failed) ->
             Failed
     end.
 
-%% Whether the machine may be the reason that the program hasn't run, and not the program itself or
-%% what runs it.
+%% Whether the machine may be the reason that the program hasn't run, and not the program itself,
+%% what runs it, or what was used up at that moment.
 is_of_the_machine({Call, Reason}) when is_atom(Call), not is_map(Reason) ->
-    not lists:member(Call, [execvp, chdir, start, in, drv, parent, process]);
+    not lists:member(Call, [execvp, chdir, start, in, drv, parent, process]) andalso
+        not alcove_sandbox_here:is_shortage(Reason);
 is_of_the_machine(_Reason) ->
     false.
 
@@ -432,7 +434,10 @@ compiled(Drv, Parsed, How) ->
             end;
         {error, {ids, Why}} when map_get(best_effort, Parsed) ->
             #{without := Without} = Parsed,
-            compiled(Drv, Parsed#{without := Without#{ids => Why}}, How);
+            case alcove_sandbox_here:is_shortage(Why) of
+                true -> {error, {sandbox, {ids, Why}}};
+                false -> compiled(Drv, Parsed#{without := Without#{ids => Why}}, How)
+            end;
         {error, Reason} ->
             {error, {sandbox, Reason}}
     end.

@@ -2,10 +2,13 @@
 %% @doc What a sandbox has to know about the machine, as its Drv sees it.
 -module(alcove_sandbox_here).
 
--export([look/2, lacking/3, named/2, try_out/2, unplaced/1]).
+-export([look/2, lacking/3, is_shortage/1, named/2, try_out/2, unplaced/1]).
 
 %% How long an attempt to start may take, in milliseconds.
 -define(TIMEOUT, 60000).
+
+%% A filter of system calls of one instruction, which allows all: BPF_RET, SECCOMP_RET_ALLOW.
+-define(ALLOW, <<6:16/native, 0, 0, 16#7fff0000:32/native>>).
 
 %% @doc Finds out whether Drv has root's rights, which user the program is to have on the host, and
 %% what kinds of files the sources of its mounts are.
@@ -109,30 +112,74 @@ followed(Drv, Path) ->
 
 %% @doc The optional parts of a sandbox that a Drv can't provide, each with the error that shows it.
 %%
-%% Each part is tried by itself, by starting a program that can't be executed.
--spec lacking(pid(), alcove_sandbox_spec:spec(), map()) -> #{atom() => term()}.
+%% Each part is tried by itself, by starting a program that can't be executed. A part is lacking only
+%% if a call that is the part's own fails, and not for a shortage: any other error says nothing about
+%% the machine, and ends the search.
+-spec lacking(pid(), alcove_sandbox_spec:spec(), map()) -> {ok, #{atom() => term()}} | {error, term()}.
 lacking(Drv, #{mounts := Mounts}, Options) ->
     #{namespaces := Namespaces} = Options,
     Users = [newuser || lists:member(newuser, Namespaces)],
-    Tried =
-        [{keyring, #{setup => alcove_sandbox_plan:keyring()}}] ++
-            [{seccomp, maps:with([seccomp, no_new_privs], Options)} || is_map_key(seccomp, Options)] ++
-            [{user_namespace, #{setup => [{unshare, [[clone_newuser]]}]}} || Users =:= []] ++
+    Try = fun(How) -> fun() -> try_out(Drv, How) end end,
+    search(
+        Drv,
+        [{keyring, [syscall], Try(#{setup => alcove_sandbox_plan:keyring()})}] ++
+            %% Any filter will do: whether this one is a program is no matter of the machine.
             [
-                {proc, #{
-                    namespaces => [newns, newpid | Users],
-                    setup => alcove_sandbox_plan:new_proc()
-                }}
+                {seccomp, [prctl], Try(#{seccomp => ?ALLOW, no_new_privs => true})}
+             || is_map_key(seccomp, Options)
+            ] ++
+            [
+                {user_namespace, [unshare], Try(#{setup => [{unshare, [[clone_newuser]]}]})}
+             || Users =:= []
+            ] ++
+            [
+                {proc, [fsopen, fsconfig, fsmount],
+                    Try(#{
+                        namespaces => [newns, newpid | Users],
+                        setup => alcove_sandbox_plan:new_proc()
+                    })}
              || {proc, _} <- Mounts
             ] ++
-            [{ids, maps:with([namespaces, uid_map, gid_map], Options)} || is_map_key(uid_map, Options)],
-    maps:from_list(
-        [{Name, Why} || {Name, Try} <- Tried, {error, Why} <- [try_out(Drv, Try)]] ++
             [
-                {cgroup, Why}
-             || #{cgroup := Limits} <- [Options], {error, Why} <- [group(Drv, Limits)]
-            ]
+                {ids, [uid_map, gid_map, setgroups], Try(maps:with([namespaces, uid_map, gid_map], Options))}
+             || is_map_key(uid_map, Options)
+            ] ++
+            [{cgroup, [cgroup], fun() -> group(Drv, Limits) end} || #{cgroup := Limits} <- [Options]],
+        #{}
     ).
+
+search(_Drv, [], Lacking) ->
+    {ok, Lacking};
+search(Drv, [{Name, Own, Try} | Parts], Lacking) ->
+    case Try() of
+        ok ->
+            search(Drv, Parts, Lacking);
+        {error, {Call, _} = Why} ->
+            case lists:member(Call, Own) andalso is_lack(Drv, Why) of
+                true -> search(Drv, Parts, Lacking#{Name => Why});
+                false -> {error, Why}
+            end;
+        {error, Why} ->
+            {error, Why}
+    end.
+
+%% user_namespaces(7): no user namespace is left, or the machine has turned them off.
+is_lack(Drv, {unshare, enospc}) ->
+    alcove_file:read({Drv, []}, <<"/proc/sys/user/max_user_namespaces">>) =:= {ok, <<"0\n">>};
+%% Any other error is about the limits of the spec, or about groups of which there are too many.
+is_lack(Drv, {cgroup, {_Where, Reason}}) ->
+    is_lack(Drv, {cgroup, Reason});
+is_lack(_Drv, {cgroup, Reason}) ->
+    lists:member(Reason, [enodev, enoent, eacces, eperm, erofs, ebusy, enosys]);
+is_lack(_Drv, Why) ->
+    not is_shortage(Why).
+
+%% @doc Whether an error is one of those that pass: something was used up at that moment.
+-spec is_shortage(term()) -> boolean().
+is_shortage({_Where, Reason}) ->
+    is_shortage(Reason);
+is_shortage(Reason) ->
+    lists:member(Reason, [eagain, edquot, eintr, emfile, enfile, enobufs, enomem, etimedout, timeout]).
 
 %% @doc The reason why a sandbox hasn't started, by the name of what is lacking if it is a root
 %% directory that is a mount. A process in a plain chroot can't keep its mounts from other
@@ -184,6 +231,9 @@ unplaced(Outcome) -> Outcome.
 
 group(Drv, Limits) ->
     case alcove_cgroup:make(Drv, [], Limits) of
-        {ok, Group} -> alcove_cgroup:remove(Drv, [], Group);
-        {error, Reason} -> {error, Reason}
+        {ok, Group} ->
+            _ = alcove_cgroup:remove(Drv, [], Group),
+            ok;
+        {error, Reason} ->
+            {error, {cgroup, Reason}}
     end.

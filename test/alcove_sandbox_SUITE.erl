@@ -11,7 +11,7 @@
          own_kernel_values/1, resource_limits/1, links_lead_nowhere/1,
          limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
          explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
-         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, old_kernel/1, old_kernel_rootless/1,
+         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, shortages/1, all_user_namespaces_in_use/1, old_kernel/1, old_kernel_rootless/1,
          subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, listens/1, not_listening/1, listens_on_host/1,
          read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1, many_by_one/1]).
 
@@ -27,8 +27,8 @@ groups() ->
             layers, writable_root, own_kernel_values, resource_limits, links_lead_nowhere, limits,
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
-            no_user_namespaces, no_control_groups, nothing_lacks],
-    [{root, [], Both ++ [read_only_control_groups, ids_of_root, plain_chroot]},
+            no_user_namespaces, no_control_groups, shortages, nothing_lacks],
+    [{root, [], Both ++ [read_only_control_groups, all_user_namespaces_in_use, ids_of_root, plain_chroot]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
 init_per_suite(Config) ->
@@ -620,8 +620,8 @@ no_user_namespaces(Config) ->
     NoNew = [{0, {masked_eq, Flag}, Flag, 64}],
     case proplists:get_value(as, Config) of
         root ->
-            Rules = [{unshare, NoNew, {errno, 28}}],
-            without(Config, Rules, user_namespace, {unshare, enospc}),
+            Rules = [{unshare, NoNew, {errno, 1}}],
+            without(Config, Rules, user_namespace, {unshare, eperm}),
             with(Config,
                  fun(Drv) ->
                          ok = lacks(Drv, Rules),
@@ -641,6 +641,54 @@ no_user_namespaces(Config) ->
                          {error, {fork, eperm}} = alcove_sandbox:explain(Drv, #{})
                  end)
     end.
+
+%% What was used up at that moment isn't lacking, and neither is what the spec has wrong: the program
+%% doesn't run with less.
+shortages(Config) ->
+    Flag = 16#10000000,
+    As = proplists:get_value(as, Config),
+    Refused = fun(Drv, Spec, Error) ->
+                      {error, Error} = alcove_sandbox:run(Drv, ["true"], Spec#{best_effort => true}),
+                      {error, Error} = alcove_sandbox:start_link(Drv, ["true"], Spec#{best_effort => true}),
+                      {error, Error} = alcove_sandbox:explain(Drv, Spec)
+              end,
+    Short = fun(Rules, Error) ->
+                    with(Config, fun(Drv) -> ok = lacks(Drv, Rules), Refused(Drv, #{}, Error) end)
+            end,
+    Short([{keyctl, {errno, 122}}], {syscall, edquot}),
+    Short([{prctl, [{0, eq, 22, 32}], {errno, 12}}], {prctl, enomem}),
+    Short([{fsmount, {errno, 24}}], {fsmount, emfile}),
+    As =:= root andalso Short([{unshare, [{0, {masked_eq, Flag}, Flag, 64}], {errno, 11}}], {unshare, eagain}),
+    %% Neither when something else is lacking: the search for that ends with the shortage.
+    Short([{keyctl, {errno, 38}}, {prctl, [{0, eq, 22, 32}], {errno, 12}}], {syscall, enosys}),
+    with(Config,
+         fun(Drv) ->
+                 Refused(Drv, #{seccomp => <<0:64>>}, {prctl, einval}),
+                 case alcove_sandbox:explain(Drv, #{}) of
+                     {ok, #{in_force := #{cpu := {cgroup, _}}}} ->
+                         Few = #{limits => #{cpu => 0.0001}},
+                         {error, {cgroup, {_, einval}} = Error} = alcove_sandbox:run(Drv, ["true"], Few),
+                         {error, {cgroup, {_, einval}}} = alcove_sandbox:run(Drv, ["true"], Few#{best_effort => true}),
+                         _ = alcove:format_error(Error);
+                     {ok, _} ->
+                         ok
+                 end
+         end).
+
+%% ENOSPC of unshare(2) says either that the machine has turned them off or that all are in use.
+all_user_namespaces_in_use(Config) ->
+    Flag = 16#10000000,
+    Off = filename:join(directory(Config, "off"), "max"),
+    ok = file:write_file(Off, "0\n"),
+    with(Config,
+         fun(Drv) ->
+                 ok = lacks(Drv, [{unshare, [{0, {masked_eq, Flag}, Flag, 64}], {errno, 28}}]),
+                 [{error, {unshare, enospc}} = alcove_sandbox:run(Drv, ["true"], #{best_effort => Effort})
+                  || Effort <- [false, true]],
+                 own_mounts(Drv),
+                 ok = alcove:mount(Drv, [], Off, "/proc/sys/user/max_user_namespaces", "", [ms_bind], ""),
+                 lacking(Drv, user_namespace, {unshare, enospc})
+         end).
 
 %% Memory and processes are limited by other means; processors can't be, and who asked for that
 %% is told.
