@@ -280,9 +280,9 @@ make(Drv, Pids, Limits) ->
             set_limits(Process, Group, Checked),
             {ok, Group}
         catch
-            throw:{?MODULE, _} = Thrown ->
-                _ = removed(Process, Group),
-                throw(Thrown)
+            Class:Why:Stack ->
+                _ = (catch removed(Process, Group)),
+                erlang:raise(Class, Why, Stack)
         end
     end).
 
@@ -459,7 +459,7 @@ procs(Drv, Pids, Name) ->
 %%     `"0-3,5"'.</dd>
 %% <dt>`cpu'</dt>
 %% <dd>How much CPU time members may use: 0.5 is 50 ms in each 100 ms, 2 is all of two CPUs.
-%%     The kernel refuses less than 0.01 with `einval'.</dd>
+%%     The kernel refuses less than 0.01 with `einval'; 2^20 is the most.</dd>
 %% </dl>
 %%
 %% `max' means no limit, for all but `cpus' and `mems'. The group must exist. Limits are set

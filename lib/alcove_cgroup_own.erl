@@ -7,7 +7,7 @@
 %% next process that makes a group beside it removes it.
 -module(alcove_cgroup_own).
 
--export([make/3, made/2, offered/3, forget/2, dirs/1, is_group/1]).
+-export([make/3, made/2, offered/3, forget/2, dirs/1, is_group/1, sweep/3]).
 
 -export_type([group/0]).
 
@@ -21,6 +21,9 @@
 -type lock() :: {alcove:fd(), Inode :: non_neg_integer()}.
 
 -define(PREFIX, "alcove-own.").
+
+%% How long a Drv that has ended may take to remove its groups, in milliseconds.
+-define(SWEEP, 3000).
 
 %% How often another name is tried if a name is taken.
 -define(NAMES, 100).
@@ -39,6 +42,8 @@ make(Process, Hierarchies, Limits) ->
     Wanted =/= [] orelse Killers =/= [] orelse fail(enodev),
     Identity = identity(Process),
     clear(Process, Bases ++ Killers, Identity),
+    %% Whatever becomes of this process, Drv knows where its groups are.
+    ok = alcove_drv:groups(drv(Process), [Base || {_, Base} <- Bases ++ Killers]),
     create(Process, Bases, Killers, Identity, ?NAMES).
 
 %% Each hierarchy with the controllers that it is to have.
@@ -193,17 +198,19 @@ is_all_ours({Drv, Pids} = Process, Path) ->
 
 %% The prefix of all names of a Drv: the virtual machine's pid, for people who look, and a part that
 %% is unique for this virtual machine and Drv.
-identity({Ref, _Pids}) ->
-    Drv =
-        case alcove_drv:locate(Ref) of
-            {ok, Pid} -> Pid;
-            error -> Ref
-        end,
+identity(Process) ->
+    Drv = drv(Process),
     Known = {Drv, os:getpid(), node(), [erlang:system_info(Key) || Key <- [creation, start_time]]},
     <<Unique:64, _/binary>> = erlang:md5(term_to_binary(Known)),
     iolist_to_binary([
         ?PREFIX, os:getpid(), $., string:lowercase(integer_to_list(Unique, 36)), $.
     ]).
+
+drv({Ref, _Pids}) ->
+    case alcove_drv:locate(Ref) of
+        {ok, Pid} -> Pid;
+        error -> Ref
+    end.
 
 %% The prefix of the names of one process.
 identity_of_process({_Drv, Pids} = Process) ->
@@ -376,4 +383,72 @@ clear_group(Process, {_, Dir} = Group, Owner, Alive) ->
             end;
         busy ->
             [Owner | Alive]
+    end.
+
+%%--------------------------------------------------------------------
+%% What a Drv has left when it has ended
+%%--------------------------------------------------------------------
+
+%% @doc Removes the groups of a Drv whose processes have ended, from the directories in which it has
+%% made some. Where the virtual machine's own user may not do that, as with `sudo', a new tree of the
+%% same kind does. What can't be removed in time stays, for the next Drv that makes a group there.
+-spec sweep(pid(), [binary()], fun(() -> {ok, pid()} | {error, term()})) -> ok.
+sweep(_Drv, [], _Start) ->
+    ok;
+sweep(Drv, Bases, Start) ->
+    Identity = identity({Drv, []}),
+    {Sweeper, Ref} = spawn_monitor(fun() ->
+        Deadline = alcove_cgroup_fs:deadline(?SWEEP),
+        swept(left(Identity, Bases), Deadline) orelse swept_by(Start, left(Identity, Bases))
+    end),
+    receive
+        {'DOWN', Ref, process, Sweeper, _} -> ok
+    after ?SWEEP ->
+        true = demonitor(Ref, [flush]),
+        ok
+    end.
+
+left(Identity, Bases) ->
+    Size = byte_size(Identity),
+    [
+        alcove_cgroup_text:join(Base, [Name])
+     || Base <- Bases,
+        {ok, Names} <- [file:list_dir(Base)],
+        Name <- [list_to_binary(Text) || Text <- Names, alcove_text:is_ascii(Text)],
+        binary:longest_common_prefix([Name, Identity]) =:= Size
+    ].
+
+%% Whether all are gone. A process that has just ended may be a member for another moment.
+swept(Dirs, Deadline) ->
+    alcove_cgroup_fs:wait(fun() -> [] =:= [Dir || Dir <- Dirs, is_busy(removed(Dir))] end, Deadline) andalso
+        [] =:= [Dir || Dir <- Dirs, filelib:is_dir(Dir)].
+
+is_busy(Removed) ->
+    lists:member(Removed, [{error, ebusy}, {error, eexist}, {error, enotempty}]).
+
+%% The files of a group aren't removed, and only the groups in it are directories.
+removed(Dir) ->
+    case file:del_dir(Dir) of
+        {error, Reason} = Busy when Reason =:= ebusy; Reason =:= eexist; Reason =:= enotempty ->
+            case file:list_dir_all(Dir) of
+                {ok, Names} ->
+                    Below = [filename:join(Dir, Name) || Name <- Names],
+                    [_ = removed(Group) || Group <- Below, filelib:is_dir(Group)],
+                    file:del_dir(Dir);
+                {error, _} ->
+                    Busy
+            end;
+        Removed ->
+            Removed
+    end.
+
+swept_by(_Start, []) ->
+    ok;
+swept_by(Start, Dirs) ->
+    case Start() of
+        {ok, Drv} ->
+            lists:foreach(fun(Dir) -> alcove_cgroup_fs:remove({Drv, []}, Dir) end, Dirs),
+            alcove_drv:stop(Drv);
+        {error, _} ->
+            ok
     end.

@@ -45,7 +45,7 @@
     info/1
 ]).
 %% For the other modules.
--export([locate/1, inherited/1, answer/2, kind/1]).
+-export([locate/1, inherited/1, answer/2, kind/1, groups/2]).
 
 -export([
     init/1,
@@ -143,7 +143,10 @@
     watched = #{} :: #{reference() => Token :: term()},
     stopped = false :: boolean(),
     %% The caller of stop/1, if there is one.
-    asker :: reference() | undefined
+    asker :: reference() | undefined,
+    %% The directories in which control groups were made, and how to start such a tree once more.
+    groups = [] :: ordsets:ordset(binary()),
+    options :: alcove_drv_options:options()
 }).
 
 %% How long the tree may take to end, in milliseconds. The guardian kills it within less.
@@ -392,6 +395,12 @@ answer(Drv, Request) ->
     end.
 
 %% @private
+%% @doc Tells a Drv in which directories control groups are made for its programs.
+-spec groups(pid(), [binary()]) -> ok.
+groups(Drv, Dirs) ->
+    gen_server:cast(Drv, {groups, Dirs}).
+
+%% @private
 %% @doc Whether a process is a Drv, also one that starts or stops.
 -spec kind(pid()) -> drv | other | gone.
 kind(Pid) when node(Pid) =:= node() ->
@@ -465,6 +474,7 @@ init({Parent, #{owner := Owner, timeout := Timeout, given := Given} = Options}) 
                     gen_server:enter_loop(?MODULE, [], #state{
                         os_pid = OsPid,
                         note = Note,
+                        options = Options,
                         owner = Local,
                         owners = Owners,
                         forwards = Forwards
@@ -530,6 +540,8 @@ monitored(Owner, Owners) -> Owners#{Owner => monitor(process, Owner)}.
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_cast({stop, Asker}, State) ->
     {stop, normal, State#state{asker = Asker}};
+handle_cast({groups, Dirs}, #state{groups = Groups} = State) ->
+    {noreply, State#state{groups = ordsets:union(ordsets:from_list(Dirs), Groups)}};
 handle_cast(_Message, State) ->
     {noreply, State}.
 
@@ -569,15 +581,28 @@ forget(Owner, #state{owners = Owners, forwards = Forwards} = State) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{stopped = true}) ->
-    ok;
+terminate(_Reason, #state{stopped = true} = State) ->
+    swept(State);
 terminate(_Reason, State) ->
     ok = alcove_nif:stop(self()),
     receive
         {alcove_nif, stopped, {leftovers, _} = Left} -> told(State, Left);
-        {alcove_nif, stopped, _} -> ok
+        {alcove_nif, stopped, _} -> swept(State)
     after ?STOP ->
         told(State, {leftovers, [State#state.os_pid]})
+    end.
+
+%% The control groups go when the processes have.
+swept(#state{groups = Groups, options = Options}) ->
+    alcove_cgroup_own:sweep(self(), groups(Groups), fun() ->
+        alcove_start:run(start, ?MODULE, Options#{owner := self(), name := undefined, telemetry := false})
+    end).
+
+%% Also those of which Drv was told after it was told to end.
+groups(Known) ->
+    receive
+        {'$gen_cast', {groups, Dirs}} -> groups(ordsets:union(ordsets:from_list(Dirs), Known))
+    after 0 -> Known
     end.
 
 told(#state{asker = undefined}, _Left) ->
