@@ -109,7 +109,7 @@
 %% <dd>Kernel parameters of the sandbox's own namespaces, `"net.ipv4.ip_default_ttl"' for
 %%     instance.</dd>
 %% <dt>`limits': a map</dt>
-%% <dd>`memory', `file_size' and `output' in bytes, `pids', `open_files', `cpu' (processors),
+%% <dd>`memory', `file_size' and `output' in bytes, `pids', `open_files', `cpu' (processors, 2^20 at most),
 %%     `cpu_time' in seconds and `wall_time' in milliseconds; `infinity' for no limit. All have
 %%     a default. A control group limits memory, pids and cpu where Drv may make one, otherwise
 %%     resource limits of each process do. Without a control group `cpu' can't be limited: it is an
@@ -133,9 +133,10 @@
 %% <h3>Results</h3>
 %%
 %% Results are those of {@link alcove_proc:run/3}. In addition a result has `limit', the name of the
-%% limit that ended the program, if one did, and `sandbox', a map that says what was in force: for
+%% limit that ended the program, if one did (`memory': a process of it was killed for that, and its status
+%% isn't 0), and `sandbox', a map that says what was in force: for
 %% each limit `{cgroup | rlimit | timer | collect, Limit}' or `none'; `landlock', `{abi, Version}';
-%% `seccomp', `default', `policy' or `none'; `user', `{unused | own | mapped, Uid}';
+%% `seccomp', `default', `policy' or `none'; `user', `{unused | as | own | mapped, Uid}';
 %% `user_namespace', `keyring' and `proc', `own'; `ids', the maps, `listen', the addresses, if it has
 %% any, and `network', `{bridge, Bridge, Device}' with the name of the device outside, if it is on one. A part that this machine lacks has the value `{lacking, Reason}'.
 -module(alcove_sandbox).

@@ -16,7 +16,7 @@ options(Drv, #{limits := Limits, best_effort := BestEffort, asked := Asked} = Sp
         {ok, Filter, Seccomp} ->
             Force = maps:merge(
                 in_force(Limits, Groups, Without),
-                (held(Spec, Here))#{seccomp => Seccomp, user => user(Here)}
+                (held(Spec, Here))#{seccomp => Seccomp, user => user(Spec, Here)}
             ),
             %% If a default limit can't be enforced, the result says so, and that is no error.
             Lacking = [{Name, Why} || {Name, {lacking, Why}} <- maps:to_list(Force), lists:member(Name, Asked)],
@@ -42,9 +42,10 @@ held(#{mounts := Mounts, without := Without}, #{landlock := Landlock, ids := Ids
     ),
     maps:merge(maps:from_list([{landlock, Landlock} | Own]), Lacking).
 
-user(#{privileged := true, as := {Uid, _}}) -> {unused, Uid};
-user(#{privileged := false, ids := own, as := {Uid, _}}) -> {own, Uid};
-user(#{as := {Uid, _}}) -> {mapped, Uid}.
+user(#{as := unused}, #{privileged := true, as := {Uid, _}}) -> {unused, Uid};
+user(_Spec, #{privileged := true, as := {Uid, _}}) -> {as, Uid};
+user(_Spec, #{privileged := false, ids := own, as := {Uid, _}}) -> {own, Uid};
+user(_Spec, #{as := {Uid, _}}) -> {mapped, Uid}.
 
 filter(#{seccomp := none}) ->
     {ok, #{}, none};

@@ -957,7 +957,7 @@ ids_of_root(Config) ->
                  {error, {sandbox, {ids, root}}} = alcove_sandbox:run(Drv, ["true"], #{ids => subordinate}),
                  {ok, #{status := 0, sandbox := #{ids := {lacking, root}}}} =
                      alcove_sandbox:run(Drv, ["true"], #{ids => subordinate, best_effort => true}),
-                 {ok, #{status := 0, sandbox := #{user := {unused, 300000}}}} =
+                 {ok, #{status := 0, sandbox := #{user := {as, 300000}}}} =
                      alcove_sandbox:run(Drv, ["true"], #{ids => subordinate, as => {300000, 300000}})
          end).
 
@@ -980,6 +980,10 @@ limits(Config) ->
                      #{sandbox := #{memory := {cgroup, _}}} -> memory = maps:get(limit, Memory);
                      #{sandbox := #{memory := {rlimit, _}}} -> ok
                  end,
+                 %% That went on without the child that was killed.
+                 {ok, #{status := 0} = Went} =
+                     Run("(x=$(head -c 100000000 /dev/zero | tr '\\0' x)); exit 0", #{memory => 32 bsl 20}),
+                 false = is_map_key(limit, Went),
                  {ok, #{status := Forks}} = Run("for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; kill $(jobs -p)", #{pids => 4}),
                  true = Forks =/= 0
          end).
@@ -1002,7 +1006,27 @@ bad_specs(Config) ->
                               #{hostname => "a\0b"}, #{umask => 8#1000}, #{oom_score_adj => 1001}, #{sysctl => #{"../x" => "1"}},
                               #{sysctl => #{"net" => "1"}}, #{rlimits => #{nosuch => 1}}, #{rlimits => #{cpu => {2, 1}}},
                               #{mounts => [{tmpfs, "/x", 4096, #{mode => rwx}}]}, #{mounts => [{ro, "/x", "/y", [suid]}]},
-                              #{mounts => [{dev, "/dev", ["a/b"]}]}, #{mounts => [{masked, "/"}]}, #{root => {rw, "x"}}, #{seccomp => all}, #{best_effort => 'maybe'}]]
+                              #{mounts => [{dev, "/dev", ["a/b"]}]}, #{mounts => [{masked, "/"}]}, #{root => {rw, "x"}}, #{seccomp => all}, #{best_effort => 'maybe'},
+                              %% What the kernel would take for less, or for no limit.
+                              #{limits => #{cpu => 1.0e308}}, #{limits => #{cpu => 1 bsl 21}}, #{root => {tmpfs, 1 bsl 64}}]],
+                 [{Spec, {badarg, {limits, {Name, 1 bsl 64}}}} = {Spec, refused(Drv, Spec)}
+                  || Name <- [memory, pids, cpu, cpu_time, wall_time, file_size, open_files, output],
+                     Spec <- [#{limits => #{Name => 1 bsl 64}}]],
+                 {badarg, {size, _}} = refused(Drv, #{mounts => [system, {tmpfs, "/tmp", 1 bsl 64}]}),
+                 {badarg, {rlimits, {as, _}}} = refused(Drv, #{rlimits => #{as => 1 bsl 64}}),
+                 %% The error names what is wrong, also where it is neither text nor bytes.
+                 No = [16#110000],
+                 [{badarg, {Name, No}} = refused(Drv, #{Name => No}) || Name <- [hostname, domainname, arg0, name]],
+                 [{badarg, {path, No}} = refused(Drv, #{Name => No}) || Name <- [cwd, home]],
+                 {badarg, {sysctl, No}} = refused(Drv, #{sysctl => #{No => "1"}}),
+                 {badarg, {listen, _}} = refused(Drv, #{listen => [{unix, No}]}),
+                 {badarg, {network, _}} = refused(Drv, #{network => #{bridge => No, address => "10.0.0.1/8"}}),
+                 [{badarg, {seccomp, Filter}} = refused(Drv, #{seccomp => Filter}) || Filter <- [[a | b], [a]]],
+                 {badarg, {ro, [noexec | x]}} = refused(Drv, #{mounts => [{ro, "/usr", "/usr", [noexec | x]}]}),
+                 %% But not what may be secret.
+                 [{badarg, {env, "A"}} = refused(Drv, #{env => #{"A" => Value}}) || Value <- [No, "secret\0"]],
+                 {badarg, {env, Shown}} = refused(Drv, #{env => [{"A", "secret"} | x]}),
+                 nomatch = string:find(io_lib:format("~0p", [Shown]), "secret")
          end).
 
 refused(Drv, Spec) ->
