@@ -59,6 +59,8 @@
 %% <li>`enospc', for `cgroup.procs' of cpuset in version 1: the group has no CPUs or no
 %%     memory nodes;</li>
 %% <li>`esrch': there is no such process;</li>
+%% <li>`emfile': the process has no number left for a descriptor, of which each group of {@link make/3}
+%%     takes one in each of its hierarchies;</li>
 %% <li>`etimedout': see {@link freeze/3} and {@link kill/3}.</li>
 %% </ul>
 %%
@@ -297,9 +299,9 @@ remove(Drv, Pids, Group) ->
     end).
 
 removed(Process, Group) ->
-    Result = removed_dirs(Process, alcove_cgroup_own:dirs(Group)),
+    %% A process that has no number left for a descriptor needs those of the locks.
     ok = alcove_cgroup_own:forget(Process, Group),
-    Result.
+    removed_dirs(Process, alcove_cgroup_own:dirs(Group)).
 
 removed_dirs(Process, Dirs) ->
     ok = alcove_cgroup_members:kill(Process, existing(Process, Dirs)),

@@ -85,7 +85,9 @@ first_base(Process, [Hierarchy | Rest]) ->
             {error, _} -> first_base(Process, Rest)
         end
     catch
-        throw:{alcove_cgroup, _} -> first_base(Process, Rest)
+        throw:{alcove_cgroup, {fail, Reason}} ->
+            ok = alcove_cgroup_fs:passing(Reason),
+            first_base(Process, Rest)
     end;
 first_base(_Process, []) ->
     [].
@@ -103,7 +105,8 @@ base(Process, #{version := 1, path := Path} = Hierarchy, _Controllers) ->
                 true -> {Hierarchy, Own};
                 false -> {Hierarchy, Path}
             end;
-        {error, _} ->
+        {error, Reason} ->
+            ok = alcove_cgroup_fs:passing({<<"/proc/self/cgroup">>, Reason}),
             {Hierarchy, Path}
     end;
 base(Process, #{version := 2, path := Path} = Hierarchy, Controllers) ->
@@ -116,7 +119,8 @@ base(Process, #{version := 2, path := Path} = Hierarchy, Controllers) ->
         ok = prepared(Process, Own, Controllers),
         {Hierarchy, Own}
     catch
-        throw:{alcove_cgroup, _} = Thrown ->
+        throw:{alcove_cgroup, {fail, Why}} = Thrown ->
+            ok = alcove_cgroup_fs:passing(Why),
             case is_all_ours(Process, Path) of
                 true ->
                     ok = alcove_cgroup_v2:enable(Process, [Path], Controllers),
@@ -133,12 +137,12 @@ above_leaf(Dir) ->
     end.
 
 prepared(Process, Own, Controllers) ->
-    Offered = alcove_file:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>])),
+    Offered = alcove_cgroup_fs:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>])),
     [
         fail({alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>]), enodev})
      || Controllers -- Offered =/= []
     ],
-    Enabled = alcove_file:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.subtree_control">>])),
+    Enabled = alcove_cgroup_fs:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.subtree_control">>])),
     case Controllers -- Enabled =/= [] andalso alcove_cgroup_v2:is_delegated(Process, Own) of
         true -> alcove_cgroup_v2:leaf(Process, Own);
         false -> ok
@@ -148,19 +152,26 @@ prepared(Process, Own, Controllers) ->
 %% @doc Those of some controllers with which a process can have groups for its programs. For root, these
 %% are all that there are. Another user's process has those in its own group: one that systemd has
 %% delegated, in which groups have the controller already, or whose members are in a leaf.
--spec offered(process(), root | user, [binary()]) -> [binary()].
+%%
+%% `{error, Reason}': that can't be known now, for want of something.
+-spec offered(process(), root | user, [binary()]) -> {ok, [binary()]} | {error, alcove_cgroup:reason()}.
 offered(_Process, _Who, []) ->
-    [];
+    {ok, []};
 offered(Process, Who, Controllers) ->
-    case alcove_cgroup_paths:hierarchies(Process) of
-        {ok, Hierarchies} ->
-            With = [alcove_cgroup_paths:with(Controller, Hierarchies) || Controller <- Controllers],
-            Offered = lists:flatmap(
-                fun(Hierarchy) -> in(Process, Who, Hierarchy) end, lists:usort(lists:append(With))
-            ),
-            [Controller || Controller <- Controllers, lists:member(Controller, Offered)];
-        {error, _} ->
-            []
+    try
+        case alcove_cgroup_paths:hierarchies(Process) of
+            {ok, Hierarchies} ->
+                With = [alcove_cgroup_paths:with(Controller, Hierarchies) || Controller <- Controllers],
+                Offered = lists:flatmap(
+                    fun(Hierarchy) -> in(Process, Who, Hierarchy) end, lists:usort(lists:append(With))
+                ),
+                {ok, [Controller || Controller <- Controllers, lists:member(Controller, Offered)]};
+            {error, Reason} ->
+                ok = alcove_cgroup_fs:passing({<<"/proc/self/mountinfo">>, Reason}),
+                {ok, []}
+        end
+    catch
+        throw:{alcove_cgroup, {fail, Why}} -> {error, Why}
     end.
 
 in(Process, root, #{path := Path, options := Options}) ->
@@ -176,14 +187,15 @@ in({Drv, Pids} = Process, user, #{version := 2} = Hierarchy) ->
                 ok -> delegated(Process, Own, Dir);
                 {error, _} -> []
             end;
-        {error, _} ->
+        {error, Reason} ->
+            ok = alcove_cgroup_fs:passing({<<"/proc/self/cgroup">>, Reason}),
             []
     end;
 in(_Process, user, #{version := 1}) ->
     [].
 
 delegated(Process, Own, Dir) ->
-    Words = fun(Name) -> alcove_file:words(Process, alcove_cgroup_text:join(Dir, [Name])) end,
+    Words = fun(Name) -> alcove_cgroup_fs:words(Process, alcove_cgroup_text:join(Dir, [Name])) end,
     case Dir =/= Own orelse alcove_cgroup_v2:is_delegated(Process, Dir) of
         true -> Words(<<"cgroup.controllers">>);
         false -> Words(<<"cgroup.subtree_control">>)
@@ -249,7 +261,10 @@ create_all(Process, [{Hierarchy, Dir} | Dirs], Made, Locks) ->
                 %% Another process took the new group for one that was left behind, and removed it.
                 busy ->
                     undo(Process, [Dir | Made], Locks),
-                    again
+                    again;
+                {error, Reason} ->
+                    undo(Process, [Dir | Made], Locks),
+                    fail({Dir, Reason})
             end;
         {error, eexist} ->
             undo(Process, Made, Locks),
@@ -265,7 +280,8 @@ undo(Process, Made, Locks) ->
     lists:foreach(fun(Dir) -> alcove_cgroup_fs:rmdir(Process, Dir) end, Made),
     unlock(Process, Locks).
 
-%% A lock on a directory that was removed meanwhile doesn't count.
+%% A lock on a directory that was removed meanwhile doesn't count. `busy': another process has it, or the
+%% directory is gone.
 lock({Drv, Pids}, Dir) ->
     case alcove:open(Drv, Pids, Dir, [o_rdonly, o_directory, o_cloexec], 0) of
         {ok, Fd} ->
@@ -273,12 +289,17 @@ lock({Drv, Pids}, Dir) ->
             case {Locked, alcove:stat(Drv, Pids, Dir)} of
                 {{ok, 0, _}, {ok, #{ino := Inode}}} ->
                     {ok, {Fd, Inode}};
+                {{error, Reason}, _} when Reason =/= eagain ->
+                    _ = alcove:close(Drv, Pids, Fd),
+                    {error, Reason};
                 _ ->
                     _ = alcove:close(Drv, Pids, Fd),
                     busy
             end;
-        {error, _} ->
-            busy
+        {error, enoent} ->
+            busy;
+        {error, Reason} ->
+            {error, Reason}
     end.
 
 %% Closes descriptors, also if that was done before, when the numbers may belong to other files.
@@ -324,7 +345,7 @@ dirs(#{dirs := Dirs}) ->
 is_group(#{dirs := _, locks := _}) -> true;
 is_group(_) -> false.
 
-%% @doc Releases the locks of a group that was removed.
+%% @doc Releases the locks of a group that is removed next.
 -spec forget(process(), group()) -> ok.
 forget(Process, #{locks := Locks}) ->
     unlock(Process, Locks).
@@ -382,6 +403,9 @@ clear_group(Process, {_, Dir} = Group, Owner, Alive) ->
                 unlock(Process, [Lock])
             end;
         busy ->
+            [Owner | Alive];
+        %% Whether the owner lives can't be known now.
+        {error, _} ->
             [Owner | Alive]
     end.
 

@@ -419,7 +419,7 @@ again(Drv, Parsed, How, Start, Options, Failed) ->
 %% what runs it, or what was used up at that moment.
 is_of_the_machine({Call, Reason}) when is_atom(Call), not is_map(Reason) ->
     not lists:member(Call, [execvp, chdir, start, in, drv, parent, process]) andalso
-        not alcove_sandbox_here:is_shortage(Reason);
+        not alcove_errors:is_shortage(Reason);
 is_of_the_machine(_Reason) ->
     false.
 
@@ -435,7 +435,7 @@ compiled(Drv, Parsed, How) ->
             end;
         {error, {ids, Why}} when map_get(best_effort, Parsed) ->
             #{without := Without} = Parsed,
-            case alcove_sandbox_here:is_shortage(Why) of
+            case alcove_errors:is_shortage(Why) of
                 true -> {error, {sandbox, {ids, Why}}};
                 false -> compiled(Drv, Parsed#{without := Without#{ids => Why}}, How)
             end;
@@ -508,6 +508,8 @@ options(Drv, Calls, #{network := Network} = Parsed, #{privileged := Privileged, 
                     }
                 ),
                 connected(Network, Here, listening(Listeners, Force))};
+        {error, {cgroup, _} = Reason} ->
+            {error, Reason};
         {error, Reason} ->
             {error, {sandbox, Reason}}
     end.

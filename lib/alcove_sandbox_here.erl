@@ -2,7 +2,7 @@
 %% @doc What a sandbox has to know about the machine, as its Drv sees it.
 -module(alcove_sandbox_here).
 
--export([look/2, lacking/3, is_shortage/1, named/2, try_out/2, unplaced/1]).
+-export([look/2, lacking/3, named/2, try_out/2, unplaced/1]).
 
 %% How long an attempt to start may take, in milliseconds.
 -define(TIMEOUT, 60000).
@@ -172,14 +172,7 @@ is_lack(Drv, {cgroup, {_Where, Reason}}) ->
 is_lack(_Drv, {cgroup, Reason}) ->
     lists:member(Reason, [enodev, enoent, eacces, eperm, erofs, ebusy, enosys]);
 is_lack(_Drv, Why) ->
-    not is_shortage(Why).
-
-%% @doc Whether an error is one of those that pass: something was used up at that moment.
--spec is_shortage(term()) -> boolean().
-is_shortage({_Where, Reason}) ->
-    is_shortage(Reason);
-is_shortage(Reason) ->
-    lists:member(Reason, [eagain, edquot, eintr, emfile, enfile, enobufs, enomem, etimedout, timeout]).
+    not alcove_errors:is_shortage(Why).
 
 %% @doc The reason why a sandbox hasn't started, by the name of what is lacking if it is a root
 %% directory that is a mount. A process in a plain chroot can't keep its mounts from other
@@ -220,7 +213,10 @@ try_out(Drv, Options) ->
     ),
     case unplaced(alcove_proc:run(Drv, ["/"], Way#{timeout => ?TIMEOUT})) of
         {error, {execvp, _}} -> ok;
-        {error, Reason} -> {error, Reason}
+        {error, Reason} -> {error, Reason};
+        %% The process has closed alcove's own descriptor, since it may have none with a number above
+        %% those that a sandbox closes.
+        {ok, _} -> {error, {pipe, emfile}}
     end.
 
 %% @doc An outcome whose error names the call that failed, but not its place among the calls of

@@ -8,9 +8,14 @@
 %% @doc The options of alcove_proc for the limits, and by which means each is enforced.
 -spec options(pid(), alcove_sandbox_spec:spec(), alcove_sandbox_plan:here()) ->
     {ok, map(), map()} | {error, term()}.
-options(Drv, #{limits := Limits, best_effort := BestEffort, asked := Asked} = Spec, Here) ->
-    #{wall_time := Wall} = Limits,
-    {Groups, Without} = groups(Drv, Spec, Here),
+options(Drv, Spec, Here) ->
+    case groups(Drv, Spec, Here) of
+        {ok, Groups, Without} -> options(Spec, Here, Groups, Without);
+        {error, Reason} -> {error, {cgroup, Reason}}
+    end.
+
+options(Spec, Here, Groups, Without) ->
+    #{limits := #{wall_time := Wall} = Limits, best_effort := BestEffort, asked := Asked} = Spec,
     Rlimits = lowest(maps:merge(rlimits(Limits), fallback(Without)), maps:get(rlimits, Spec)),
     case filter(Spec) of
         {ok, Filter, Seccomp} ->
@@ -90,11 +95,13 @@ groups(Drv, #{limits := Limits, without := Lacking}, #{privileged := Privileged}
         atom_to_binary(Name)
      || not is_map_key(cgroup, Lacking), Name <- maps:keys(Wanted)
     ],
-    Offered = [
-        binary_to_existing_atom(Controller)
-     || Controller <- alcove_cgroup_own:offered({Drv, []}, Who, Controllers)
-    ],
-    {maps:with(Offered, Wanted), maps:without(Offered, Wanted)}.
+    case alcove_cgroup_own:offered({Drv, []}, Who, Controllers) of
+        {ok, Named} ->
+            Offered = [binary_to_existing_atom(Controller) || Controller <- Named],
+            {ok, maps:with(Offered, Wanted), maps:without(Offered, Wanted)};
+        {error, Reason} ->
+            {error, Reason}
+    end.
 
 cgroup(Groups, Options) when map_size(Groups) =:= 0 -> Options;
 cgroup(Groups, Options) -> Options#{cgroup => Groups}.

@@ -11,7 +11,7 @@
          own_kernel_values/1, resource_limits/1, links_lead_nowhere/1,
          limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
          explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
-         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, shortages/1, all_user_namespaces_in_use/1, old_kernel/1, old_kernel_rootless/1,
+         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, shortages/1, all_user_namespaces_in_use/1, out_of_descriptors/1, old_kernel/1, old_kernel_rootless/1,
          subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, listens/1, not_listening/1, listens_on_host/1,
          read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1, many_by_one/1]).
 
@@ -28,7 +28,7 @@ groups() ->
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
             no_user_namespaces, no_control_groups, shortages, nothing_lacks],
-    [{root, [], Both ++ [read_only_control_groups, all_user_namespaces_in_use, ids_of_root, plain_chroot]},
+    [{root, [], Both ++ [read_only_control_groups, all_user_namespaces_in_use, out_of_descriptors, ids_of_root, plain_chroot]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
 init_per_suite(Config) ->
@@ -675,6 +675,28 @@ shortages(Config) ->
                  end
          end).
 
+%% With few descriptors left, nothing is lacking either: there is a sandbox, or an error.
+out_of_descriptors(Config) ->
+    with(Config,
+         fun(Drv) ->
+                 {ok, #{sandbox := Force}} = alcove_sandbox:run(Drv, ["true"], #{}),
+                 Same = fun(Sandbox) -> maps:remove(user, Sandbox) =:= maps:remove(user, Force) end,
+                 {ok, {alcove_rlimit, Soft, Hard}} = alcove:getrlimit(Drv, [], rlimit_nofile),
+                 Run = fun(Most, Spec) ->
+                               ok = alcove:setrlimit(Drv, [], rlimit_nofile, {alcove_rlimit, Most, Hard}),
+                               alcove_sandbox:run(Drv, ["true"], Spec)
+                       end,
+                 Ran = [case Run(Most, #{best_effort => Effort}) of
+                            {ok, #{sandbox := Sandbox}} -> true = Same(Sandbox), ran;
+                            {error, {cgroup, {_, emfile}}} -> cgroup;
+                            {error, _} -> none
+                        end || Most <- lists:seq(3, 14), Effort <- [false, true]],
+                 maps:is_key(memory, Force) andalso element(1, maps:get(memory, Force)) =:= cgroup andalso
+                     (true = lists:member(cgroup, Ran)),
+                 {ok, #{sandbox := Whole}} = Run(Soft, #{best_effort => true}),
+                 true = Same(Whole)
+         end).
+
 %% ENOSPC of unshare(2) says either that the machine has turned them off or that all are in use.
 all_user_namespaces_in_use(Config) ->
     Flag = 16#10000000,
@@ -694,7 +716,7 @@ all_user_namespaces_in_use(Config) ->
 %% is told.
 no_control_groups(Config) ->
     As = proplists:get_value(as, Config),
-    Given = fun(Drv) -> As =:= ordinary andalso alcove_cgroup_own:offered({Drv, []}, user, [<<"memory">>]) =/= [] end,
+    Given = fun(Drv) -> As =:= ordinary andalso alcove_cgroup_own:offered({Drv, []}, user, [<<"memory">>]) =/= {ok, []} end,
     case with(Config, Given) of
         true -> alcove_test:skip("needs an ordinary user to whom no control group was delegated");
         false -> without_control_groups(Config, As)
