@@ -457,7 +457,7 @@ removed(Dir) ->
             case file:list_dir_all(Dir) of
                 {ok, Names} ->
                     Below = [filename:join(Dir, Name) || Name <- Names],
-                    [_ = removed(Group) || Group <- Below, filelib:is_dir(Group)],
+                    lists:foreach(fun(Group) -> _ = removed(Group) end, [G || G <- Below, filelib:is_dir(G)]),
                     file:del_dir(Dir);
                 {error, _} ->
                     Busy

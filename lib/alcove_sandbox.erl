@@ -90,7 +90,8 @@
 %% <dt>`user': `{Uid, Gid}'</dt>
 %% <dd>The user and group that the program sees itself as, by default `{1000, 1000}'.</dd>
 %% <dt>`as': `unused' or `{Uid, Gid}'</dt>
-%% <dd>The user and group that it has on the host, where Drv is root.</dd>
+%% <dd>The user and group that it has on the host, where Drv is root. `unused', the default: an id that
+%%     belongs to nobody, from 2^31 on, or of those that Drv's user namespace has.</dd>
 %% <dt>`ids': `own', `subordinate' or `{Uids, Gids}', lists of `{Inside, Outside, Count}'</dt>
 %% <dd>The ids that exist inside, where Drv isn't root. `own', the default: only the program's,
 %%     which is Drv's user on the host. `subordinate': Drv's user as 0, and from 1 on all ids that

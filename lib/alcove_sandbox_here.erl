@@ -15,13 +15,17 @@
 -spec look(pid(), alcove_sandbox_spec:spec()) ->
     {ok, alcove_sandbox_plan:here()} | {error, term()}.
 look(Drv, #{as := As, user := User} = Spec) ->
-    Privileged = privileged(Drv),
-    case alcove_sandbox_ids:mapped(Drv, Spec, Privileged) of
-        {ok, own} ->
-            seen(Drv, Spec, Privileged, own, who(Drv, As, Privileged));
-        {ok, Maps} ->
-            Is = alcove_sandbox_ids:outside(User, Maps),
-            seen(Drv, Spec, Privileged, Maps, mapped(As, Is));
+    case privileged(Drv) of
+        {ok, Privileged, Users} ->
+            case alcove_sandbox_ids:mapped(Drv, Spec, Privileged) of
+                {ok, own} ->
+                    seen(Drv, Spec, {Privileged, Users}, own, who(Drv, As, Privileged, Users));
+                {ok, Maps} ->
+                    Is = alcove_sandbox_ids:outside(User, Maps),
+                    seen(Drv, Spec, {Privileged, Users}, Maps, mapped(As, Is));
+                {error, Reason} ->
+                    {error, Reason}
+            end;
         {error, Reason} ->
             {error, Reason}
     end.
@@ -36,13 +40,14 @@ owner(_User, true, own, As) -> As;
 owner(_User, false, own, _As) -> none;
 owner(User, false, _Maps, _As) -> User.
 
-seen(Drv, #{user := User} = Spec, Privileged, Maps, Who) ->
+seen(Drv, #{user := User} = Spec, {Privileged, Users}, Maps, Who) ->
     case Who of
         {ok, Ids} ->
             Paths = alcove_sandbox_plan:sources(Spec),
             Looked = [{Path, kind(Drv, Path)} || Path <- Paths],
             {ok, #{
                 privileged => Privileged,
+                users => Users,
                 as => Ids,
                 ids => Maps,
                 owner => owner(User, Privileged, Maps, Ids),
@@ -59,18 +64,28 @@ seen(Drv, #{user := User} = Spec, Privileged, Maps, Who) ->
             {error, Reason}
     end.
 
+%% Whether Drv has root's rights, and over which ids. In a user namespace that an ordinary user has made
+%% for itself alone, root can be nobody else, and is like that user.
 privileged(Drv) ->
-    case alcove:capget(Drv, [], 0) of
-        {ok, #{effective := Effective}} ->
+    case alcove:batch(Drv, [], [{geteuid, []}, {capget, [0]}]) of
+        {ok, [0, {ok, #{effective := Effective}}]} ->
             Needed = [cap_sys_admin, cap_setuid, cap_setgid, cap_chown, cap_net_admin],
-            alcove:geteuid(Drv, []) =:= 0 andalso
+            case
                 lists:all(
                     fun(Name) -> Effective band (1 bsl alcove_nif:define(all, Name)) =/= 0 end,
                     Needed
-                );
-        {error, _} ->
-            false
+                )
+            of
+                true -> of_users(alcove_sandbox_ids:users(Drv));
+                false -> {ok, false, all}
+            end;
+        _ ->
+            {ok, false, all}
     end.
+
+of_users({ok, own}) -> {ok, false, all};
+of_users({ok, Users}) -> {ok, true, Users};
+of_users({error, Reason}) -> {error, Reason}.
 
 landlock(Drv) ->
     case alcove:landlock_abi(Drv, []) of
@@ -78,18 +93,21 @@ landlock(Drv) ->
         {error, Reason} -> {lacking, Reason}
     end.
 
-who(Drv, unused, true) ->
-    case alcove_sandbox_ids:take(node(Drv)) of
+who(Drv, unused, true, Users) ->
+    case alcove_sandbox_ids:take(node(Drv), Users) of
         {ok, Id} -> {ok, {Id, Id}};
         {error, Reason} -> {error, {user, Reason}}
     end;
-who(_Drv, Ids, true) ->
-    {ok, Ids};
-who(Drv, unused, false) ->
+who(_Drv, Ids, true, Users) ->
+    case alcove_sandbox_ids:has_both(Ids, Users) of
+        true -> {ok, Ids};
+        false -> {error, {as, {unmapped, Ids}}}
+    end;
+who(Drv, unused, false, _Users) ->
     {ok, {alcove:geteuid(Drv, []), alcove:getegid(Drv, [])}};
-who(Drv, Ids, false) ->
+who(Drv, Ids, false, Users) ->
     %% No other id is mapped.
-    case who(Drv, unused, false) of
+    case who(Drv, unused, false, Users) of
         {ok, Ids} -> {ok, Ids};
         {ok, _} -> {error, {as, eperm}}
     end.

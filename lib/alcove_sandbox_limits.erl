@@ -81,9 +81,10 @@ compiled(Policy, Name) ->
     end.
 
 %% The limits that a control group enforces, if Drv may make one.
-groups(Drv, #{limits := Limits, without := Lacking}, #{privileged := Privileged}) ->
+groups(Drv, #{limits := Limits, without := Lacking}, #{privileged := Privileged, users := Users}) ->
+    %% In a user namespace, root has the control groups that were delegated to it.
     Who =
-        case Privileged of
+        case Privileged andalso Users =:= all of
             true -> root;
             false -> user
         end,

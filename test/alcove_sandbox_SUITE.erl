@@ -10,16 +10,16 @@
 -export([nothing_but_the_spec/1, nobody/1, no_host/1, mounts/1, kernel_mounts/1, hidden/1, hidden_links/1, layers/1, writable_root/1,
          own_kernel_values/1, resource_limits/1, links_lead_nowhere/1,
          limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
-         explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
+         explained/1, own_users/1, own_users_in_pid_namespaces/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
          no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, shortages/1, all_user_namespaces_in_use/1, out_of_descriptors/1, old_kernel/1, old_kernel_rootless/1,
-         subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, listens/1, not_listening/1, listens_on_host/1,
+         subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, root_of_a_user_namespace/1, root_of_one_id/1, listens/1, not_listening/1, listens_on_host/1,
          read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1, many_by_one/1]).
 
 suite() ->
     alcove_test:suite() ++ [{timetrap, alcove_test:ms(180000)}].
 
 all() ->
-    [{group, root}, {group, rootless}, old_kernel, old_kernel_rootless, own_users, many_by_one,
+    [{group, root}, {group, rootless}, old_kernel, old_kernel_rootless, root_of_a_user_namespace, root_of_one_id, own_users, own_users_in_pid_namespaces, many_by_one,
      as_bubblewrap, swapped_targets].
 
 groups() ->
@@ -983,6 +983,70 @@ ids_of_root(Config) ->
                      alcove_sandbox:run(Drv, ["true"], #{ids => subordinate, as => {300000, 300000}})
          end).
 
+%% Drv is root in a user namespace, as in a container without rights: a sandbox's user is one of those that
+%% the namespace has, and an error where none is surely unused.
+root_of_a_user_namespace(Config) ->
+    alcove_test:need([root, userns, {call, mount_setattr}, {program, "newuidmap"}, {program, "newgidmap"}],
+        fun() -> root_of_a_user_namespace(Config, alcove_test:user_paths(Config)) end).
+
+root_of_a_user_namespace(Config, Paths) ->
+    Subordinate = filename:join(alcove_test:tmp(Config), "subordinate"),
+    ok = file:write_file(Subordinate, "root:100000:200000\n"),
+    Script = "mount --bind \"$0\" /etc/subuid && mount --bind \"$0\" /etc/subgid || exit 9; count=$1; shift; "
+             "exec unshare --user --map-users=100000,0,$count --map-groups=100000,0,$count --setuid 0 --setgid 0 -- \"$@\"",
+    In = fun(Count, Fun) ->
+                 Drv = in_namespace(Paths, ["unshare", "--mount", "sh", "-c", Script, Subordinate, integer_to_list(Count)]),
+                 try Fun(Drv) after alcove_drv:stop(Drv) end
+         end,
+    Used = fun(Drv, Spec) ->
+                   {ok, #{status := 0, stdout := <<"1000\n">>, sandbox := #{user := User} = Sandbox}} =
+                       alcove_sandbox:run(Drv, ["id", "-u"], Spec),
+                   #{seccomp := default, user_namespace := own, keyring := own, memory := {rlimit, _}} = Sandbox,
+                   User
+           end,
+    In(65536, fun(Drv) ->
+                      {unused, Uid} = Used(Drv, #{}),
+                      true = Uid >= 60706 andalso Uid < 61184,
+                      {unused, Other} = Used(Drv, #{best_effort => true}),
+                      true = Other =/= Uid,
+                      {as, 1234} = Used(Drv, #{as => {1234, 1234}}),
+                      [{error, {sandbox, {as, {unmapped, As}}}} =
+                           alcove_sandbox:run(Drv, ["true"], #{as => As, best_effort => Effort})
+                       || As <- [{70000, 1}, {1, 70000}], Effort <- [false, true]]
+              end),
+    In(66048, fun(Drv) ->
+                      {unused, Uid} = Used(Drv, #{}),
+                      true = Uid >= 65536 andalso Uid < 66048
+              end),
+    In(1000, fun(Drv) ->
+                     Reason = {sandbox, {user, {unmapped, unused}}},
+                     [{error, Reason} = alcove_sandbox:run(Drv, ["true"], #{best_effort => Effort})
+                      || Effort <- [false, true]],
+                     true = string:find(alcove:format_error(Reason), "(as)") =/= nomatch,
+                     {as, 999} = Used(Drv, #{as => {999, 999}})
+             end).
+
+in_namespace(Paths, Exec) ->
+    alcove_test:start([{exec, Exec}, {progname, filename:join([filename:dirname(hd(Paths)), "priv", "alcove"])}]).
+
+%% A user namespace that has one id alone is an ordinary user's, and its root like that user; if it isn't
+%% the host's root that has made it.
+root_of_one_id(Config) ->
+    alcove_test:need([root, ordinary, userns, {call, mount_setattr}],
+        fun() ->
+                Paths = alcove_test:user_paths(Config),
+                Alone = ["unshare", "--user", "--map-root-user", "--"],
+                As = ["setpriv", "--reuid=" ++ alcove_test:user(), "--regid=nogroup", "--clear-groups", "--"],
+                Drv = in_namespace(Paths, As ++ Alone),
+                [{ok, #{status := 0, stdout := <<"1000\n">>, sandbox := #{user := {own, 0}}}} =
+                     alcove_sandbox:run(Drv, ["id", "-u"], Spec) || Spec <- [#{}, #{as => {0, 0}}]],
+                {error, {sandbox, {as, eperm}}} = alcove_sandbox:run(Drv, ["true"], #{as => {1, 1}}),
+                ok = alcove_drv:stop(Drv),
+                Root = in_namespace(Paths, Alone),
+                {error, {sandbox, {user, {unmapped, unused}}}} = alcove_sandbox:run(Root, ["true"], #{}),
+                ok = alcove_drv:stop(Root)
+        end).
+
 %% ---------------------------------------------------------------------------
 %% Limits
 %% ---------------------------------------------------------------------------
@@ -1101,6 +1165,22 @@ own_users(_Config) ->
                 [] = [Uid || Uid <- Uids, Uid < 16#80000000],
                 [{ok, _} = alcove_proc:stop(Pid) || {ok, Pid} <- Started],
                 ok = alcove_drv:stop(Drv)
+        end).
+
+%% Nor one of another virtual machine with the same pid, in a pid namespace of its own.
+own_users_in_pid_namespaces(_Config) ->
+    alcove_test:need([root],
+        fun() ->
+                Alone = {os:find_executable("unshare"),
+                         ["--pid", "--fork", "--kill-child", "--mount-proc", filename:join([code:root_dir(), "bin", "erl"])]},
+                Peers = [alcove_test:peer(alcove_test:paths(), #{exec => Alone}) || _ <- [1, 2]],
+                [{Pid, First}, {Pid, Second}] =
+                    [alcove_test:in_peer(Peer, fun() ->
+                                                       {ok, Id} = alcove_sandbox_ids:take(node(), all),
+                                                       {os:getpid(), Id}
+                                               end) || Peer <- Peers],
+                true = First =/= Second,
+                [alcove_test:stop_peer(Peer) || Peer <- Peers]
         end).
 
 %% A process may run more sandboxes, one after the other, than there are ids. What runs meanwhile
