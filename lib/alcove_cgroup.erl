@@ -59,6 +59,8 @@
 %% <li>`enospc', for `cgroup.procs' of cpuset in version 1: the group has no CPUs or no
 %%     memory nodes;</li>
 %% <li>`esrch': there is no such process;</li>
+%% <li>`emfile': the process has no number left for a descriptor, of which each group of {@link make/3}
+%%     takes one in each of its hierarchies;</li>
 %% <li>`etimedout': see {@link freeze/3} and {@link kill/3}.</li>
 %% </ul>
 %%
@@ -280,9 +282,9 @@ make(Drv, Pids, Limits) ->
             set_limits(Process, Group, Checked),
             {ok, Group}
         catch
-            throw:{?MODULE, _} = Thrown ->
-                _ = removed(Process, Group),
-                throw(Thrown)
+            Class:Why:Stack ->
+                _ = (catch removed(Process, Group)),
+                erlang:raise(Class, Why, Stack)
         end
     end).
 
@@ -297,9 +299,9 @@ remove(Drv, Pids, Group) ->
     end).
 
 removed(Process, Group) ->
-    Result = removed_dirs(Process, alcove_cgroup_own:dirs(Group)),
+    %% A process that has no number left for a descriptor needs those of the locks.
     ok = alcove_cgroup_own:forget(Process, Group),
-    Result.
+    removed_dirs(Process, alcove_cgroup_own:dirs(Group)).
 
 removed_dirs(Process, Dirs) ->
     ok = alcove_cgroup_members:kill(Process, existing(Process, Dirs)),
@@ -459,7 +461,7 @@ procs(Drv, Pids, Name) ->
 %%     `"0-3,5"'.</dd>
 %% <dt>`cpu'</dt>
 %% <dd>How much CPU time members may use: 0.5 is 50 ms in each 100 ms, 2 is all of two CPUs.
-%%     The kernel refuses less than 0.01 with `einval'.</dd>
+%%     The kernel refuses less than 0.01 with `einval'; 2^20 is the most.</dd>
 %% </dl>
 %%
 %% `max' means no limit, for all but `cpus' and `mems'. The group must exist. Limits are set

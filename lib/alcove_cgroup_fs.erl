@@ -5,7 +5,8 @@
 %% alcove_cgroup} that called it, with an error that says where.
 -module(alcove_cgroup_fs).
 
--export([run/3, fail/1, must_read/3, must_write/4, read_value/3, must_read_value/3]).
+-export([run/3, fail/1, must_read/3, must_write/4, read_value/3, must_read_value/3, words/2]).
+-export([passing/1]).
 -export([mkdir/2, rmdir/2, subgroups/2, tree/2, remove/2]).
 -export([deadline/1, is_late/1, wait/2, pause/1]).
 
@@ -66,6 +67,25 @@ read_value(Process, Path, Name) ->
         {ok, Text} -> alcove_cgroup_text:value(string:trim(Text));
         {error, enoent} -> none;
         {error, Reason} -> fail({join(Path, Name), Reason})
+    end.
+
+%% @doc The words of a file; none if it can't be read, unless for a shortage.
+-spec words(process(), binary()) -> [binary()].
+words(Process, File) ->
+    case alcove_file:read(Process, File) of
+        {ok, Text} ->
+            alcove_cgroup_text:words(Text);
+        {error, Reason} ->
+            ok = passing({File, Reason}),
+            []
+    end.
+
+%% @doc Fails with a shortage: there may be what can't be seen for want of something.
+-spec passing(reason()) -> ok.
+passing(Reason) ->
+    case alcove_errors:is_shortage(Reason) of
+        true -> fail(Reason);
+        false -> ok
     end.
 
 join(Path, Name) ->

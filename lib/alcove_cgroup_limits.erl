@@ -12,6 +12,11 @@
 %% The period of a CPU limit, in microseconds: the kernel's own.
 -define(PERIOD, 100000).
 
+%% The kernel takes larger numbers of bytes for smaller ones.
+-define(MOST, 16#7fffffffffffffff).
+%% More processors than there are.
+-define(CPUS, 16#100000).
+
 %% @doc The limits in the order in which they are set, or `error' if a name is unknown
 %% or a value has the wrong shape.
 -spec check(term()) -> {ok, [{key(), term()}]} | error.
@@ -28,10 +33,11 @@ check(_) ->
 keys() ->
     [mems, cpus, memory, swap, pids, cpu].
 
-is_value(memory, N) -> N =:= max orelse is_integer(N) andalso N > 0;
-is_value(swap, N) -> N =:= max orelse is_integer(N) andalso N >= 0;
-is_value(pids, N) -> N =:= max orelse is_integer(N) andalso N >= 0;
-is_value(cpu, N) -> N =:= max orelse is_number(N) andalso N > 0;
+is_value(Key, max) -> Key =/= cpus andalso Key =/= mems;
+is_value(memory, N) -> is_integer(N) andalso N > 0 andalso N =< ?MOST;
+is_value(swap, N) -> is_integer(N) andalso N >= 0 andalso N =< ?MOST;
+is_value(pids, N) -> is_integer(N) andalso N >= 0 andalso N =< ?MOST;
+is_value(cpu, N) -> is_number(N) andalso N > 0 andalso N =< ?CPUS;
 is_value(Key, List) when Key =:= cpus; Key =:= mems ->
     try iolist_size(List) of
         Size -> Size > 0

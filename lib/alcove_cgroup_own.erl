@@ -7,7 +7,7 @@
 %% next process that makes a group beside it removes it.
 -module(alcove_cgroup_own).
 
--export([make/3, made/2, offered/3, forget/2, dirs/1, is_group/1]).
+-export([make/3, made/2, offered/3, forget/2, dirs/1, is_group/1, sweep/3]).
 
 -export_type([group/0]).
 
@@ -21,6 +21,9 @@
 -type lock() :: {alcove:fd(), Inode :: non_neg_integer()}.
 
 -define(PREFIX, "alcove-own.").
+
+%% How long a Drv that has ended may take to remove its groups, in milliseconds.
+-define(SWEEP, 3000).
 
 %% How often another name is tried if a name is taken.
 -define(NAMES, 100).
@@ -39,6 +42,8 @@ make(Process, Hierarchies, Limits) ->
     Wanted =/= [] orelse Killers =/= [] orelse fail(enodev),
     Identity = identity(Process),
     clear(Process, Bases ++ Killers, Identity),
+    %% Whatever becomes of this process, Drv knows where its groups are.
+    ok = alcove_drv:groups(drv(Process), [Base || {_, Base} <- Bases ++ Killers]),
     create(Process, Bases, Killers, Identity, ?NAMES).
 
 %% Each hierarchy with the controllers that it is to have.
@@ -80,7 +85,9 @@ first_base(Process, [Hierarchy | Rest]) ->
             {error, _} -> first_base(Process, Rest)
         end
     catch
-        throw:{alcove_cgroup, _} -> first_base(Process, Rest)
+        throw:{alcove_cgroup, {fail, Reason}} ->
+            ok = alcove_cgroup_fs:passing(Reason),
+            first_base(Process, Rest)
     end;
 first_base(_Process, []) ->
     [].
@@ -98,7 +105,8 @@ base(Process, #{version := 1, path := Path} = Hierarchy, _Controllers) ->
                 true -> {Hierarchy, Own};
                 false -> {Hierarchy, Path}
             end;
-        {error, _} ->
+        {error, Reason} ->
+            ok = alcove_cgroup_fs:passing({<<"/proc/self/cgroup">>, Reason}),
             {Hierarchy, Path}
     end;
 base(Process, #{version := 2, path := Path} = Hierarchy, Controllers) ->
@@ -111,7 +119,8 @@ base(Process, #{version := 2, path := Path} = Hierarchy, Controllers) ->
         ok = prepared(Process, Own, Controllers),
         {Hierarchy, Own}
     catch
-        throw:{alcove_cgroup, _} = Thrown ->
+        throw:{alcove_cgroup, {fail, Why}} = Thrown ->
+            ok = alcove_cgroup_fs:passing(Why),
             case is_all_ours(Process, Path) of
                 true ->
                     ok = alcove_cgroup_v2:enable(Process, [Path], Controllers),
@@ -128,12 +137,12 @@ above_leaf(Dir) ->
     end.
 
 prepared(Process, Own, Controllers) ->
-    Offered = alcove_file:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>])),
+    Offered = alcove_cgroup_fs:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>])),
     [
         fail({alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>]), enodev})
      || Controllers -- Offered =/= []
     ],
-    Enabled = alcove_file:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.subtree_control">>])),
+    Enabled = alcove_cgroup_fs:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.subtree_control">>])),
     case Controllers -- Enabled =/= [] andalso alcove_cgroup_v2:is_delegated(Process, Own) of
         true -> alcove_cgroup_v2:leaf(Process, Own);
         false -> ok
@@ -143,19 +152,26 @@ prepared(Process, Own, Controllers) ->
 %% @doc Those of some controllers with which a process can have groups for its programs. For root, these
 %% are all that there are. Another user's process has those in its own group: one that systemd has
 %% delegated, in which groups have the controller already, or whose members are in a leaf.
--spec offered(process(), root | user, [binary()]) -> [binary()].
+%%
+%% `{error, Reason}': that can't be known now, for want of something.
+-spec offered(process(), root | user, [binary()]) -> {ok, [binary()]} | {error, alcove_cgroup:reason()}.
 offered(_Process, _Who, []) ->
-    [];
+    {ok, []};
 offered(Process, Who, Controllers) ->
-    case alcove_cgroup_paths:hierarchies(Process) of
-        {ok, Hierarchies} ->
-            With = [alcove_cgroup_paths:with(Controller, Hierarchies) || Controller <- Controllers],
-            Offered = lists:flatmap(
-                fun(Hierarchy) -> in(Process, Who, Hierarchy) end, lists:usort(lists:append(With))
-            ),
-            [Controller || Controller <- Controllers, lists:member(Controller, Offered)];
-        {error, _} ->
-            []
+    try
+        case alcove_cgroup_paths:hierarchies(Process) of
+            {ok, Hierarchies} ->
+                With = [alcove_cgroup_paths:with(Controller, Hierarchies) || Controller <- Controllers],
+                Offered = lists:flatmap(
+                    fun(Hierarchy) -> in(Process, Who, Hierarchy) end, lists:usort(lists:append(With))
+                ),
+                {ok, [Controller || Controller <- Controllers, lists:member(Controller, Offered)]};
+            {error, Reason} ->
+                ok = alcove_cgroup_fs:passing({<<"/proc/self/mountinfo">>, Reason}),
+                {ok, []}
+        end
+    catch
+        throw:{alcove_cgroup, {fail, Why}} -> {error, Why}
     end.
 
 in(Process, root, #{path := Path, options := Options}) ->
@@ -171,14 +187,15 @@ in({Drv, Pids} = Process, user, #{version := 2} = Hierarchy) ->
                 ok -> delegated(Process, Own, Dir);
                 {error, _} -> []
             end;
-        {error, _} ->
+        {error, Reason} ->
+            ok = alcove_cgroup_fs:passing({<<"/proc/self/cgroup">>, Reason}),
             []
     end;
 in(_Process, user, #{version := 1}) ->
     [].
 
 delegated(Process, Own, Dir) ->
-    Words = fun(Name) -> alcove_file:words(Process, alcove_cgroup_text:join(Dir, [Name])) end,
+    Words = fun(Name) -> alcove_cgroup_fs:words(Process, alcove_cgroup_text:join(Dir, [Name])) end,
     case Dir =/= Own orelse alcove_cgroup_v2:is_delegated(Process, Dir) of
         true -> Words(<<"cgroup.controllers">>);
         false -> Words(<<"cgroup.subtree_control">>)
@@ -193,17 +210,19 @@ is_all_ours({Drv, Pids} = Process, Path) ->
 
 %% The prefix of all names of a Drv: the virtual machine's pid, for people who look, and a part that
 %% is unique for this virtual machine and Drv.
-identity({Ref, _Pids}) ->
-    Drv =
-        case alcove_drv:locate(Ref) of
-            {ok, Pid} -> Pid;
-            error -> Ref
-        end,
+identity(Process) ->
+    Drv = drv(Process),
     Known = {Drv, os:getpid(), node(), [erlang:system_info(Key) || Key <- [creation, start_time]]},
     <<Unique:64, _/binary>> = erlang:md5(term_to_binary(Known)),
     iolist_to_binary([
         ?PREFIX, os:getpid(), $., string:lowercase(integer_to_list(Unique, 36)), $.
     ]).
+
+drv({Ref, _Pids}) ->
+    case alcove_drv:locate(Ref) of
+        {ok, Pid} -> Pid;
+        error -> Ref
+    end.
 
 %% The prefix of the names of one process.
 identity_of_process({_Drv, Pids} = Process) ->
@@ -242,7 +261,10 @@ create_all(Process, [{Hierarchy, Dir} | Dirs], Made, Locks) ->
                 %% Another process took the new group for one that was left behind, and removed it.
                 busy ->
                     undo(Process, [Dir | Made], Locks),
-                    again
+                    again;
+                {error, Reason} ->
+                    undo(Process, [Dir | Made], Locks),
+                    fail({Dir, Reason})
             end;
         {error, eexist} ->
             undo(Process, Made, Locks),
@@ -258,7 +280,8 @@ undo(Process, Made, Locks) ->
     lists:foreach(fun(Dir) -> alcove_cgroup_fs:rmdir(Process, Dir) end, Made),
     unlock(Process, Locks).
 
-%% A lock on a directory that was removed meanwhile doesn't count.
+%% A lock on a directory that was removed meanwhile doesn't count. `busy': another process has it, or the
+%% directory is gone.
 lock({Drv, Pids}, Dir) ->
     case alcove:open(Drv, Pids, Dir, [o_rdonly, o_directory, o_cloexec], 0) of
         {ok, Fd} ->
@@ -266,12 +289,17 @@ lock({Drv, Pids}, Dir) ->
             case {Locked, alcove:stat(Drv, Pids, Dir)} of
                 {{ok, 0, _}, {ok, #{ino := Inode}}} ->
                     {ok, {Fd, Inode}};
+                {{error, Reason}, _} when Reason =/= eagain ->
+                    _ = alcove:close(Drv, Pids, Fd),
+                    {error, Reason};
                 _ ->
                     _ = alcove:close(Drv, Pids, Fd),
                     busy
             end;
-        {error, _} ->
-            busy
+        {error, enoent} ->
+            busy;
+        {error, Reason} ->
+            {error, Reason}
     end.
 
 %% Closes descriptors, also if that was done before, when the numbers may belong to other files.
@@ -317,7 +345,7 @@ dirs(#{dirs := Dirs}) ->
 is_group(#{dirs := _, locks := _}) -> true;
 is_group(_) -> false.
 
-%% @doc Releases the locks of a group that was removed.
+%% @doc Releases the locks of a group that is removed next.
 -spec forget(process(), group()) -> ok.
 forget(Process, #{locks := Locks}) ->
     unlock(Process, Locks).
@@ -375,5 +403,76 @@ clear_group(Process, {_, Dir} = Group, Owner, Alive) ->
                 unlock(Process, [Lock])
             end;
         busy ->
+            [Owner | Alive];
+        %% Whether the owner lives can't be known now.
+        {error, _} ->
             [Owner | Alive]
+    end.
+
+%%--------------------------------------------------------------------
+%% What a Drv has left when it has ended
+%%--------------------------------------------------------------------
+
+%% @doc Removes the groups of a Drv whose processes have ended, from the directories in which it has
+%% made some. Where the virtual machine's own user may not do that, as with `sudo', a new tree of the
+%% same kind does. What can't be removed in time stays, for the next Drv that makes a group there.
+-spec sweep(pid(), [binary()], fun(() -> {ok, pid()} | {error, term()})) -> ok.
+sweep(_Drv, [], _Start) ->
+    ok;
+sweep(Drv, Bases, Start) ->
+    Identity = identity({Drv, []}),
+    {Sweeper, Ref} = spawn_monitor(fun() ->
+        Deadline = alcove_cgroup_fs:deadline(?SWEEP),
+        swept(left(Identity, Bases), Deadline) orelse swept_by(Start, left(Identity, Bases))
+    end),
+    receive
+        {'DOWN', Ref, process, Sweeper, _} -> ok
+    after ?SWEEP ->
+        true = demonitor(Ref, [flush]),
+        ok
+    end.
+
+left(Identity, Bases) ->
+    Size = byte_size(Identity),
+    [
+        alcove_cgroup_text:join(Base, [Name])
+     || Base <- Bases,
+        {ok, Names} <- [file:list_dir(Base)],
+        Name <- [list_to_binary(Text) || Text <- Names, alcove_text:is_ascii(Text)],
+        binary:longest_common_prefix([Name, Identity]) =:= Size
+    ].
+
+%% Whether all are gone. A process that has just ended may be a member for another moment.
+swept(Dirs, Deadline) ->
+    alcove_cgroup_fs:wait(fun() -> [] =:= [Dir || Dir <- Dirs, is_busy(removed(Dir))] end, Deadline) andalso
+        [] =:= [Dir || Dir <- Dirs, filelib:is_dir(Dir)].
+
+is_busy(Removed) ->
+    lists:member(Removed, [{error, ebusy}, {error, eexist}, {error, enotempty}]).
+
+%% The files of a group aren't removed, and only the groups in it are directories.
+removed(Dir) ->
+    case file:del_dir(Dir) of
+        {error, Reason} = Busy when Reason =:= ebusy; Reason =:= eexist; Reason =:= enotempty ->
+            case file:list_dir_all(Dir) of
+                {ok, Names} ->
+                    Below = [filename:join(Dir, Name) || Name <- Names],
+                    lists:foreach(fun(Group) -> _ = removed(Group) end, [G || G <- Below, filelib:is_dir(G)]),
+                    file:del_dir(Dir);
+                {error, _} ->
+                    Busy
+            end;
+        Removed ->
+            Removed
+    end.
+
+swept_by(_Start, []) ->
+    ok;
+swept_by(Start, Dirs) ->
+    case Start() of
+        {ok, Drv} ->
+            lists:foreach(fun(Dir) -> alcove_cgroup_fs:remove({Drv, []}, Dir) end, Dirs),
+            alcove_drv:stop(Drv);
+        {error, _} ->
+            ok
     end.

@@ -29,7 +29,11 @@ hierarchies(Process) ->
         {ok, Mounts} ->
             Types = [<<"cgroup">>, <<"cgroup2">>],
             Found = [Mount || #{type := Type} = Mount <- visible(Mounts), lists:member(Type, Types)],
-            {ok, [hierarchy(Process, Mount) || Mount <- once(Found)]};
+            try
+                {ok, [hierarchy(Process, Mount) || Mount <- once(Found)]}
+            catch
+                throw:{alcove_cgroup, {fail, {_File, Reason}}} -> {error, Reason}
+            end;
         {error, _} = Error ->
             Error
     end.
@@ -81,7 +85,7 @@ hierarchy(_Process, #{type := <<"cgroup">>, path := Path, root := Root} = Mount)
     #{version => 1, path => Path, root => Root, options => options(Mount)};
 hierarchy(Process, #{type := <<"cgroup2">>, path := Path, root := Root} = Mount) ->
     %% If the process can't reach the hierarchy, it can't use what the hierarchy offers.
-    Controllers = alcove_file:words(Process, alcove_cgroup_text:join(Path, [<<"cgroup.controllers">>])),
+    Controllers = alcove_cgroup_fs:words(Process, alcove_cgroup_text:join(Path, [<<"cgroup.controllers">>])),
     #{
         version => 2,
         path => Path,

@@ -62,13 +62,13 @@ check_members(Process, Path) ->
 %% @doc Refuses a group that has controllers for groups in it, as it can't have members.
 -spec check_member(process(), binary()) -> ok.
 check_member(Process, Path) ->
-    (alcove_file:words(Process, file(Path, ?SUBTREE)) =/= [] andalso is_domain(Process, Path)) andalso
+    (alcove_cgroup_fs:words(Process, file(Path, ?SUBTREE)) =/= [] andalso is_domain(Process, Path)) andalso
         fail({file(Path, ?PROCS), ebusy}),
     ok.
 
 %% Whether a group is neither a root, which may have both, nor a group of threads.
 is_domain(Process, Path) ->
-    alcove_file:words(Process, file(Path, <<"cgroup.type">>)) =:= [<<"domain">>].
+    alcove_cgroup_fs:words(Process, file(Path, <<"cgroup.type">>)) =:= [<<"domain">>].
 
 %% @doc Whether a group is the root of all groups, and not a group that a namespace shows as the
 %% root.

@@ -45,7 +45,7 @@
     info/1
 ]).
 %% For the other modules.
--export([locate/1, inherited/1, answer/2, kind/1]).
+-export([locate/1, inherited/1, answer/2, kind/1, groups/2]).
 
 -export([
     init/1,
@@ -143,7 +143,10 @@
     watched = #{} :: #{reference() => Token :: term()},
     stopped = false :: boolean(),
     %% The caller of stop/1, if there is one.
-    asker :: reference() | undefined
+    asker :: reference() | undefined,
+    %% The directories in which control groups were made, and how to start such a tree once more.
+    groups = [] :: ordsets:ordset(binary()),
+    options :: alcove_drv_options:options()
 }).
 
 %% How long the tree may take to end, in milliseconds. The guardian kills it within less.
@@ -393,6 +396,13 @@ answer(Drv, Request) ->
     end.
 
 %% @private
+%% @doc Tells a Drv in which directories control groups are made for its programs.
+-spec groups(pid(), [binary()]) -> ok.
+groups(Drv, Dirs) ->
+    Drv ! {alcove_groups, Dirs},
+    ok.
+
+%% @private
 %% @doc Whether a process is a Drv, also one that starts or stops.
 -spec kind(pid()) -> drv | other | gone.
 kind(Pid) when node(Pid) =:= node() ->
@@ -466,6 +476,7 @@ init({Parent, #{owner := Owner, timeout := Timeout, given := Given} = Options}) 
                     gen_server:enter_loop(?MODULE, [], #state{
                         os_pid = OsPid,
                         note = Note,
+                        options = Options,
                         owner = Local,
                         owners = Owners,
                         forwards = Forwards
@@ -549,6 +560,8 @@ handle_info({'DOWN', _, process, Owner, _}, #state{owner = Owner} = State) ->
 handle_info({'DOWN', _, process, Owner, _}, State) ->
     ok = alcove_nif:reset_owner(self(), Owner),
     {noreply, forget(Owner, State)};
+handle_info({alcove_groups, Dirs}, #state{groups = Groups} = State) ->
+    {noreply, State#state{groups = ordsets:union(ordsets:from_list(Dirs), Groups)}};
 handle_info({alcove_stop, Asker}, State) ->
     {stop, normal, State#state{asker = Asker}};
 handle_info({'EXIT', _, normal}, State) ->
@@ -570,15 +583,28 @@ forget(Owner, #state{owners = Owners, forwards = Forwards} = State) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{stopped = true}) ->
-    ok;
+terminate(_Reason, #state{stopped = true} = State) ->
+    swept(State);
 terminate(_Reason, State) ->
     ok = alcove_nif:stop(self()),
     receive
         {alcove_nif, stopped, {leftovers, _} = Left} -> told(State, Left);
-        {alcove_nif, stopped, _} -> ok
+        {alcove_nif, stopped, _} -> swept(State)
     after ?STOP ->
         told(State, {leftovers, [State#state.os_pid]})
+    end.
+
+%% The control groups go when the processes have.
+swept(#state{groups = Groups, options = Options}) ->
+    alcove_cgroup_own:sweep(self(), groups(Groups), fun() ->
+        alcove_start:run(start, ?MODULE, Options#{owner := self(), name := undefined, telemetry := false})
+    end).
+
+%% Also those of which Drv was told after it was told to end.
+groups(Known) ->
+    receive
+        {alcove_groups, Dirs} -> groups(ordsets:union(ordsets:from_list(Dirs), Known))
+    after 0 -> Known
     end.
 
 told(#state{asker = Asker}, Left) ->

@@ -1,8 +1,8 @@
 %% @private
-%% @doc Exceptions that tell which argument was wrong, and why.
+%% @doc Errors: exceptions that tell which argument was wrong, and why; and which errors pass.
 -module(alcove_errors).
 
--export([raise/5, format_error/2]).
+-export([raise/5, format_error/2, is_shortage/1]).
 
 -export_type([cause/0]).
 
@@ -46,6 +46,14 @@
     | {function, pos_integer()}
     | {regexp, pos_integer()}
     | {{option, term()}, pos_integer()}.
+
+%% @doc Whether a reason is one of those that pass, because something was used up at that moment: it
+%% says nothing about the machine.
+-spec is_shortage(term()) -> boolean().
+is_shortage({_Where, Reason}) ->
+    is_shortage(Reason);
+is_shortage(Reason) ->
+    lists:member(Reason, [eagain, edquot, eintr, emfile, enfile, enobufs, enomem, etimedout, timeout]).
 
 %% @doc Raises an error as if the public function had raised it, whose name and arguments
 %% are given. That function called this one in tail position, and so isn't on the stack any more.

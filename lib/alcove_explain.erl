@@ -97,6 +97,10 @@ format_error({sandbox, {ids, root}}) ->
     "ranges of ids are for a Drv that isn't root: say with as who the program is to the host";
 format_error({sandbox, {ids, {Who, Id}}}) ->
     io_lib:format("ids must have the ~ts that Drv runs as, ~0tp", [Who, Id]);
+format_error({sandbox, {user, {unmapped, unused}}}) ->
+    "Drv's user namespace has no ids that are surely unused: give the program a user and a group of it (as)";
+format_error({sandbox, {as, {unmapped, {Uid, Gid}}}}) ->
+    io_lib:format("Drv's user namespace doesn't have both the user ~b and the group ~b", [Uid, Gid]);
 format_error({sandbox, {user, {unmapped, User}}}) ->
     io_lib:format("ids doesn't have the user, ~0tp", [User]);
 format_error({capabilities, {unknown, Name}}) ->

@@ -5,7 +5,7 @@
 %% virtual machine.
 -module(alcove_file).
 
--export([with/4, read/2, read_regular/5, write/3, words/2, is_dir/2, is_file/2]).
+-export([with/4, read/2, read_regular/5, write/3, is_dir/2, is_file/2]).
 
 -export_type([process/0]).
 
@@ -73,14 +73,6 @@ less(Left, Size) -> Left - Size.
 -spec write(process(), iodata(), iodata()) -> ok | {error, alcove:posix()}.
 write({Drv, Pids}, Path, Data) ->
     alcove:write_file(Drv, Pids, Path, [], 0, Data).
-
-%% @doc The words of a file; none if there is no such file.
--spec words(process(), iodata()) -> [binary()].
-words(Process, Path) ->
-    case read(Process, Path) of
-        {ok, Text} -> binary:split(Text, [<<" ">>, <<"\n">>, <<"\t">>], [global, trim_all]);
-        {error, _} -> []
-    end.
 
 %% @doc Whether there is a directory.
 -spec is_dir(process(), iodata()) -> boolean().

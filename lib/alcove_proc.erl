@@ -173,7 +173,8 @@
 %% <dt>`stdout', `stderr'</dt><dd>what was collected</dd>
 %% <dt>`truncated'</dt><dd>the streams of which some output was dropped</dd>
 %% <dt>`limit'</dt><dd>the limit that ended the program, if the way it ended tells: `cpu' or `fsize'
-%%     of `rlimits', `memory' of its control group</dd>
+%%     of `rlimits'; `memory' of its control group, where a process was killed for that and the
+%%     program's status isn't 0</dd>
 %% <dt>`wall_time', `user_time', `system_time'</dt><dd>microseconds: how long the program ran, and
 %%     the processor time of the program and of the children that it waited for</dd>
 %% <dt>`peak_memory'</dt><dd>bytes: of the control group, or of the largest process</dd>

@@ -780,7 +780,10 @@ is_said(limit, Limit) -> Limit =/= none;
 is_said(cgroup, Stats) -> Stats =/= undefined;
 is_said(meta, Meta) -> Meta =/= #{}.
 
-%% The limit that ended the program, if the way it ended tells.
+%% The limit that ended the program, if the way it ended tells. A process of it may have been killed
+%% at a limit and the program have gone on.
+limit(#{status := 0}, _State) ->
+    none;
 limit(#{status := {termsig, sigxcpu}}, _State) ->
     cpu;
 limit(#{status := {termsig, sigxfsz}}, _State) ->

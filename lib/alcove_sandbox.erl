@@ -94,7 +94,8 @@
 %% <dt>`user': `{Uid, Gid}'</dt>
 %% <dd>The user and group that the program sees itself as, by default `{1000, 1000}'.</dd>
 %% <dt>`as': `unused' or `{Uid, Gid}'</dt>
-%% <dd>The user and group that it has on the host, where Drv is root.</dd>
+%% <dd>The user and group that it has on the host, where Drv is root. `unused', the default: an id that
+%%     belongs to nobody, from 2^31 on, or of those that Drv's user namespace has.</dd>
 %% <dt>`ids': `own', `subordinate' or `{Uids, Gids}', lists of `{Inside, Outside, Count}'</dt>
 %% <dd>The ids that exist inside, where Drv isn't root. `own', the default: only the program's,
 %%     which is Drv's user on the host. `subordinate': Drv's user as 0, and from 1 on all ids that
@@ -113,7 +114,7 @@
 %% <dd>Kernel parameters of the sandbox's own namespaces, `"net.ipv4.ip_default_ttl"' for
 %%     instance.</dd>
 %% <dt>`limits': a map</dt>
-%% <dd>`memory', `file_size' and `output' in bytes, `pids', `open_files', `cpu' (processors),
+%% <dd>`memory', `file_size' and `output' in bytes, `pids', `open_files', `cpu' (processors, 2^20 at most),
 %%     `cpu_time' in seconds and `wall_time' in milliseconds; `infinity' for no limit. All have
 %%     a default. A control group limits memory, pids and cpu where Drv may make one, otherwise
 %%     resource limits of each process do. Without a control group `cpu' can't be limited: it is an
@@ -127,7 +128,8 @@
 %% <dd>Whether to do without what the machine can't provide: control groups, the filter of system
 %%     calls, a session keyring, proc, `ids', and, where Drv is root, a user namespace. Without a
 %%     user namespace the program has the same user inside as on the host. Everything else that is
-%%     missing is an error with this option, too.</dd>
+%%     missing is an error with this option, too, and so is what was only used up at that moment, as
+%%     `{fork, eagain}'.</dd>
 %% </dl>
 %%
 %% `stdin', `stdout', `stderr', `pty', `lines', `active', `owner', `grace', `stop_signal', `meta',
@@ -136,9 +138,10 @@
 %% <h3>Results</h3>
 %%
 %% Results are those of {@link alcove_proc:run/3}. In addition a result has `limit', the name of the
-%% limit that ended the program, if one did, and `sandbox', a map that says what was in force: for
+%% limit that ended the program, if one did (`memory': a process of it was killed for that, and its status
+%% isn't 0), and `sandbox', a map that says what was in force: for
 %% each limit `{cgroup | rlimit | timer | collect, Limit}' or `none'; `landlock', `{abi, Version}';
-%% `seccomp', `default', `policy' or `none'; `user', `{unused | own | mapped, Uid}';
+%% `seccomp', `default', `policy' or `none'; `user', `{unused | as | own | mapped, Uid}';
 %% `user_namespace', `keyring' and `proc', `own'; `ids', the maps, `listen', the addresses, if it has
 %% any, and `network', `{bridge, Bridge, Device}' with the name of the device outside, if it is on one. A part that this machine lacks has the value `{lacking, Reason}'.
 -module(alcove_sandbox).
@@ -407,7 +410,7 @@ begun(Located, #{best_effort := BestEffort} = Parsed, How, Start) ->
 
 again(Drv, Parsed, How, Start, Options, Failed) ->
     case alcove_sandbox_here:lacking(Drv, Parsed, Options) of
-        Lacking when map_size(Lacking) > 0 ->
+        {ok, Lacking} when map_size(Lacking) > 0 ->
             ok = alcove_sandbox_listen:remove(Drv, maps:get(listen, Parsed)),
             case compiled(Drv, Parsed#{without := Lacking}, How) of
                 {ok, Without, Force} -> {alcove_sandbox_here:unplaced(Start(Without)), Force};
@@ -417,10 +420,11 @@ again(Drv, Parsed, How, Start, Options, Failed) ->
             Failed
     end.
 
-%% Whether the machine may be the reason that the program hasn't run, and not the program itself or
-%% what runs it.
+%% Whether the machine may be the reason that the program hasn't run, and not the program itself,
+%% what runs it, or what was used up at that moment.
 is_of_the_machine({Call, Reason}) when is_atom(Call), not is_map(Reason) ->
-    not lists:member(Call, [execvp, chdir, start, in, drv, parent, process]);
+    not lists:member(Call, [execvp, chdir, start, in, drv, parent, process]) andalso
+        not alcove_errors:is_shortage(Reason);
 is_of_the_machine(_Reason) ->
     false.
 
@@ -436,7 +440,10 @@ compiled(Drv, Parsed, How) ->
             end;
         {error, {ids, Why}} when map_get(best_effort, Parsed) ->
             #{without := Without} = Parsed,
-            compiled(Drv, Parsed#{without := Without#{ids => Why}}, How);
+            case alcove_errors:is_shortage(Why) of
+                true -> {error, {sandbox, {ids, Why}}};
+                false -> compiled(Drv, Parsed#{without := Without#{ids => Why}}, How)
+            end;
         {error, Reason} ->
             {error, {sandbox, Reason}}
     end.
@@ -506,6 +513,8 @@ options(Drv, Calls, #{network := Network} = Parsed, #{privileged := Privileged, 
                     }
                 ),
                 connected(Network, Here, listening(Listeners, Force))};
+        {error, {cgroup, _} = Reason} ->
+            {error, Reason};
         {error, Reason} ->
             {error, {sandbox, Reason}}
     end.

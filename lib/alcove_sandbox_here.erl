@@ -7,18 +7,25 @@
 %% How long an attempt to start may take, in milliseconds.
 -define(TIMEOUT, 60000).
 
+%% A filter of system calls of one instruction, which allows all: BPF_RET, SECCOMP_RET_ALLOW.
+-define(ALLOW, <<6:16/native, 0, 0, 16#7fff0000:32/native>>).
+
 %% @doc Finds out whether Drv has root's rights, which user the program is to have on the host, and
 %% what kinds of files the sources of its mounts are.
 -spec look(pid(), alcove_sandbox_spec:spec()) ->
     {ok, alcove_sandbox_plan:here()} | {error, term()}.
 look(Drv, #{as := As, user := User} = Spec) ->
-    Privileged = privileged(Drv),
-    case alcove_sandbox_ids:mapped(Drv, Spec, Privileged) of
-        {ok, own} ->
-            seen(Drv, Spec, Privileged, own, who(Drv, As, Privileged));
-        {ok, Maps} ->
-            Is = alcove_sandbox_ids:outside(User, Maps),
-            seen(Drv, Spec, Privileged, Maps, mapped(As, Is));
+    case privileged(Drv) of
+        {ok, Privileged, Users} ->
+            case alcove_sandbox_ids:mapped(Drv, Spec, Privileged) of
+                {ok, own} ->
+                    seen(Drv, Spec, {Privileged, Users}, own, who(Drv, As, Privileged, Users));
+                {ok, Maps} ->
+                    Is = alcove_sandbox_ids:outside(User, Maps),
+                    seen(Drv, Spec, {Privileged, Users}, Maps, mapped(As, Is));
+                {error, Reason} ->
+                    {error, Reason}
+            end;
         {error, Reason} ->
             {error, Reason}
     end.
@@ -33,13 +40,14 @@ owner(_User, true, own, As) -> As;
 owner(_User, false, own, _As) -> none;
 owner(User, false, _Maps, _As) -> User.
 
-seen(Drv, #{user := User} = Spec, Privileged, Maps, Who) ->
+seen(Drv, #{user := User} = Spec, {Privileged, Users}, Maps, Who) ->
     case Who of
         {ok, Ids} ->
             Paths = alcove_sandbox_plan:sources(Spec),
             Looked = [{Path, kind(Drv, Path)} || Path <- Paths],
             {ok, #{
                 privileged => Privileged,
+                users => Users,
                 as => Ids,
                 ids => Maps,
                 owner => owner(User, Privileged, Maps, Ids),
@@ -58,18 +66,28 @@ seen(Drv, #{user := User} = Spec, Privileged, Maps, Who) ->
             {error, Reason}
     end.
 
+%% Whether Drv has root's rights, and over which ids. In a user namespace that an ordinary user has made
+%% for itself alone, root can be nobody else, and is like that user.
 privileged(Drv) ->
-    case alcove:capget(Drv, [], 0) of
-        {ok, #{effective := Effective}} ->
+    case alcove:batch(Drv, [], [{geteuid, []}, {capget, [0]}]) of
+        {ok, [0, {ok, #{effective := Effective}}]} ->
             Needed = [cap_sys_admin, cap_setuid, cap_setgid, cap_chown, cap_net_admin],
-            alcove:geteuid(Drv, []) =:= 0 andalso
+            case
                 lists:all(
                     fun(Name) -> Effective band (1 bsl alcove_nif:define(all, Name)) =/= 0 end,
                     Needed
-                );
-        {error, _} ->
-            false
+                )
+            of
+                true -> of_users(alcove_sandbox_ids:users(Drv));
+                false -> {ok, false, all}
+            end;
+        _ ->
+            {ok, false, all}
     end.
+
+of_users({ok, own}) -> {ok, false, all};
+of_users({ok, Users}) -> {ok, true, Users};
+of_users({error, Reason}) -> {error, Reason}.
 
 landlock(Drv) ->
     case alcove:landlock_abi(Drv, []) of
@@ -77,18 +95,21 @@ landlock(Drv) ->
         {error, Reason} -> {lacking, Reason}
     end.
 
-who(Drv, unused, true) ->
-    case alcove_sandbox_ids:take(node(Drv)) of
+who(Drv, unused, true, Users) ->
+    case alcove_sandbox_ids:take(node(Drv), Users) of
         {ok, Id} -> {ok, {Id, Id}};
         {error, Reason} -> {error, {user, Reason}}
     end;
-who(_Drv, Ids, true) ->
-    {ok, Ids};
-who(Drv, unused, false) ->
+who(_Drv, Ids, true, Users) ->
+    case alcove_sandbox_ids:has_both(Ids, Users) of
+        true -> {ok, Ids};
+        false -> {error, {as, {unmapped, Ids}}}
+    end;
+who(Drv, unused, false, _Users) ->
     {ok, {alcove:geteuid(Drv, []), alcove:getegid(Drv, [])}};
-who(Drv, Ids, false) ->
+who(Drv, Ids, false, Users) ->
     %% No other id is mapped.
-    case who(Drv, unused, false) of
+    case who(Drv, unused, false, Users) of
         {ok, Ids} -> {ok, Ids};
         {ok, _} -> {error, {as, eperm}}
     end.
@@ -146,30 +167,67 @@ crosses(Drv, Dir, <<"/", Below/binary>>) ->
 
 %% @doc The optional parts of a sandbox that a Drv can't provide, each with the error that shows it.
 %%
-%% Each part is tried by itself, by starting a program that can't be executed.
--spec lacking(pid(), alcove_sandbox_spec:spec(), map()) -> #{atom() => term()}.
+%% Each part is tried by itself, by starting a program that can't be executed. A part is lacking only
+%% if a call that is the part's own fails, and not for a shortage: any other error says nothing about
+%% the machine, and ends the search.
+-spec lacking(pid(), alcove_sandbox_spec:spec(), map()) -> {ok, #{atom() => term()}} | {error, term()}.
 lacking(Drv, #{mounts := Mounts}, Options) ->
     #{namespaces := Namespaces} = Options,
     Users = [newuser || lists:member(newuser, Namespaces)],
-    Tried =
-        [{keyring, #{setup => alcove_sandbox_plan:keyring()}}] ++
-            [{seccomp, maps:with([seccomp, no_new_privs], Options)} || is_map_key(seccomp, Options)] ++
-            [{user_namespace, #{setup => [{unshare, [[clone_newuser]]}]}} || Users =:= []] ++
+    Try = fun(How) -> fun() -> try_out(Drv, How) end end,
+    search(
+        Drv,
+        [{keyring, [syscall], Try(#{setup => alcove_sandbox_plan:keyring()})}] ++
+            %% Any filter will do: whether this one is a program is no matter of the machine.
             [
-                {proc, #{
-                    namespaces => [newns, newpid | Users],
-                    setup => alcove_sandbox_plan:new_proc()
-                }}
+                {seccomp, [prctl], Try(#{seccomp => ?ALLOW, no_new_privs => true})}
+             || is_map_key(seccomp, Options)
+            ] ++
+            [
+                {user_namespace, [unshare], Try(#{setup => [{unshare, [[clone_newuser]]}]})}
+             || Users =:= []
+            ] ++
+            [
+                {proc, [fsopen, fsconfig, fsmount],
+                    Try(#{
+                        namespaces => [newns, newpid | Users],
+                        setup => alcove_sandbox_plan:new_proc()
+                    })}
              || {proc, _} <- Mounts
             ] ++
-            [{ids, maps:with([namespaces, uid_map, gid_map], Options)} || is_map_key(uid_map, Options)],
-    maps:from_list(
-        [{Name, Why} || {Name, Try} <- Tried, {error, Why} <- [try_out(Drv, Try)]] ++
             [
-                {cgroup, Why}
-             || #{cgroup := Limits} <- [Options], {error, Why} <- [group(Drv, Limits)]
-            ]
+                {ids, [uid_map, gid_map, setgroups], Try(maps:with([namespaces, uid_map, gid_map], Options))}
+             || is_map_key(uid_map, Options)
+            ] ++
+            [{cgroup, [cgroup], fun() -> group(Drv, Limits) end} || #{cgroup := Limits} <- [Options]],
+        #{}
     ).
+
+search(_Drv, [], Lacking) ->
+    {ok, Lacking};
+search(Drv, [{Name, Own, Try} | Parts], Lacking) ->
+    case Try() of
+        ok ->
+            search(Drv, Parts, Lacking);
+        {error, {Call, _} = Why} ->
+            case lists:member(Call, Own) andalso is_lack(Drv, Why) of
+                true -> search(Drv, Parts, Lacking#{Name => Why});
+                false -> {error, Why}
+            end;
+        {error, Why} ->
+            {error, Why}
+    end.
+
+%% user_namespaces(7): no user namespace is left, or the machine has turned them off.
+is_lack(Drv, {unshare, enospc}) ->
+    alcove_file:read({Drv, []}, <<"/proc/sys/user/max_user_namespaces">>) =:= {ok, <<"0\n">>};
+%% Any other error is about the limits of the spec, or about groups of which there are too many.
+is_lack(Drv, {cgroup, {_Where, Reason}}) ->
+    is_lack(Drv, {cgroup, Reason});
+is_lack(_Drv, {cgroup, Reason}) ->
+    lists:member(Reason, [enodev, enoent, eacces, eperm, erofs, ebusy, enosys]);
+is_lack(_Drv, Why) ->
+    not alcove_errors:is_shortage(Why).
 
 %% @doc The reason why a sandbox hasn't started, by the name of what is lacking if it is a root
 %% directory that is a mount. A process in a plain chroot can't keep its mounts from other
@@ -210,7 +268,10 @@ try_out(Drv, Options) ->
     ),
     case unplaced(alcove_proc:run(Drv, ["/"], Way#{timeout => ?TIMEOUT})) of
         {error, {execvp, _}} -> ok;
-        {error, Reason} -> {error, Reason}
+        {error, Reason} -> {error, Reason};
+        %% The process has closed alcove's own descriptor, since it may have none with a number above
+        %% those that a sandbox closes.
+        {ok, _} -> {error, {pipe, emfile}}
     end.
 
 %% @doc An outcome whose error names the call that failed, but not its place among the calls of
@@ -221,6 +282,9 @@ unplaced(Outcome) -> Outcome.
 
 group(Drv, Limits) ->
     case alcove_cgroup:make(Drv, [], Limits) of
-        {ok, Group} -> alcove_cgroup:remove(Drv, [], Group);
-        {error, Reason} -> {error, Reason}
+        {ok, Group} ->
+            _ = alcove_cgroup:remove(Drv, [], Group),
+            ok;
+        {error, Reason} ->
+            {error, {cgroup, Reason}}
     end.

@@ -8,15 +8,20 @@
 %% @doc The options of alcove_proc for the limits, and by which means each is enforced.
 -spec options(pid(), alcove_sandbox_spec:spec(), alcove_sandbox_plan:here()) ->
     {ok, map(), map()} | {error, term()}.
-options(Drv, #{limits := Limits, best_effort := BestEffort, asked := Asked} = Spec, Here) ->
-    #{wall_time := Wall} = Limits,
-    {Groups, Without} = groups(Drv, Spec, Here),
+options(Drv, Spec, Here) ->
+    case groups(Drv, Spec, Here) of
+        {ok, Groups, Without} -> options(Spec, Here, Groups, Without);
+        {error, Reason} -> {error, {cgroup, Reason}}
+    end.
+
+options(Spec, Here, Groups, Without) ->
+    #{limits := #{wall_time := Wall} = Limits, best_effort := BestEffort, asked := Asked} = Spec,
     Rlimits = lowest(maps:merge(rlimits(Limits), fallback(Without)), maps:get(rlimits, Spec)),
     case filter(Spec) of
         {ok, Filter, Seccomp} ->
             Force = maps:merge(
                 in_force(Limits, Groups, Without),
-                (held(Spec, Here))#{seccomp => Seccomp, user => user(Here)}
+                (held(Spec, Here))#{seccomp => Seccomp, user => user(Spec, Here)}
             ),
             %% If a default limit can't be enforced, the result says so, and that is no error.
             Lacking = [{Name, Why} || {Name, {lacking, Why}} <- maps:to_list(Force), lists:member(Name, Asked)],
@@ -42,9 +47,10 @@ held(#{mounts := Mounts, without := Without}, #{landlock := Landlock, ids := Ids
     ),
     maps:merge(maps:from_list([{landlock, Landlock} | Own]), Lacking).
 
-user(#{privileged := true, as := {Uid, _}}) -> {unused, Uid};
-user(#{privileged := false, ids := own, as := {Uid, _}}) -> {own, Uid};
-user(#{as := {Uid, _}}) -> {mapped, Uid}.
+user(#{as := unused}, #{privileged := true, as := {Uid, _}}) -> {unused, Uid};
+user(_Spec, #{privileged := true, as := {Uid, _}}) -> {as, Uid};
+user(_Spec, #{privileged := false, ids := own, as := {Uid, _}}) -> {own, Uid};
+user(_Spec, #{as := {Uid, _}}) -> {mapped, Uid}.
 
 filter(#{seccomp := none}) ->
     {ok, #{}, none};
@@ -75,9 +81,10 @@ compiled(Policy, Name) ->
     end.
 
 %% The limits that a control group enforces, if Drv may make one.
-groups(Drv, #{limits := Limits, without := Lacking}, #{privileged := Privileged}) ->
+groups(Drv, #{limits := Limits, without := Lacking}, #{privileged := Privileged, users := Users}) ->
+    %% In a user namespace, root has the control groups that were delegated to it.
     Who =
-        case Privileged of
+        case Privileged andalso Users =:= all of
             true -> root;
             false -> user
         end,
@@ -89,11 +96,13 @@ groups(Drv, #{limits := Limits, without := Lacking}, #{privileged := Privileged}
         atom_to_binary(Name)
      || not is_map_key(cgroup, Lacking), Name <- maps:keys(Wanted)
     ],
-    Offered = [
-        binary_to_existing_atom(Controller)
-     || Controller <- alcove_cgroup_own:offered({Drv, []}, Who, Controllers)
-    ],
-    {maps:with(Offered, Wanted), maps:without(Offered, Wanted)}.
+    case alcove_cgroup_own:offered({Drv, []}, Who, Controllers) of
+        {ok, Named} ->
+            Offered = [binary_to_existing_atom(Controller) || Controller <- Named],
+            {ok, maps:with(Offered, Wanted), maps:without(Offered, Wanted)};
+        {error, Reason} ->
+            {error, Reason}
+    end.
 
 cgroup(Groups, Options) when map_size(Groups) =:= 0 -> Options;
 cgroup(Groups, Options) -> Options#{cgroup => Groups}.

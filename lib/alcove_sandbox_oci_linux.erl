@@ -13,6 +13,9 @@
 
 %% The kernel's own period, in microseconds.
 -define(PERIOD, 100000).
+%% More bytes, or processes, the kernel takes for fewer; and more processors than there are.
+-define(MOST, 16#7fffffffffffffff).
+-define(CPUS, 16#100000).
 %% The weight of a control group that has none.
 -define(SHARES, 1024).
 -define(TYPES, [
@@ -201,7 +204,7 @@ resources(Path, Resources) ->
 %% In existing runtimes, 0 means no limit.
 limit(Path, Value, Name) ->
     integer(Path, Value, fun
-        (N) when N > 0 -> [{limit, Name, N}];
+        (N) when N > 0, N =< ?MOST -> [{limit, Name, N}];
         (-1) -> [{limit, Name, infinity}];
         (0) -> [];
         (_) -> [{wrong, Path, {invalid, <<"a limit, or -1 for none">>}}]
@@ -246,11 +249,15 @@ cpu(Path, Cpu) ->
             end
         }).
 
+%% The kernel takes a period of at most a second.
 quota(Path, #{<<"quota">> := Quota} = Cpu) ->
     case {Quota, maps:get(<<"period">>, Cpu, ?PERIOD)} of
-        {Quota, 0} when is_integer(Quota), Quota > 0 ->
+        {Quota, 0} when is_integer(Quota), Quota > 0, Quota =< ?CPUS * ?PERIOD ->
             [{limit, cpu, Quota / ?PERIOD}];
-        {Quota, Period} when is_integer(Quota), Quota > 0, is_integer(Period), Period > 0 ->
+        {Quota, Period} when
+            is_integer(Quota), Quota > 0, is_integer(Period), Period > 0, Period =< 1000000,
+            Quota =< ?CPUS * Period
+        ->
             [{limit, cpu, Quota / Period}];
         {-1, _} ->
             [{limit, cpu, infinity}];

@@ -13,6 +13,8 @@
 
 %% What a tmpfs has that isn't limited by its options.
 -define(SIZE, (64 bsl 20)).
+%% The kernel takes a larger size for a smaller one, or for none.
+-define(MOST, 16#7fffffffffffffff).
 %% Options about restrictions that always hold, and about times of access, which have no effect.
 -define(SO, [
     <<"defaults">>, <<"nosuid">>, <<"rnosuid">>, <<"nodev">>, <<"rnodev">>, <<"private">>,
@@ -244,6 +246,7 @@ memory(Path, Option, {Uid, Gid}) ->
                 error -> [{wrong, Path, {invalid, <<"a size in bytes, or with k, m or g">>}}];
                 percent -> [{unsupported, Path, <<"not a part of the machine's memory">>}];
                 0 -> [{stricter, Path, <<"64 MiB">>}];
+                Size when Size > ?MOST -> [{wrong, Path, {invalid, <<"a size below 8 EiB">>}}];
                 Size -> [{is, {size, Size}}]
             end;
         [<<"mode">>, Value] ->

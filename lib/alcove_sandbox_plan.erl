@@ -33,6 +33,8 @@
 %% What is known about the machine.
 -type here() :: #{
     privileged := boolean(),
+    %% The ids that Drv's user namespace has, if Drv is privileged.
+    users := alcove_sandbox_ids:users(),
     %% The program's ids on the host; those of Drv's user if Drv isn't privileged.
     as := {Uid :: alcove:id(), Gid :: alcove:id()},
     %% Further ids of the user namespace, if Drv isn't privileged.

@@ -83,6 +83,12 @@
     output => 16 * ?MIB
 }).
 -define(SIZE, (64 * ?MIB)).
+%% The kernel takes larger numbers of bytes for smaller ones, and a size of 0 for none.
+-define(BYTES, 16#7fffffffffffffff).
+%% One less than what setrlimit(2) takes for no limit; the hard limit of cpu_time is one more than it.
+-define(MOST, 16#fffffffffffffffd).
+%% More processors than there are.
+-define(CPUS, 16#100000).
 -define(OPTIONS, [
     stdin, stdout, stderr, pty, lines, active, owner, grace, stop_signal, meta, name, tag, arg0, in
 ]).
@@ -182,10 +188,17 @@ key(home, Path) -> path(Path);
 key(cwd, Path) -> path(Path);
 key(env, Env) when is_map(Env) -> key(env, maps:to_list(Env));
 key(env, Env) when is_list(Env), length(Env) >= 0 -> [variable(V) || V <- Env];
+key(env, Env) -> refuse({env, alcove_explain:shown(Env)});
 key(limits, Limits) when is_map(Limits) ->
     maps:merge(?LIMITS, maps:map(fun limit/2, Limits));
 key(seccomp, Policy) when Policy =:= default; Policy =:= none -> Policy;
-key(seccomp, Policy) when is_map(Policy); is_binary(Policy); is_list(Policy) -> Policy;
+key(seccomp, Policy) when is_map(Policy); is_binary(Policy) -> Policy;
+key(seccomp, Program) when is_list(Program) ->
+    try
+        iolist_to_binary(Program)
+    catch
+        error:badarg -> refuse({seccomp, Program})
+    end;
 key(best_effort, Flag) when is_boolean(Flag) -> Flag;
 key(Name, Value) -> refuse({Name, Value}).
 
@@ -203,7 +216,7 @@ mount({Kind, Path}) when
 mount({How, Source}) when How =:= ro; How =:= rw -> mount({How, Source, Source});
 mount({How, Source, Target}) when How =:= ro; How =:= rw -> {How, path(Source), target(Target)};
 mount({How, Source, Target, Options}) when How =:= ro; How =:= rw ->
-    is_list(Options) andalso Options -- [noexec, alone] =:= [] orelse refuse({How, Options}),
+    is_options(Options) orelse refuse({How, Options}),
     {How, path(Source), target(Target), Options};
 mount({tmpfs, Target}) -> mount({tmpfs, Target, ?SIZE});
 mount({tmpfs, Target, Size}) -> mount({tmpfs, Target, Size, #{}});
@@ -223,15 +236,24 @@ mount({file, Path, Data, Mode}) ->
 mount({symlink, Text, Path}) -> {symlink, text(symlink, Text), target(Path)};
 mount(Mount) -> refuse({mounts, Mount}).
 
+is_options(Options) when is_list(Options), length(Options) >= 0 -> Options -- [noexec, alone] =:= [];
+is_options(_) -> false.
+
 tmpfs(mode, Mode) when is_integer(Mode), Mode >= 0, Mode =< 8#1777 -> Mode;
 tmpfs(owner, Owner) when Owner =:= program; Owner =:= root -> Owner;
 tmpfs(Name, Flag) when (Name =:= noexec orelse Name =:= ro), is_boolean(Flag) -> Flag;
 tmpfs(Name, Value) -> refuse({tmpfs, {Name, Value}}).
 
 limit(Name, infinity) when is_map_key(Name, ?LIMITS) -> infinity;
-limit(cpu, Cpu) when is_number(Cpu), Cpu > 0 -> Cpu;
-limit(Name, N) when is_map_key(Name, ?LIMITS), Name =/= cpu, is_integer(N), N > 0 -> N;
+limit(cpu, Cpu) when is_number(Cpu), Cpu > 0, Cpu =< ?CPUS -> Cpu;
+limit(Name, N) when is_map_key(Name, ?LIMITS), Name =/= cpu, is_integer(N), N > 0 ->
+    N =< most(Name) orelse refuse({limits, {Name, N}}),
+    N;
 limit(Name, Value) -> refuse({limits, {Name, Value}}).
+
+most(wall_time) -> 16#ffffffff;
+most(memory) -> ?BYTES;
+most(_Name) -> ?MOST.
 
 rlimit(Name, {Soft, Hard} = Limit) when is_atom(Name) ->
     is_limit(Soft) andalso is_limit(Hard) andalso (Hard =:= infinity orelse Soft =< Hard) orelse
@@ -244,9 +266,10 @@ rlimit(Name, Limit) when is_integer(Limit); Limit =:= infinity ->
 rlimit(Name, Limit) ->
     refuse({rlimits, {Name, Limit}}).
 
-is_limit(Limit) -> Limit =:= infinity orelse is_integer(Limit) andalso Limit >= 0.
+is_limit(infinity) -> true;
+is_limit(Limit) -> is_integer(Limit) andalso Limit >= 0 andalso Limit =< ?MOST + 2.
 
-bytes(Size) when is_integer(Size), Size > 0 -> Size;
+bytes(Size) when is_integer(Size), Size > 0, Size =< ?BYTES -> Size;
 bytes(Size) -> refuse({size, Size}).
 
 mode(Mode) when is_integer(Mode), Mode >= 0, Mode =< 8#777 -> Mode;
@@ -281,12 +304,16 @@ variable({Name, Value}) ->
     case text(env, Name) of
         Bytes when Bytes =/= <<>> ->
             binary:match(Bytes, <<"=">>) =:= nomatch orelse refuse({env, Name}),
-            {Bytes, text(env, Value)};
+            %% A value isn't told.
+            case alcove_text:bytes(Value) of
+                error -> refuse({env, Name});
+                Set -> {Bytes, Set}
+            end;
         _ ->
             refuse({env, Name})
     end;
 variable(Variable) ->
-    refuse({env, Variable}).
+    refuse({env, alcove_explain:shown(Variable)}).
 
 text(Name, Text) ->
     case alcove_text:bytes(Text) of

@@ -24,9 +24,11 @@ is_ascii([Byte | Characters]) when is_integer(Byte), Byte >= 0, Byte < 128 -> is
 is_ascii(Rest) -> Rest =:= [].
 
 encoded(Characters) ->
-    try unicode:characters_to_binary(Characters, unicode, file:native_name_encoding()) of
-        Bytes when is_binary(Bytes) -> without_nul(Bytes);
-        _ -> without_nul(iolist_to_binary(Characters))
+    try
+        case unicode:characters_to_binary(Characters, unicode, file:native_name_encoding()) of
+            Bytes when is_binary(Bytes) -> without_nul(Bytes);
+            _ -> without_nul(iolist_to_binary(Characters))
+        end
     catch
         error:badarg -> error
     end.

@@ -20,7 +20,8 @@
 %% version 2
 -export([threaded_above_members/1, members_above_controllers/1, below_the_own_group/1]).
 %% own
--export([own_group/1, own_groups_are_apart/1, own_group_under_a_filter/1, left_behind/1, many_empty_groups/1, mounts_over_mounts/1,
+-export([own_group/1, own_groups_are_apart/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
+         many_empty_groups/1, mounts_over_mounts/1,
          files_for_others/1]).
 -export([enable_controllers/1, enable_is_refused/1, recorded_figures/1, recorded_limits/1, recorded_enabling_fails/1,
          recorded_members/1, recorded_example/1]).
@@ -40,7 +41,7 @@ groups() ->
      {limits, [], [memory_limit, memory_and_swap, fork_bomb, cpus, cpu_time, limits_without_a_controller]},
      {members, [], [freeze_and_thaw, freezer_of_version_1, freeze_and_kill_version_2, kill_all,
                     kill_version_1_only, kill_frozen, kill_forking]},
-     {own, [], [own_group, own_groups_are_apart, own_group_under_a_filter, left_behind, many_empty_groups, mounts_over_mounts,
+     {own, [], [own_group, own_groups_are_apart, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
                 files_for_others]},
      {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
                       enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
@@ -519,7 +520,8 @@ left_behind(Config) ->
         {ok, Mine} = alcove_cgroup:make(Drv, [], #{pids => 5}),
         %% Its owner lives.
         true = lists:all(fun filelib:is_dir/1, Left),
-        alcove_test:stop(Killed),
+        true = exit(Killed, kill),
+        true = alcove_test:until(fun() -> not alcove_test:alive(Parent) end),
         true = lists:all(fun filelib:is_dir/1, Left),
         {ok, Next} = alcove_cgroup:make(Drv, [], #{pids => 5}),
         [] = [Dir || Dir <- Left, filelib:is_dir(Dir)],
@@ -528,6 +530,98 @@ left_behind(Config) ->
         ok = alcove_cgroup:remove(Drv, [], Next),
         [] = own_dirs()
     end).
+
+%% The groups of a Drv that stops, or whose root is killed, go with its processes, which have their
+%% time to end before.
+stopped(Config) ->
+    with_group([], [pids], Config, fun(_, _) ->
+        Told = filename:join(alcove_test:tmp(Config), "told"),
+        Ends = [fun(Drv) ->
+                        ok = alcove_drv:stop(Drv),
+                        {ok, <<"told\n">>} = file:read_file(Told)
+                end,
+                fun(Drv) ->
+                        Ref = monitor(process, Drv),
+                        "" = os:cmd("kill -9 " ++ integer_to_list(maps:get(os_pid, alcove_drv:info(Drv)))),
+                        receive {'DOWN', Ref, process, Drv, {termsig, sigkill}} -> ok end
+                end],
+        [begin
+             Drv = alcove_test:start(),
+             Path = alcove_test:fork(Drv, []),
+             {ok, Group} = alcove_cgroup:make(Drv, Path, #{pids => 20}),
+             _ = run_in(Drv, Group, ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]),
+             [ok = file:make_dir(filename:join(Dir, "below")) || Dir <- own_dirs()],
+             Script = "trap 'echo told > \"$0\"; exit' TERM; echo ready; while :; do sleep 0.01; done",
+             {ok, Pid} = alcove_proc:start_link(Drv, ["sh", "-c", Script, Told], #{cgroup => #{pids => 10}}),
+             receive {alcove_proc, Pid, {stdout, <<"ready\n">>}} -> ok end,
+             true = unlink(Pid),
+             _ = End(Drv),
+             [] = own_dirs()
+         end || End <- Ends],
+        ok
+    end).
+
+%% Also where Drv is root and the virtual machine isn't, which may not remove them.
+stopped_with_sudo(Config) ->
+    alcove_test:need([root, sudo, ordinary, gains], fun() ->
+        Paths = alcove_test:user_paths(Config),
+        Executable = filename:join([filename:dirname(hd(Paths)), "priv", "alcove"]),
+        Rules = "/etc/sudoers.d/alcove_test_" ++ os:getpid(),
+        ok = file:write_file(Rules, [alcove_test:user(), " ALL = NOPASSWD: ", Executable, "\n"]),
+        ok = file:change_mode(Rules, 8#440),
+        try
+            Peer = alcove_test:user_peer(Config, Paths),
+            Made = alcove_test:in_peer(Peer, fun() ->
+                {ok, Drv} = alcove_drv:start([{exec, "sudo -n"}]),
+                Groups = [alcove_cgroup:make(Drv, [], #{pids => 5}) || _ <- [1, 2]],
+                Before = own_dirs(),
+                ok = alcove_drv:stop(Drv),
+                {[ok || {ok, _} <- Groups], length(Before), own_dirs()}
+            end),
+            {[ok, ok], Before, []} = Made,
+            true = Before >= 2,
+            alcove_test:stop_peer(Peer)
+        after
+            file:delete(Rules)
+        end
+    end).
+
+%% With few descriptors left a group is made whole or not at all, the error says what was missing, and the
+%% groups of others stay. One is also removed with no others than its own.
+out_of_descriptors(Config) ->
+    with_group([], [pids, memory], Config, fun(_, _) ->
+        Other = alcove_test:start(),
+        {ok, Theirs} = alcove_cgroup:make(Other, [], #{pids => 5}),
+        Before = own_dirs(),
+        Drv = alcove_test:start(),
+        {ok, {alcove_rlimit, _, Hard}} = alcove:getrlimit(Drv, [], rlimit_nofile),
+        Has = fun(Most) -> ok = alcove:setrlimit(Drv, [], rlimit_nofile, {alcove_rlimit, Most, Hard}) end,
+        Made = [begin
+                    Has(Most),
+                    case alcove_cgroup:make(Drv, [], #{pids => 5, memory => 1 bsl 30}) of
+                        {ok, Group} ->
+                            ok = alcove_cgroup:remove(Drv, [], Group),
+                            made;
+                        {error, {Path, emfile}} when is_binary(Path) ->
+                            none
+                    end
+                end || Most <- lists:seq(3, 12), Before =:= own_dirs()],
+        10 = length(Made),
+        [made, none] = lists:usort(Made),
+        %% In the end they are used up by groups.
+        Has(40),
+        Groups = until_error(fun() -> alcove_cgroup:make(Drv, [], #{pids => 5, memory => 1 bsl 30}) end),
+        [ok = alcove_cgroup:remove(Drv, [], Group) || Group <- Groups],
+        Before = own_dirs(),
+        ok = alcove_cgroup:remove(Other, [], Theirs),
+        [] = own_dirs()
+    end).
+
+until_error(Make) ->
+    case Make() of
+        {ok, Group} -> [Group | until_error(Make)];
+        {error, {_, emfile}} -> []
+    end.
 
 %% However long it takes, one call removes them all.
 many_empty_groups(Config) ->

@@ -11,16 +11,16 @@
          own_kernel_values/1, resource_limits/1, links_lead_nowhere/1, hostile_root/1, changed_meanwhile/1, former_run/1, shared_mount/1,
          links_of_a_root/1, paths_after_pivot/1, hidden_behind_links/1, hidden_alone/1, hidden_twice/1,
          limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
-         explained/1, own_users/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
-         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, old_kernel/1, old_kernel_rootless/1,
-         subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, listens/1, not_listening/1, listens_on_host/1,
+         explained/1, own_users/1, own_users_in_pid_namespaces/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
+         no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, shortages/1, all_user_namespaces_in_use/1, out_of_descriptors/1, old_kernel/1, old_kernel_rootless/1,
+         subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, root_of_a_user_namespace/1, root_of_one_id/1, listens/1, not_listening/1, listens_on_host/1,
          read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1, many_by_one/1]).
 
 suite() ->
     alcove_test:suite() ++ [{timetrap, alcove_test:ms(180000)}].
 
 all() ->
-    [{group, root}, {group, rootless}, old_kernel, old_kernel_rootless, own_users, many_by_one,
+    [{group, root}, {group, rootless}, old_kernel, old_kernel_rootless, root_of_a_user_namespace, root_of_one_id, own_users, own_users_in_pid_namespaces, many_by_one,
      as_bubblewrap, swapped_targets].
 
 groups() ->
@@ -29,8 +29,9 @@ groups() ->
             hostile_root, former_run, shared_mount, links_of_a_root, paths_after_pivot, hidden_behind_links, hidden_twice, limits,
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
-            no_user_namespaces, no_control_groups, nothing_lacks],
-    [{root, [], Both ++ [changed_meanwhile, hidden_alone, read_only_control_groups, ids_of_root, plain_chroot]},
+            no_user_namespaces, no_control_groups, shortages, nothing_lacks],
+    [{root, [], Both ++ [changed_meanwhile, hidden_alone, read_only_control_groups, all_user_namespaces_in_use,
+                         out_of_descriptors, ids_of_root, plain_chroot]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
 init_per_suite(Config) ->
@@ -940,8 +941,8 @@ no_user_namespaces(Config) ->
     NoNew = [{0, {masked_eq, Flag}, Flag, 64}],
     case proplists:get_value(as, Config) of
         root ->
-            Rules = [{unshare, NoNew, {errno, 28}}],
-            without(Config, Rules, user_namespace, {unshare, enospc}),
+            Rules = [{unshare, NoNew, {errno, 1}}],
+            without(Config, Rules, user_namespace, {unshare, eperm}),
             with(Config,
                  fun(Drv) ->
                          ok = lacks(Drv, Rules),
@@ -962,11 +963,81 @@ no_user_namespaces(Config) ->
                  end)
     end.
 
+%% What was used up at that moment isn't lacking, and neither is what the spec has wrong: the program
+%% doesn't run with less.
+shortages(Config) ->
+    Flag = 16#10000000,
+    As = proplists:get_value(as, Config),
+    Refused = fun(Drv, Spec, Error) ->
+                      {error, Error} = alcove_sandbox:run(Drv, ["true"], Spec#{best_effort => true}),
+                      {error, Error} = alcove_sandbox:start_link(Drv, ["true"], Spec#{best_effort => true}),
+                      {error, Error} = alcove_sandbox:explain(Drv, Spec)
+              end,
+    Short = fun(Rules, Error) ->
+                    with(Config, fun(Drv) -> ok = lacks(Drv, Rules), Refused(Drv, #{}, Error) end)
+            end,
+    Short([{keyctl, {errno, 122}}], {syscall, edquot}),
+    Short([{prctl, [{0, eq, 22, 32}], {errno, 12}}], {prctl, enomem}),
+    Short([{fsmount, {errno, 24}}], {fsmount, emfile}),
+    As =:= root andalso Short([{unshare, [{0, {masked_eq, Flag}, Flag, 64}], {errno, 11}}], {unshare, eagain}),
+    %% Neither when something else is lacking: the search for that ends with the shortage.
+    Short([{keyctl, {errno, 38}}, {prctl, [{0, eq, 22, 32}], {errno, 12}}], {syscall, enosys}),
+    with(Config,
+         fun(Drv) ->
+                 Refused(Drv, #{seccomp => <<0:64>>}, {prctl, einval}),
+                 case alcove_sandbox:explain(Drv, #{}) of
+                     {ok, #{in_force := #{cpu := {cgroup, _}}}} ->
+                         Few = #{limits => #{cpu => 0.0001}},
+                         {error, {cgroup, {_, einval}} = Error} = alcove_sandbox:run(Drv, ["true"], Few),
+                         {error, {cgroup, {_, einval}}} = alcove_sandbox:run(Drv, ["true"], Few#{best_effort => true}),
+                         _ = alcove:format_error(Error);
+                     {ok, _} ->
+                         ok
+                 end
+         end).
+
+%% With few descriptors left, nothing is lacking either: there is a sandbox, or an error.
+out_of_descriptors(Config) ->
+    with(Config,
+         fun(Drv) ->
+                 {ok, #{sandbox := Force}} = alcove_sandbox:run(Drv, ["true"], #{}),
+                 Same = fun(Sandbox) -> maps:remove(user, Sandbox) =:= maps:remove(user, Force) end,
+                 {ok, {alcove_rlimit, Soft, Hard}} = alcove:getrlimit(Drv, [], rlimit_nofile),
+                 Run = fun(Most, Spec) ->
+                               ok = alcove:setrlimit(Drv, [], rlimit_nofile, {alcove_rlimit, Most, Hard}),
+                               alcove_sandbox:run(Drv, ["true"], Spec)
+                       end,
+                 Ran = [case Run(Most, #{best_effort => Effort}) of
+                            {ok, #{sandbox := Sandbox}} -> true = Same(Sandbox), ran;
+                            {error, {cgroup, {_, emfile}}} -> cgroup;
+                            {error, _} -> none
+                        end || Most <- lists:seq(3, 14), Effort <- [false, true]],
+                 maps:is_key(memory, Force) andalso element(1, maps:get(memory, Force)) =:= cgroup andalso
+                     (true = lists:member(cgroup, Ran)),
+                 {ok, #{sandbox := Whole}} = Run(Soft, #{best_effort => true}),
+                 true = Same(Whole)
+         end).
+
+%% ENOSPC of unshare(2) says either that the machine has turned them off or that all are in use.
+all_user_namespaces_in_use(Config) ->
+    Flag = 16#10000000,
+    Off = filename:join(directory(Config, "off"), "max"),
+    ok = file:write_file(Off, "0\n"),
+    with(Config,
+         fun(Drv) ->
+                 ok = lacks(Drv, [{unshare, [{0, {masked_eq, Flag}, Flag, 64}], {errno, 28}}]),
+                 [{error, {unshare, enospc}} = alcove_sandbox:run(Drv, ["true"], #{best_effort => Effort})
+                  || Effort <- [false, true]],
+                 own_mounts(Drv),
+                 ok = alcove:mount(Drv, [], Off, "/proc/sys/user/max_user_namespaces", "", [ms_bind], ""),
+                 lacking(Drv, user_namespace, {unshare, enospc})
+         end).
+
 %% Memory and processes are limited by other means; processors can't be, and who asked for that
 %% is told.
 no_control_groups(Config) ->
     As = proplists:get_value(as, Config),
-    Given = fun(Drv) -> As =:= ordinary andalso alcove_cgroup_own:offered({Drv, []}, user, [<<"memory">>]) =/= [] end,
+    Given = fun(Drv) -> As =:= ordinary andalso alcove_cgroup_own:offered({Drv, []}, user, [<<"memory">>]) =/= {ok, []} end,
     case with(Config, Given) of
         true -> alcove_test:skip("needs an ordinary user to whom no control group was delegated");
         false -> without_control_groups(Config, As)
@@ -1229,9 +1300,73 @@ ids_of_root(Config) ->
                  {error, {sandbox, {ids, root}}} = alcove_sandbox:run(Drv, ["true"], #{ids => subordinate}),
                  {ok, #{status := 0, sandbox := #{ids := {lacking, root}}}} =
                      alcove_sandbox:run(Drv, ["true"], #{ids => subordinate, best_effort => true}),
-                 {ok, #{status := 0, sandbox := #{user := {unused, 300000}}}} =
+                 {ok, #{status := 0, sandbox := #{user := {as, 300000}}}} =
                      alcove_sandbox:run(Drv, ["true"], #{ids => subordinate, as => {300000, 300000}})
          end).
+
+%% Drv is root in a user namespace, as in a container without rights: a sandbox's user is one of those that
+%% the namespace has, and an error where none is surely unused.
+root_of_a_user_namespace(Config) ->
+    alcove_test:need([root, userns, {call, mount_setattr}, {program, "newuidmap"}, {program, "newgidmap"}],
+        fun() -> root_of_a_user_namespace(Config, alcove_test:user_paths(Config)) end).
+
+root_of_a_user_namespace(Config, Paths) ->
+    Subordinate = filename:join(alcove_test:tmp(Config), "subordinate"),
+    ok = file:write_file(Subordinate, "root:100000:200000\n"),
+    Script = "mount --bind \"$0\" /etc/subuid && mount --bind \"$0\" /etc/subgid || exit 9; count=$1; shift; "
+             "exec unshare --user --map-users=100000,0,$count --map-groups=100000,0,$count --setuid 0 --setgid 0 -- \"$@\"",
+    In = fun(Count, Fun) ->
+                 Drv = in_namespace(Paths, ["unshare", "--mount", "sh", "-c", Script, Subordinate, integer_to_list(Count)]),
+                 try Fun(Drv) after alcove_drv:stop(Drv) end
+         end,
+    Used = fun(Drv, Spec) ->
+                   {ok, #{status := 0, stdout := <<"1000\n">>, sandbox := #{user := User} = Sandbox}} =
+                       alcove_sandbox:run(Drv, ["id", "-u"], Spec),
+                   #{seccomp := default, user_namespace := own, keyring := own, memory := {rlimit, _}} = Sandbox,
+                   User
+           end,
+    In(65536, fun(Drv) ->
+                      {unused, Uid} = Used(Drv, #{}),
+                      true = Uid >= 60706 andalso Uid < 61184,
+                      {unused, Other} = Used(Drv, #{best_effort => true}),
+                      true = Other =/= Uid,
+                      {as, 1234} = Used(Drv, #{as => {1234, 1234}}),
+                      [{error, {sandbox, {as, {unmapped, As}}}} =
+                           alcove_sandbox:run(Drv, ["true"], #{as => As, best_effort => Effort})
+                       || As <- [{70000, 1}, {1, 70000}], Effort <- [false, true]]
+              end),
+    In(66048, fun(Drv) ->
+                      {unused, Uid} = Used(Drv, #{}),
+                      true = Uid >= 65536 andalso Uid < 66048
+              end),
+    In(1000, fun(Drv) ->
+                     Reason = {sandbox, {user, {unmapped, unused}}},
+                     [{error, Reason} = alcove_sandbox:run(Drv, ["true"], #{best_effort => Effort})
+                      || Effort <- [false, true]],
+                     true = string:find(alcove:format_error(Reason), "(as)") =/= nomatch,
+                     {as, 999} = Used(Drv, #{as => {999, 999}})
+             end).
+
+in_namespace(Paths, Exec) ->
+    alcove_test:start([{exec, Exec}, {progname, filename:join([filename:dirname(hd(Paths)), "priv", "alcove"])}]).
+
+%% A user namespace that has one id alone is an ordinary user's, and its root like that user; if it isn't
+%% the host's root that has made it.
+root_of_one_id(Config) ->
+    alcove_test:need([root, ordinary, userns, {call, mount_setattr}],
+        fun() ->
+                Paths = alcove_test:user_paths(Config),
+                Alone = ["unshare", "--user", "--map-root-user", "--"],
+                As = ["setpriv", "--reuid=" ++ alcove_test:user(), "--regid=nogroup", "--clear-groups", "--"],
+                Drv = in_namespace(Paths, As ++ Alone),
+                [{ok, #{status := 0, stdout := <<"1000\n">>, sandbox := #{user := {own, 0}}}} =
+                     alcove_sandbox:run(Drv, ["id", "-u"], Spec) || Spec <- [#{}, #{as => {0, 0}}]],
+                {error, {sandbox, {as, eperm}}} = alcove_sandbox:run(Drv, ["true"], #{as => {1, 1}}),
+                ok = alcove_drv:stop(Drv),
+                Root = in_namespace(Paths, Alone),
+                {error, {sandbox, {user, {unmapped, unused}}}} = alcove_sandbox:run(Root, ["true"], #{}),
+                ok = alcove_drv:stop(Root)
+        end).
 
 %% ---------------------------------------------------------------------------
 %% Limits
@@ -1252,6 +1387,10 @@ limits(Config) ->
                      #{sandbox := #{memory := {cgroup, _}}} -> memory = maps:get(limit, Memory);
                      #{sandbox := #{memory := {rlimit, _}}} -> ok
                  end,
+                 %% That went on without the child that was killed.
+                 {ok, #{status := 0} = Went} =
+                     Run("(x=$(head -c 100000000 /dev/zero | tr '\\0' x)); exit 0", #{memory => 32 bsl 20}),
+                 false = is_map_key(limit, Went),
                  {ok, #{status := Forks}} = Run("for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; kill $(jobs -p)", #{pids => 4}),
                  true = Forks =/= 0
          end).
@@ -1274,7 +1413,27 @@ bad_specs(Config) ->
                               #{hostname => "a\0b"}, #{umask => 8#1000}, #{oom_score_adj => 1001}, #{sysctl => #{"../x" => "1"}},
                               #{sysctl => #{"net" => "1"}}, #{rlimits => #{nosuch => 1}}, #{rlimits => #{cpu => {2, 1}}},
                               #{mounts => [{tmpfs, "/x", 4096, #{mode => rwx}}]}, #{mounts => [{ro, "/x", "/y", [suid]}]},
-                              #{mounts => [{dev, "/dev", ["a/b"]}]}, #{mounts => [{masked, "/"}]}, #{root => {rw, "x"}}, #{seccomp => all}, #{best_effort => 'maybe'}]]
+                              #{mounts => [{dev, "/dev", ["a/b"]}]}, #{mounts => [{masked, "/"}]}, #{root => {rw, "x"}}, #{seccomp => all}, #{best_effort => 'maybe'},
+                              %% What the kernel would take for less, or for no limit.
+                              #{limits => #{cpu => 1.0e308}}, #{limits => #{cpu => 1 bsl 21}}, #{root => {tmpfs, 1 bsl 64}}]],
+                 [{Spec, {badarg, {limits, {Name, 1 bsl 64}}}} = {Spec, refused(Drv, Spec)}
+                  || Name <- [memory, pids, cpu, cpu_time, wall_time, file_size, open_files, output],
+                     Spec <- [#{limits => #{Name => 1 bsl 64}}]],
+                 {badarg, {size, _}} = refused(Drv, #{mounts => [system, {tmpfs, "/tmp", 1 bsl 64}]}),
+                 {badarg, {rlimits, {as, _}}} = refused(Drv, #{rlimits => #{as => 1 bsl 64}}),
+                 %% The error names what is wrong, also where it is neither text nor bytes.
+                 No = [16#110000],
+                 [{badarg, {Name, No}} = refused(Drv, #{Name => No}) || Name <- [hostname, domainname, arg0, name]],
+                 [{badarg, {path, No}} = refused(Drv, #{Name => No}) || Name <- [cwd, home]],
+                 {badarg, {sysctl, No}} = refused(Drv, #{sysctl => #{No => "1"}}),
+                 {badarg, {listen, _}} = refused(Drv, #{listen => [{unix, No}]}),
+                 {badarg, {network, _}} = refused(Drv, #{network => #{bridge => No, address => "10.0.0.1/8"}}),
+                 [{badarg, {seccomp, Filter}} = refused(Drv, #{seccomp => Filter}) || Filter <- [[a | b], [a]]],
+                 {badarg, {ro, [noexec | x]}} = refused(Drv, #{mounts => [{ro, "/usr", "/usr", [noexec | x]}]}),
+                 %% But not what may be secret.
+                 [{badarg, {env, "A"}} = refused(Drv, #{env => #{"A" => Value}}) || Value <- [No, "secret\0"]],
+                 {badarg, {env, Shown}} = refused(Drv, #{env => [{"A", "secret"} | x]}),
+                 nomatch = string:find(io_lib:format("~0p", [Shown]), "secret")
          end).
 
 refused(Drv, Spec) ->
@@ -1327,6 +1486,22 @@ own_users(_Config) ->
                 [] = [Uid || Uid <- Uids, Uid < 16#80000000],
                 [{ok, _} = alcove_proc:stop(Pid) || {ok, Pid} <- Started],
                 ok = alcove_drv:stop(Drv)
+        end).
+
+%% Nor one of another virtual machine with the same pid, in a pid namespace of its own.
+own_users_in_pid_namespaces(_Config) ->
+    alcove_test:need([root],
+        fun() ->
+                Alone = {os:find_executable("unshare"),
+                         ["--pid", "--fork", "--kill-child", "--mount-proc", filename:join([code:root_dir(), "bin", "erl"])]},
+                Peers = [alcove_test:peer(alcove_test:paths(), #{exec => Alone}) || _ <- [1, 2]],
+                [{Pid, First}, {Pid, Second}] =
+                    [alcove_test:in_peer(Peer, fun() ->
+                                                       {ok, Id} = alcove_sandbox_ids:take(node(), all),
+                                                       {os:getpid(), Id}
+                                               end) || Peer <- Peers],
+                true = First =/= Second,
+                [alcove_test:stop_peer(Peer) || Peer <- Peers]
         end).
 
 %% A process may run more sandboxes, one after the other, than there are ids. What runs meanwhile
