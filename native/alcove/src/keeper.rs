@@ -30,6 +30,7 @@ use crate::protect::become_subreaper;
 use crate::reply::{Fail, Term};
 use crate::sys::poll::poll;
 use crate::sys::precedence::Precedence;
+use crate::sys::trace::let_go_or_kill;
 use crate::sys::wait::wait4;
 use crate::{channels, init, memory, reap, signals};
 use alcove_proto::frame::{self, Frame, Free, HEADER, Kept, RUSAGE, Raw, Reply, Short, to};
@@ -592,6 +593,8 @@ impl Program {
         let (mut any, start) = (false, Instant::now());
         while !any || start.elapsed() < time {
             match wait4(-1, libc::WNOHANG) {
+                // The program, or what it left, has asked to be traced.
+                Ok(child) if let_go_or_kill(&child) => any = true,
                 Ok(child) if child.pid == self.child => {
                     any = true;
                     self.hear_of_init();

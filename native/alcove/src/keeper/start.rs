@@ -20,7 +20,7 @@ use crate::sys::clone::clone_into;
 use crate::sys::fd::place as put_at;
 use crate::sys::share::{self, Stack};
 use crate::sys::signal::unblock;
-use crate::sys::wait::wait4;
+use crate::sys::wait::wait_until_ended;
 use crate::{dispatch, procfs, signals, spawn};
 use alcove_proto::calls::number;
 use alcove_proto::frame::Calls;
@@ -513,7 +513,7 @@ fn sharing(stack: &Stack, mut streams: Streams, image: &mut Image<'_>) -> Result
     let child =
         unsafe { share::run(shared_child, stack, (&raw mut shared).cast()) }.at(Step::Fork)?;
     if let Some((step, fail)) = shared.failed {
-        let _ = wait4(child, 0);
+        wait_until_ended(child);
         return Err(fail).at(step);
     }
     Ok(Started {
@@ -616,7 +616,7 @@ fn forking(
         if let Err(failure) = prepare(below, keep, &groups.lists, child, init) {
             // SAFETY: the child isn't reaped.
             unsafe { libc::kill(child, libc::SIGKILL) };
-            let _ = wait4(child, 0);
+            wait_until_ended(child);
             return Err(failure);
         }
     }
