@@ -47,7 +47,9 @@
     streams_are_the_users/1,
     traced_by_its_keeper/1,
     traced_and_left/1,
-    traced_root/1
+    traced_root/1,
+    left_to_live/1,
+    left_in_a_pid_namespace/1
 ]).
 
 suite() ->
@@ -87,7 +89,9 @@ all() ->
         streams_are_the_users,
         traced_by_its_keeper,
         traced_and_left,
-        traced_root
+        traced_root,
+        left_to_live,
+        left_in_a_pid_namespace
     ].
 
 init_per_suite(Config) ->
@@ -656,3 +660,37 @@ traced_root(Config) ->
     ok = alcove:exit(Drv, [Loop], 0),
     ?assertMatch({ok, #{status := 0}}, alcove_proc:run(Drv, ["true"], #{timeout => alcove_test:ms(5000)})),
     ?assert(is_integer(alcove:getpid(Drv))).
+
+%% A keeper that leaves something to live on ends, and gets no other program.
+left_to_live(Config) ->
+    Drv = drv(Config),
+    Leaves = sh("sleep 1000 >/dev/null 2>&1 & echo $!"),
+    Left = [
+        begin
+            {ok, #{status := 0, stdout := Line}} = alcove_proc:run(Drv, Leaves, #{leftovers => leave}),
+            Next = alcove_proc:run(Drv, ["echo", "next"]),
+            {binary_to_integer(string:trim(Line)), Next}
+        end
+     || _ <- lists:seq(1, 50)
+    ],
+    Live = [Pid || {Pid, _} <- Left, alcove_test:alive(Pid)],
+    _ = [ok = alcove:kill(Drv, [], Pid, sigkill) || Pid <- Live],
+    ?assertEqual(50, length(Live)),
+    [?assertMatch({ok, #{status := 0, stdout := <<"next\n">>}}, Next) || {_, Next} <- Left].
+
+%% With its pid namespace everything of a program ends, also with leave; and what it used is known.
+left_in_a_pid_namespace(Config) ->
+    alcove_test:need([root, namespaces], fun() ->
+        Drv = drv(Config),
+        File = filename:join(alcove_test:tmp(Config), "lock"),
+        Argv = ["/bin/sh", "-c", "exec 9> \"$0\"; flock 9; sleep 1000 & setsid sleep 1000 & exit 3", File],
+        Options = #{leftovers => leave, namespaces => [newpid]},
+        [
+            begin
+                {ok, Result} = alcove_proc:run(Drv, Argv, Options#{stdout => discard, stderr => discard}),
+                ?assertMatch(#{status := 3, peak_memory := Memory} when Memory > 0, Result),
+                ?assertMatch({ok, #{status := 0}}, alcove_proc:run(Drv, ["flock", "-n", File, "true"]))
+            end
+         || _ <- lists:seq(1, 10)
+        ]
+    end).
