@@ -49,7 +49,8 @@
     traced_and_left/1,
     traced_root/1,
     left_to_live/1,
-    left_in_a_pid_namespace/1
+    left_in_a_pid_namespace/1,
+    large_environment/1
 ]).
 
 suite() ->
@@ -91,7 +92,8 @@ all() ->
         traced_and_left,
         traced_root,
         left_to_live,
-        left_in_a_pid_namespace
+        left_in_a_pid_namespace,
+        large_environment
     ].
 
 init_per_suite(Config) ->
@@ -694,3 +696,27 @@ left_in_a_pid_namespace(Config) ->
          || _ <- lists:seq(1, 10)
         ]
     end).
+
+%% However many variables there are, the keeper is soon done with them: until then it sees no deadline.
+large_environment(Config) ->
+    Drv = drv(Config),
+    Many = [{"V" ++ integer_to_list(N), "x"} || N <- lists:seq(1, 30000)],
+    %% The last one of a name holds.
+    Env = Many ++ [{"V1", "y"}, {"V2", false}, {"V3", ""}, {"V", "z"}, {"V1", "z"}],
+    Kept = [<<"V", (integer_to_binary(N))/binary, "=x">> || N <- lists:seq(4, 30000)],
+    Expected = Kept ++ [<<"V3=">>, <<"V=z">>, <<"V1=z">>],
+    Plain = #{env => Env, clearenv => true, timeout => alcove_test:ms(1500)},
+    %% With calls before exec a process is forked first.
+    [
+        begin
+            Run = fun() -> alcove_proc:run(Drv, ["/usr/bin/env"], Options) end,
+            {Took, {ok, #{status := 0, stdout := Out}}} = timed(Run),
+            ?assert(Took < alcove_test:ms(1500)),
+            ?assertEqual(Expected, string:lexemes(Out, "\n"))
+        end
+     || Options <- [Plain, Plain#{setup => [{chdir, ["/"]}]}]
+    ],
+    %% Drv's variables, too, are compared with all of them.
+    {Took, Result} = timed(fun() -> alcove_proc:run(Drv, ["env"], maps:remove(clearenv, Plain)) end),
+    ?assertMatch({ok, #{status := 0}}, Result),
+    ?assert(Took < alcove_test:ms(1500)).

@@ -36,6 +36,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::sys::termios::{self, LocalFlags, SetArg};
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
@@ -420,10 +421,15 @@ impl<'a> Image<'a> {
 /// The environment of a program. The strings belong to the request and to the keeper's own
 /// environment.
 fn environment(keep: &Keep<'_>) -> Vec<*const c_char> {
-    let name = |variable: &[u8]| {
-        let end = variable.iter().position(|byte| *byte == b'=');
-        variable[..end.unwrap_or(variable.len())].to_vec()
-    };
+    // If a name is given twice, the last one holds. There may be tens of thousands. A hash would need
+    // random numbers, which a filter may refuse.
+    let mut names = BTreeSet::new();
+    let mut given = Vec::with_capacity(keep.env.len());
+    for variable in keep.env.iter().rev() {
+        if names.insert(name(variable.to_bytes())) && variable.to_bytes().contains(&b'=') {
+            given.push(variable.as_ptr());
+        }
+    }
     let mut env = Vec::new();
     if !keep.clearenv {
         // SAFETY: nothing changes the environment while it is read: there is one thread.
@@ -432,26 +438,22 @@ fn environment(keep: &Keep<'_>) -> Vec<*const c_char> {
         while !next.is_null() && unsafe { !(*next).is_null() } {
             // SAFETY: as above.
             let variable = unsafe { CStr::from_ptr(*next) };
-            let own = name(variable.to_bytes());
-            if !keep.env.iter().any(|given| name(given.to_bytes()) == own) {
+            if !names.contains(name(variable.to_bytes())) {
                 env.push(variable.as_ptr());
             }
             // SAFETY: as above.
             next = unsafe { next.add(1) };
         }
     }
-    // If a name is given twice, the last one holds.
-    for (at, given) in keep.env.iter().enumerate() {
-        let own = name(given.to_bytes());
-        let again = keep.env[at + 1..]
-            .iter()
-            .any(|later| name(later.to_bytes()) == own);
-        if !again && given.to_bytes().contains(&b'=') {
-            env.push(given.as_ptr());
-        }
-    }
+    env.extend(given.iter().rev());
     env.push(std::ptr::null());
     env
+}
+
+/// The name of a variable.
+fn name(variable: &[u8]) -> &[u8] {
+    let end = variable.iter().position(|byte| *byte == b'=');
+    &variable[..end.unwrap_or(variable.len())]
 }
 
 /// The value of PATH.
