@@ -20,7 +20,7 @@ use crate::sys::clone::clone_into;
 use crate::sys::fd::place as put_at;
 use crate::sys::share::{self, Stack};
 use crate::sys::signal::unblock;
-use crate::sys::wait::wait_until_ended;
+use crate::sys::trace::wait_until_ended;
 use crate::{dispatch, procfs, signals, spawn};
 use alcove_proto::calls::number;
 use alcove_proto::frame::Calls;

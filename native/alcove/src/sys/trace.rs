@@ -4,8 +4,9 @@
 //! From then on it stops at each signal and each exec, and wait4(2) shows these stops, which look like
 //! ends to whoever expects only ends. Without a tracer that continues it, it never runs again.
 
-use super::wait::Waited;
+use super::wait::{Waited, wait4};
 use libc::c_int;
+use nix::errno::Errno;
 
 /// Lets a child go on that wait4(2) has shown to have stopped, as if it had not asked to be traced.
 /// Returns false when the child has not stopped, or isn't traced by this process.
@@ -22,6 +23,17 @@ pub fn let_go_or_kill(child: &Waited) -> bool {
         unsafe { libc::kill(child.pid, libc::SIGKILL) };
     }
     stopped
+}
+
+/// Waits until a child has ended, and reaps it.
+pub fn wait_until_ended(pid: c_int) {
+    loop {
+        match wait4(pid, 0) {
+            Err(Errno::EINTR) => {}
+            Ok(child) if let_go_or_kill(&child) => {}
+            _ => return,
+        }
+    }
 }
 
 /// Ends the tracing; the process gets the signal at which it has stopped.

@@ -1,6 +1,5 @@
 //! Waiting for children.
 
-use super::trace::let_go_or_kill;
 use libc::c_int;
 use nix::errno::Errno;
 
@@ -33,15 +32,4 @@ pub fn wait4(pid: c_int, options: c_int) -> nix::Result<Waited> {
     let pid = unsafe { libc::wait4(pid, &mut waited.status, options, &mut waited.usage) };
     waited.pid = Errno::result(pid)?;
     Ok(waited)
-}
-
-/// Waits until a child has ended, and reaps it.
-pub fn wait_until_ended(pid: c_int) {
-    loop {
-        match wait4(pid, 0) {
-            Err(Errno::EINTR) => {}
-            Ok(child) if let_go_or_kill(&child) => {}
-            _ => return,
-        }
-    }
 }
