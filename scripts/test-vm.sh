@@ -287,7 +287,7 @@ project() {
     git archive "${changed:-HEAD}" | tar -x -C "$tree"
     tar -c -C _build/old/lib alcove | tar -x -C "$tree/_build/old/lib"
     cp -rL "$priv" "$tree/priv"
-    for program in alcove_probe alcove_forge alcove_swarm alcove_watch; do
+    for program in alcove_probe alcove_forge alcove_swarm alcove_traced alcove_watch; do
         [ ! -e "$programs/$program" ] || cp "$programs/$program" "$tree/target/debug/"
     done
     printf '%s\n' "init=$init" "suites='$suites'" "cases='${CASES:-}'" "slow=$slow" >"$tree/cell"

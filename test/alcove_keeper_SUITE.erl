@@ -44,7 +44,13 @@
     what_has_changed_is_inherited/1,
     killed_callers/1,
     a_terminal_has_everything/1,
-    streams_are_the_users/1
+    streams_are_the_users/1,
+    traced_by_its_keeper/1,
+    traced_and_left/1,
+    traced_root/1,
+    left_to_live/1,
+    left_in_a_pid_namespace/1,
+    large_environment/1
 ]).
 
 suite() ->
@@ -81,7 +87,13 @@ all() ->
         what_has_changed_is_inherited,
         killed_callers,
         a_terminal_has_everything,
-        streams_are_the_users
+        streams_are_the_users,
+        traced_by_its_keeper,
+        traced_and_left,
+        traced_root,
+        left_to_live,
+        left_in_a_pid_namespace,
+        large_environment
     ].
 
 init_per_suite(Config) ->
@@ -335,7 +347,7 @@ orphans_in_a_pid_namespace(Config) ->
 %% its share of the processor, only a keeper with CAP_SYS_NICE goes before 200 of them.
 swarm(Config) ->
     alcove_test:need([{probe, alcove_swarm}], fun() ->
-        Swarm = swarm_program(Config),
+        Swarm = alcove_test:executable(Config, alcove_swarm),
         Users = [#{}] ++ [#{user => "nobody"} || alcove_test:root()],
         [
             begin
@@ -355,7 +367,7 @@ swarm(Config) ->
 swarm_of_a_drv(Config) ->
     alcove_test:need([{probe, alcove_swarm}], fun() ->
         Drv = drv(Config),
-        _ = start_swarm(Drv, swarm_program(Config), lists:last(chains()), #{}),
+        _ = start_swarm(Drv, alcove_test:executable(Config, alcove_swarm), lists:last(chains()), #{}),
         ?assertEqual(ok, alcove_drv:stop(Drv)),
         ?assertEqual([], swarm())
     end).
@@ -368,14 +380,6 @@ chains() ->
 start_swarm(Drv, Swarm, Chains, Options) ->
     {ok, Proc} = alcove_proc:start(Drv, [Swarm, integer_to_list(Chains)], Options),
     receive {alcove_proc, Proc, {stdout, <<"on\n">>}} -> Proc end.
-
-%% Where anybody may execute it.
-swarm_program(Config) ->
-    {ok, Built} = alcove_test:probe(alcove_swarm),
-    File = filename:join(alcove_test:tmp(Config), "alcove_swarm"),
-    {ok, _} = file:copy(Built, File),
-    ok = file:change_mode(File, 8#755),
-    File.
 
 swarm() ->
     {ok, Names} = file:list_dir("/proc"),
@@ -602,3 +606,117 @@ streams_are_the_users(Config) ->
             alcove_proc:run(drv(Config), sh("exec 3>/dev/stdout; echo x >&3"), #{user => "nobody"})
         )
     end).
+
+%% A program that asks to be traced (PTRACE_TRACEME) has its keeper, or its init, for a tracer. It goes
+%% on as if it had not asked: a stop is not its end.
+traced_by_its_keeper(Config) ->
+    alcove_test:need([{probe, alcove_traced}], fun() ->
+        Drv = drv(Config),
+        Traced = alcove_test:executable(Config, alcove_traced),
+        Inits = [#{namespaces => [newpid]} || alcove_test:root(), alcove_test:can(namespaces) =:= true],
+        Users = [#{user => "nobody"} || alcove_test:root()],
+        [traced(Drv, Traced, Options) || Options <- [#{} | Inits ++ Users]]
+    end).
+
+traced(Drv, Traced, Options) ->
+    Run = fun(Argv) -> alcove_proc:run(Drv, Argv, Options#{timeout => alcove_test:ms(5000), grace => 0}) end,
+    Number = fun(Signal) -> integer_to_list(alcove_test:constant(Signal)) end,
+    %% These end nothing.
+    [?assertMatch({ok, #{status := 3, stdout := <<"after\n">>}}, Run([Traced, How, Number(Signal)]))
+     || How <- ["raise", "thread"], Signal <- [sigwinch, sigchld, sigcont]],
+    %% These do.
+    [?assertMatch({ok, #{status := {termsig, Signal}, stdout := <<>>}}, Run([Traced, "raise", Number(Signal)]))
+     || Signal <- [sigusr1, sigtrap, sigkill]],
+    ?assertMatch({error, {timeout, #{status := {termsig, sigkill}, stdout := <<>>}}},
+                 alcove_proc:run(Drv, [Traced, "raise", Number(sigstop)], Options#{timeout => 200, grace => 0})),
+    %% An exec stops it, too.
+    ?assertMatch({ok, #{status := 7, stdout := <<"ran\n">>}},
+                 Run([Traced, "exec", "/bin/sh", "-c", "echo ran; exit 7"])),
+    %% What the program left to its keeper goes on as well.
+    Leaves = ["/bin/sh", "-c", "(\"$0\" raise \"$1\" $PPID >&3 &) 3>&1 | { read line; echo \"$line\"; }",
+              Traced, Number(sigwinch)],
+    ?assertMatch({ok, #{status := 0, stdout := <<"after\n">>}}, Run(Leaves)),
+    %% It gets the signals of orders.
+    {ok, Proc} = alcove_proc:start(Drv, [Traced, "wait"], Options),
+    receive {alcove_proc, Proc, {stdout, <<"on\n">>}} -> ok end,
+    ok = alcove_proc:signal(Proc, sigwinch),
+    ok = alcove_proc:signal(Proc, sigterm),
+    ?assertMatch({ok, #{status := {termsig, sigterm}}}, alcove_proc:await(Proc)).
+
+%% It is not free of its deadline either.
+traced_and_left(Config) ->
+    alcove_test:need([{probe, alcove_traced}], fun() ->
+        Traced = alcove_test:executable(Config, alcove_traced),
+        Argv = [Traced, "exec", "sleep", "1000"],
+        Result = alcove_proc:run(drv(Config), Argv, #{leftovers => leave, timeout => 300, grace => 0}),
+        ?assertMatch({error, {timeout, #{status := {termsig, sigkill}}}}, Result),
+        {error, {timeout, #{os_pid := Pid}}} = Result,
+        ?assertNot(alcove_test:alive(Pid))
+    end).
+
+%% The guardian doesn't hold root at its stops.
+traced_root(Config) ->
+    Drv = drv(Config),
+    {ok, 0, _, _} = alcove:ptrace(Drv, [], ptrace_traceme, 0, 0, 0),
+    {ok, Loop} = alcove:fork(Drv),
+    ok = alcove:exit(Drv, [Loop], 0),
+    ?assertMatch({ok, #{status := 0}}, alcove_proc:run(Drv, ["true"], #{timeout => alcove_test:ms(5000)})),
+    ?assert(is_integer(alcove:getpid(Drv))).
+
+%% A keeper that leaves something to live on ends, and gets no other program.
+left_to_live(Config) ->
+    Drv = drv(Config),
+    Leaves = sh("sleep 1000 >/dev/null 2>&1 & echo $!"),
+    Left = [
+        begin
+            {ok, #{status := 0, stdout := Line}} = alcove_proc:run(Drv, Leaves, #{leftovers => leave}),
+            Next = alcove_proc:run(Drv, ["echo", "next"]),
+            {binary_to_integer(string:trim(Line)), Next}
+        end
+     || _ <- lists:seq(1, 50)
+    ],
+    Live = [Pid || {Pid, _} <- Left, alcove_test:alive(Pid)],
+    _ = [ok = alcove:kill(Drv, [], Pid, sigkill) || Pid <- Live],
+    ?assertEqual(50, length(Live)),
+    [?assertMatch({ok, #{status := 0, stdout := <<"next\n">>}}, Next) || {_, Next} <- Left].
+
+%% With its pid namespace everything of a program ends, also with leave; and what it used is known.
+left_in_a_pid_namespace(Config) ->
+    alcove_test:need([root, namespaces], fun() ->
+        Drv = drv(Config),
+        File = filename:join(alcove_test:tmp(Config), "lock"),
+        Argv = ["/bin/sh", "-c", "exec 9> \"$0\"; flock 9; sleep 1000 & setsid sleep 1000 & exit 3", File],
+        Options = #{leftovers => leave, namespaces => [newpid]},
+        [
+            begin
+                {ok, Result} = alcove_proc:run(Drv, Argv, Options#{stdout => discard, stderr => discard}),
+                ?assertMatch(#{status := 3, peak_memory := Memory} when Memory > 0, Result),
+                ?assertMatch({ok, #{status := 0}}, alcove_proc:run(Drv, ["flock", "-n", File, "true"]))
+            end
+         || _ <- lists:seq(1, 10)
+        ]
+    end).
+
+%% However many variables there are, the keeper is soon done with them: until then it sees no deadline.
+large_environment(Config) ->
+    Drv = drv(Config),
+    Many = [{"V" ++ integer_to_list(N), "x"} || N <- lists:seq(1, 30000)],
+    %% The last one of a name holds.
+    Env = Many ++ [{"V1", "y"}, {"V2", false}, {"V3", ""}, {"V", "z"}, {"V1", "z"}],
+    Kept = [<<"V", (integer_to_binary(N))/binary, "=x">> || N <- lists:seq(4, 30000)],
+    Expected = Kept ++ [<<"V3=">>, <<"V=z">>, <<"V1=z">>],
+    Plain = #{env => Env, clearenv => true, timeout => alcove_test:ms(1500)},
+    %% With calls before exec a process is forked first.
+    [
+        begin
+            Run = fun() -> alcove_proc:run(Drv, ["/usr/bin/env"], Options) end,
+            {Took, {ok, #{status := 0, stdout := Out}}} = timed(Run),
+            ?assert(Took < alcove_test:ms(1500)),
+            ?assertEqual(Expected, string:lexemes(Out, "\n"))
+        end
+     || Options <- [Plain, Plain#{setup => [{chdir, ["/"]}]}]
+    ],
+    %% Drv's variables, too, are compared with all of them.
+    {Took, Result} = timed(fun() -> alcove_proc:run(Drv, ["env"], maps:remove(clearenv, Plain)) end),
+    ?assertMatch({ok, #{status := 0}}, Result),
+    ?assert(Took < alcove_test:ms(1500)).

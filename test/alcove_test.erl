@@ -10,7 +10,7 @@
 -export([both/2, start/0, start/1, stop/1, fork/2, chain/3, shell/3, run/3, run/4]).
 -export([event/3, collect/3, output/2, until/2, until/1, badarg/1, badpid/1, alive_after/2]).
 -export([tmp/1, drv/1, path/1, constant/1, busybox/0, chroot_dir/1]).
--export([need/2, skip/1, root/0, can/1, top/0, probe/0, probe/1]).
+-export([need/2, skip/1, root/0, can/1, top/0, probe/0, probe/1, executable/2]).
 -export([ospid/0, alive/1, state/1, descendants/1, descendants/0, parent/1, signal/2, threads/0]).
 -export([quote/1, install/1, peer/2, user_peer/1, user_peer/2, setpriv_peer/2, paths/0, user_paths/1, user/0, in_peer/2, in_peer/3, stop_peer/1, with_descriptors/2]).
 -export([nodes/1, hold/1]).
@@ -267,6 +267,14 @@ probe(Name) ->
         true -> {ok, Built};
         false -> {false, lists:concat(["needs ", Name, ", and cargo to build it: " | Said])}
     end.
+
+%% A copy of such a program, where any user may execute it.
+executable(Config, Name) ->
+    {ok, Built} = probe(Name),
+    File = filename:join(tmp(Config), Name),
+    {ok, _} = file:copy(Built, File),
+    ok = file:change_mode(File, 8#755),
+    File.
 
 drv(Config) ->
     proplists:get_value(drv, Config).

@@ -915,13 +915,14 @@ fn payload(frame: &mut Said, input: &mut Input<'_>) {
         }
         from::KEPT => frame::Kept { id, pid }.write(out),
         from::OVER => {
-            let some_left = input.below(2) == 0;
+            let (free, some_left) = (input.below(2) == 0, input.below(2) == 0);
             Over {
                 pid,
                 status: Some(0),
                 why: Why::Itself,
                 wall: 1,
                 used: [0; RUSAGE],
+                free,
                 some_left,
                 left: vec![5; usize::from(some_left)],
             }

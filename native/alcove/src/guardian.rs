@@ -13,6 +13,8 @@ use crate::protect::{become_subreaper, set_dumpable};
 use crate::start::{Refusal, Step, channel, nullify, receive};
 use crate::sys::poll::poll;
 use crate::sys::signal::{block, restore};
+use crate::sys::trace::let_go;
+use crate::sys::wait::wait4;
 use crate::{descendants, root, signals};
 use alcove_proto::frame::RootStatus;
 use nix::errno::Errno;
@@ -73,16 +75,16 @@ fn guard(lifeline: OwnedFd, root: i32) -> ! {
 /// Reaps the children that have ended; returns root's status if root is one of them.
 fn reap(root: i32, stops: &mut Stops) -> Option<i32> {
     loop {
-        let mut status = 0;
-        // SAFETY: `status` is ours.
-        match unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG | libc::WUNTRACED) } {
+        match wait4(-1, libc::WNOHANG | libc::WUNTRACED) {
+            // Root, or an orphan, has asked to be traced.
+            Ok(child) if let_go(&child) => {}
             // A program of the same user may stop root, but must not escape its end that way.
-            // SAFETY: sends a signal to a child that isn't reaped.
-            pid if pid == root && libc::WIFSTOPPED(status) => unsafe {
-                libc::kill(root, stops.signal());
-            },
-            pid if pid == root => return Some(status),
-            pid if pid > 0 => {}
+            Ok(child) if child.pid == root && libc::WIFSTOPPED(child.status) => {
+                // SAFETY: sends a signal to a child that isn't reaped.
+                unsafe { libc::kill(root, stops.signal()) };
+            }
+            Ok(child) if child.pid == root => return Some(child.status),
+            Ok(child) if child.pid > 0 => {}
             _ => return None,
         }
     }

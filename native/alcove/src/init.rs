@@ -9,6 +9,7 @@
 use crate::exit::leave;
 use crate::signals;
 use crate::sys::poll::poll;
+use crate::sys::trace::let_go_or_kill;
 use crate::sys::wait::wait4;
 use libc::c_int;
 use nix::errno::Errno;
@@ -162,6 +163,7 @@ pub fn run(keeper: &OwnedFd, program: c_int) -> ! {
         while let Ok(child) = wait4(-1, libc::WNOHANG) {
             match child.pid {
                 0 => break,
+                _ if let_go_or_kill(&child) => {}
                 pid if pid == program => {
                     let [a, b, c, d] = child.status.to_le_bytes();
                     tell(keeper, &[message::STATUS, a, b, c, d]);

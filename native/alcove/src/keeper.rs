@@ -30,6 +30,7 @@ use crate::protect::become_subreaper;
 use crate::reply::{Fail, Term};
 use crate::sys::poll::poll;
 use crate::sys::precedence::Precedence;
+use crate::sys::trace::let_go_or_kill;
 use crate::sys::wait::wait4;
 use crate::{channels, init, memory, reap, signals};
 use alcove_proto::frame::{self, Frame, Free, HEADER, Kept, RUSAGE, Raw, Reply, Short, to};
@@ -317,6 +318,7 @@ impl Keeper {
         let started = start::start(&mut self.process, &self.place, &self.below, keep, given);
         match started {
             Ok(started) => {
+                let has_init = started.init.is_some();
                 let mut program = Box::new(Program {
                     id: keep.id,
                     child: started.child,
@@ -328,7 +330,8 @@ impl Keeper {
                     terms: Terms {
                         signal: keep.signal,
                         grace: Duration::from_millis(keep.grace.into()),
-                        leave: keep.leave,
+                        // The kernel ends all of a pid namespace with its init.
+                        leave: keep.leave && !has_init,
                         kill: keep.kill.map(CString::from),
                     },
                     since,
@@ -439,18 +442,18 @@ impl Keeper {
             if program.told {
                 self.free();
             } else {
-                self.tell(program, false);
+                self.tell(program, Left::Nothing);
             }
             return true;
         }
         if program.end.is_some() && program.terms.leave && program.has_run() {
-            self.tell(program, false);
+            self.tell(program, Left::ToLive);
             // Root becomes the parent of what the program leaves, and this keeper ends.
             leave(0);
         }
         let overdue = matches!(program.phase, Phase::Killed(since) if since.elapsed() >= PATIENCE);
         if overdue && !program.told {
-            self.tell(program, true);
+            self.tell(program, Left::ToKill);
             program.told = true;
             if self.control.is_none() {
                 // Root and the guardian go on to kill what is left.
@@ -460,7 +463,8 @@ impl Keeper {
         false
     }
 
-    fn tell(&mut self, program: &mut Program, some_left: bool) {
+    fn tell(&mut self, program: &mut Program, left: Left) {
+        let some_left = left == Left::ToKill;
         if !program.has_run() {
             let ended;
             let failed = match &program.stage {
@@ -485,6 +489,7 @@ impl Keeper {
                 .map_or(program.since.elapsed(), |end| end.wall)
                 .as_nanos() as u64,
             used: program.end.map_or([0; RUSAGE], |end| end.used),
+            free: left == Left::Nothing,
             some_left,
             left: if some_left {
                 self.below.pids()
@@ -592,6 +597,8 @@ impl Program {
         let (mut any, start) = (false, Instant::now());
         while !any || start.elapsed() < time {
             match wait4(-1, libc::WNOHANG) {
+                // The program, or what it left, has asked to be traced.
+                Ok(child) if let_go_or_kill(&child) => any = true,
                 Ok(child) if child.pid == self.child => {
                     any = true;
                     self.hear_of_init();
@@ -704,6 +711,17 @@ impl Program {
             }
         }
     }
+}
+
+/// What is left of a program.
+#[derive(PartialEq)]
+enum Left {
+    /// The keeper is free again.
+    Nothing,
+    /// What is to live on without this keeper, which ends.
+    ToLive,
+    /// What couldn't be killed yet.
+    ToKill,
 }
 
 /// What became of the children.

@@ -521,6 +521,7 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
             why: Why::Itself,
             wall: u64::try_from(program.since.elapsed().as_nanos()).unwrap_or(u64::MAX),
             used: [0; RUSAGE],
+            free: false,
             some_left: true,
             left: Vec::new(),
         };

@@ -652,7 +652,7 @@ impl<E: Erlang> Tree<E> {
         came: Came<'_>,
     ) -> Result<(), Malformed> {
         let over: Over = came.frame.read()?;
-        let some_left = over.some_left;
+        let (free, some_left) = (over.free, over.some_left);
         let program = self.find(&child_path(&keeper.path, over.pid));
         let ended = match program.as_ref().map(|program| (program, &program.role)) {
             Some((program, Role::Program { claim, .. })) => {
@@ -674,8 +674,8 @@ impl<E: Erlang> Tree<E> {
             }
         };
         // The keeper is freed before the owner learns of the end, since the owner may then run the
-        // next program.
-        if !some_left {
+        // next program. A keeper that leaves something to live on ends, and is used by none.
+        if free {
             self.freed(keeper);
         }
         if let Some(ended) = ended {

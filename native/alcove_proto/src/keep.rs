@@ -4,13 +4,17 @@
 //! The keeper has a control socket and nothing else, and only takes these frames:
 //!
 //! ```text
-//!            Keep                      Over, nothing left
+//!            Keep                        Over, free
 //!     FREE --------> STARTING --Kept--> RUNNING -----------> FREE
-//!      ^                | Reply(error)     |                  ^
-//!      +----------------+                  | Over, some left  | Free
-//!                                          v                  |
-//!                                       CLEARING -------------+
+//!      ^                | Reply(error)   | |                  ^
+//!      +----------------+                | | Over, some left  | Free
+//!                                        | v                  |
+//!                                        |CLEARING -----------+
+//!                                        |
+//!                                        +--Over, neither--> (ends)
 //! ```
+//!
+//! A keeper whose program left something that is to live on ends, so that this gets another parent.
 
 use crate::frame::{Field, Frame, RUSAGE, from, to};
 use crate::wire::arg::{Arg, StrVec};
@@ -404,6 +408,8 @@ pub struct Over {
     pub wall: u64,
     /// What it and the children that it waited for have used.
     pub used: [i64; RUSAGE],
+    /// Whether the keeper can be used again.
+    pub free: bool,
     /// Whether something is left that couldn't be killed in time.
     pub some_left: bool,
     /// The pids of what is left, as far as they are known.
@@ -421,6 +427,7 @@ impl Frame<'_> for Over {
         out.put_u8(self.why as u8);
         out.put_u64(self.wall);
         self.used.put(out);
+        out.put_u8(u8::from(self.free));
         out.put_u8(u8::from(self.some_left));
         out.put_u32(self.left.len() as u32);
         for pid in &self.left {
@@ -441,6 +448,7 @@ impl Frame<'_> for Over {
         };
         let wall = reader.u64()?;
         let used = Field::read(&mut reader)?;
+        let free = reader.u8()? != 0;
         let some_left = reader.u8()? != 0;
         let count = reader.u32()? as usize;
         if count != reader.rest().len() / size_of::<u32>() {
@@ -454,6 +462,7 @@ impl Frame<'_> for Over {
             why,
             wall,
             used,
+            free,
             some_left,
             left,
         })
@@ -541,6 +550,7 @@ mod tests {
             why: Why::Timeout,
             wall: 1_000_000,
             used: [1; RUSAGE],
+            free: false,
             some_left: true,
             left: vec![5, 6],
         };

@@ -6,6 +6,7 @@ use crate::exit::leave;
 use crate::io::write_all;
 use crate::sys::poll::poll;
 use crate::sys::signal::unblock;
+use crate::sys::trace::{let_go_or_kill, wait_until_ended};
 use crate::sys::wait::wait4;
 use crate::{procfs, signals, spawn};
 use libc::c_int;
@@ -135,6 +136,7 @@ fn hear(hears: &OwnedFd, until: Instant) -> Vec<u8> {
 fn reaped(child: c_int, until: Instant) -> Option<c_int> {
     loop {
         match wait4(child, libc::WNOHANG) {
+            Ok(waited) if let_go_or_kill(&waited) => {}
             Ok(waited) if waited.pid == child => return Some(waited.status),
             Ok(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
             Err(Errno::EINTR) => {}
@@ -144,6 +146,6 @@ fn reaped(child: c_int, until: Instant) -> Option<c_int> {
     // SAFETY: the child isn't reaped, so its pid is its own. The keeper may signal it: its real
     // user is still the keeper's, even though it runs as root.
     unsafe { libc::kill(child, libc::SIGKILL) };
-    let _ = wait4(child, 0);
+    wait_until_ended(child);
     None
 }

@@ -20,7 +20,7 @@ use crate::sys::clone::clone_into;
 use crate::sys::fd::place as put_at;
 use crate::sys::share::{self, Stack};
 use crate::sys::signal::unblock;
-use crate::sys::wait::wait4;
+use crate::sys::trace::wait_until_ended;
 use crate::{dispatch, procfs, signals, spawn};
 use alcove_proto::calls::number;
 use alcove_proto::frame::Calls;
@@ -36,6 +36,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::sys::termios::{self, LocalFlags, SetArg};
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
@@ -420,10 +421,15 @@ impl<'a> Image<'a> {
 /// The environment of a program. The strings belong to the request and to the keeper's own
 /// environment.
 fn environment(keep: &Keep<'_>) -> Vec<*const c_char> {
-    let name = |variable: &[u8]| {
-        let end = variable.iter().position(|byte| *byte == b'=');
-        variable[..end.unwrap_or(variable.len())].to_vec()
-    };
+    // If a name is given twice, the last one holds. There may be tens of thousands. A hash would need
+    // random numbers, which a filter may refuse.
+    let mut names = BTreeSet::new();
+    let mut given = Vec::with_capacity(keep.env.len());
+    for variable in keep.env.iter().rev() {
+        if names.insert(name(variable.to_bytes())) && variable.to_bytes().contains(&b'=') {
+            given.push(variable.as_ptr());
+        }
+    }
     let mut env = Vec::new();
     if !keep.clearenv {
         // SAFETY: nothing changes the environment while it is read: there is one thread.
@@ -432,26 +438,22 @@ fn environment(keep: &Keep<'_>) -> Vec<*const c_char> {
         while !next.is_null() && unsafe { !(*next).is_null() } {
             // SAFETY: as above.
             let variable = unsafe { CStr::from_ptr(*next) };
-            let own = name(variable.to_bytes());
-            if !keep.env.iter().any(|given| name(given.to_bytes()) == own) {
+            if !names.contains(name(variable.to_bytes())) {
                 env.push(variable.as_ptr());
             }
             // SAFETY: as above.
             next = unsafe { next.add(1) };
         }
     }
-    // If a name is given twice, the last one holds.
-    for (at, given) in keep.env.iter().enumerate() {
-        let own = name(given.to_bytes());
-        let again = keep.env[at + 1..]
-            .iter()
-            .any(|later| name(later.to_bytes()) == own);
-        if !again && given.to_bytes().contains(&b'=') {
-            env.push(given.as_ptr());
-        }
-    }
+    env.extend(given.iter().rev());
     env.push(std::ptr::null());
     env
+}
+
+/// The name of a variable.
+fn name(variable: &[u8]) -> &[u8] {
+    let end = variable.iter().position(|byte| *byte == b'=');
+    &variable[..end.unwrap_or(variable.len())]
 }
 
 /// The value of PATH.
@@ -513,7 +515,7 @@ fn sharing(stack: &Stack, mut streams: Streams, image: &mut Image<'_>) -> Result
     let child =
         unsafe { share::run(shared_child, stack, (&raw mut shared).cast()) }.at(Step::Fork)?;
     if let Some((step, fail)) = shared.failed {
-        let _ = wait4(child, 0);
+        wait_until_ended(child);
         return Err(fail).at(step);
     }
     Ok(Started {
@@ -616,7 +618,7 @@ fn forking(
         if let Err(failure) = prepare(below, keep, &groups.lists, child, init) {
             // SAFETY: the child isn't reaped.
             unsafe { libc::kill(child, libc::SIGKILL) };
-            let _ = wait4(child, 0);
+            wait_until_ended(child);
             return Err(failure);
         }
     }

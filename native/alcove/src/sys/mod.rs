@@ -28,4 +28,5 @@ pub mod share;
 pub mod signal;
 #[cfg(test)]
 pub mod testing;
+pub mod trace;
 pub mod wait;
