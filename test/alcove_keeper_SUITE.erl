@@ -47,6 +47,7 @@
     streams_are_the_users/1,
     traced_by_its_keeper/1,
     traced_and_left/1,
+    traced_under_a_filter/1,
     traced_root/1,
     left_to_live/1,
     left_in_a_pid_namespace/1,
@@ -90,6 +91,7 @@ all() ->
         streams_are_the_users,
         traced_by_its_keeper,
         traced_and_left,
+        traced_under_a_filter,
         traced_root,
         left_to_live,
         left_in_a_pid_namespace,
@@ -652,6 +654,20 @@ traced_and_left(Config) ->
         ?assertMatch({error, {timeout, #{status := {termsig, sigkill}}}}, Result),
         {error, {timeout, #{os_pid := Pid}}} = Result,
         ?assertNot(alcove_test:alive(Pid))
+    end).
+
+%% A filter of the keeper's may keep it from letting the program go: then it kills the program.
+traced_under_a_filter(Config) ->
+    alcove_test:need([{probe, alcove_traced}], fun() ->
+        Drv = drv(Config),
+        Argv = [alcove_test:executable(Config, alcove_traced), "exec", "/bin/sh", "-c", "exit 7"],
+        Run = fun(Rules) ->
+            {ok, Loop} = alcove:fork(Drv),
+            ok = alcove_seccomp:install(Drv, [Loop], #{default => allow, rules => Rules}),
+            alcove_proc:run(Drv, Argv, #{in => [Loop], timeout => alcove_test:ms(5000), grace => 0})
+        end,
+        ?assertMatch({ok, #{status := 7}}, Run([])),
+        ?assertMatch({ok, #{status := {termsig, sigkill}}}, Run([{ptrace, [{0, gt, 0, 32}], {errno, eperm}}]))
     end).
 
 %% The guardian doesn't hold root at its stops.
