@@ -428,12 +428,15 @@ fn lost(process: &mut Process) -> ! {
     }
     let mut patience = Patience::new(descendants::GRACE_OF_ALL);
     while process.children.len() > 0 && !patience.is_over() {
-        // SAFETY: no status is asked for.
-        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
+        let mut status = 0;
+        // SAFETY: writes a status.
+        match unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) } {
             0 => descendants::pause(),
-            pid if pid > 0 => {
+            // A child that asked to be traced shows its stops, too.
+            pid if pid > 0 && !libc::WIFSTOPPED(status) => {
                 process.children.remove(pid);
             }
+            pid if pid > 0 => {}
             _ => break,
         }
     }
