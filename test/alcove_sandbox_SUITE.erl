@@ -68,7 +68,7 @@ with(Config, Fun) ->
                  {ok, Drv} = alcove_drv:start(),
                  try Fun(Drv) after alcove_drv:stop(Drv) end
          end,
-    case proplists:get_value(as, Config) of
+    case proplists:get_value(as, Config, root) of
         root -> Do();
         ordinary -> alcove_test:in_peer(alcove_test:user_peer(Config), Do, alcove_test:ms(60000))
     end.
@@ -396,7 +396,7 @@ everything(Dir) ->
 
 %% Where Drv is root, the program is somebody who owns the root directory.
 owned(Config, Dir, Spec) ->
-    case proplists:get_value(as, Config) of
+    case proplists:get_value(as, Config, root) of
         root ->
             ok = file:change_owner(Dir, 4242, 4242),
             Spec#{as => {4242, 4242}};
@@ -530,7 +530,7 @@ paths_after_pivot(Config) ->
                                   #{root => {rw, Root}, mounts => [{ro, "/usr"}, proc, dev | Made]},
                                   #{mounts => [system, proc, dev, {dir, "/old"} | Made]}] ++
                       [#{root => {overlay, Root}, mounts => [{ro, "/usr"}, {dir, "/old"}, proc, dev, {ro, "/usr", "/x/y"}]}
-                       || proplists:get_value(as, Config) =:= root]]
+                       || proplists:get_value(as, Config, root) =:= root]]
          end).
 
 stays({openat2, [Dir, Path, _, _, Resolve]}) ->
@@ -939,7 +939,7 @@ without_mount_setattr(Config) ->
 no_user_namespaces(Config) ->
     Flag = 16#10000000,
     NoNew = [{0, {masked_eq, Flag}, Flag, 64}],
-    case proplists:get_value(as, Config) of
+    case proplists:get_value(as, Config, root) of
         root ->
             Rules = [{unshare, NoNew, {errno, 1}}],
             without(Config, Rules, user_namespace, {unshare, eperm}),
