@@ -60,6 +60,7 @@ seen(Drv, #{user := User} = Spec, {Privileged, Users}, Maps, Who) ->
                     [{Path, Link} || {Path, {_, Link}} <- Looked, Link =/= none]
                 ),
                 look => fun(Path) -> found(Drv, Path) end,
+                holds => fun(Path, Bytes) -> holds(Drv, Path, Bytes) end,
                 crosses => fun(Dir, Below) -> crosses(Drv, Dir, Below) end
             }};
         {error, Reason} ->
@@ -149,6 +150,11 @@ found(Drv, Path) ->
         {error, Reason} ->
             {unknown, Reason}
     end.
+
+%% Whether there is a file of these bytes.
+holds(Drv, Path, Bytes) ->
+    Max = max(1, byte_size(Bytes)),
+    {ok, Bytes} =:= alcove_file:read_regular({Drv, []}, Path, [o_nofollow], Max, infinity).
 
 %% Whether something is mounted on the way from a directory to a path below it.
 crosses(_Drv, _Dir, <<>>) ->

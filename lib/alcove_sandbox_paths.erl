@@ -126,10 +126,10 @@ step({dir, Given, Mode}, Inside) ->
     {[{{dir, Path, Mode}, Made}], Now};
 step({file, Given, Bytes, Mode}, Inside) ->
     {Path, Made, Now} = beside(Given, file, Inside),
-    {[{{file, Path, Bytes, Mode}, Made}], Now};
+    {[{{file, Path, Bytes, Mode}, Made} || not is_there({file, Bytes}, Path, Inside)], Now};
 step({symlink, Text, Given}, Inside) ->
     {Path, Made, Now} = beside(Given, {link, Text}, Inside),
-    {[{{symlink, Text, Path}, Made}], Now};
+    {[{{symlink, Text, Path}, Made} || not is_there({link, Text}, Path, Inside)], Now};
 step({How, Path}, #inside{hidden = Hidden} = Inside) when How =:= masked; How =:= read_only ->
     case Hidden of
         #{Path := How} -> {[], Inside};
@@ -190,6 +190,15 @@ of_kernel(Target, Source, Inside) ->
     {Walked, Looked} = straight(Target, Inside),
     {Made, Now} = with_directories(Walked, Looked),
     {Made, covered(Target, Source, directory, Now)}.
+
+%% Whether a directory of the host has a name already, with what it would get: in a root directory
+%% that was used before.
+is_there(What, Path, #inside{here = #{holds := Holds}} = Inside) ->
+    case {at(Path, Inside), covering(Path, Inside), What} of
+        {{{link, Text}, _}, _, {link, Text}} -> true;
+        {{file, _}, {Target, {_, Source}}, {file, Bytes}} -> Holds(in_source(Path, Target, Source), Bytes);
+        _ -> false
+    end.
 
 %% A name that is made in a directory, and that must not exist.
 beside(Given, What, Inside) ->
@@ -304,9 +313,13 @@ at(Path, #inside{made = Made} = Inside) ->
                 {_, own} ->
                     {absent, Inside};
                 {Target, {_, Source}} ->
-                    seen(<<Source/binary, (rest(Path, Target))/binary>>, Inside)
+                    seen(in_source(Path, Target, Source), Inside)
             end
     end.
+
+%% Where on the host a path is that a mount covers.
+in_source(Path, Target, Source) ->
+    <<Source/binary, (rest(Path, Target))/binary>>.
 
 %% The mount in which a path is: the last one counts.
 covering(Path, #inside{mounted = Mounted}) ->

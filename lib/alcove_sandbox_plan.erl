@@ -52,6 +52,8 @@
     links := #{binary() => binary()},
     %% Looks at a path of a root directory.
     look := fun((binary()) -> alcove_sandbox_paths:found()),
+    %% Whether it has a file of these bytes at a path.
+    holds := fun((binary(), binary()) -> boolean()),
     %% Whether a path below a directory is in another mount than that, or may be.
     crosses := fun((Dir :: binary(), Below :: binary()) -> boolean())
 }.

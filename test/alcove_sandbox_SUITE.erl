@@ -237,7 +237,20 @@ writable_root(Config) ->
     [ok = file:make_symlink("usr/" ++ Name, filename:join(Root, Name)) || Name <- ["bin", "lib", "lib64"]],
     with(Config,
          fun(Drv) ->
-                 <<"x">> = sh(Drv, "echo x > /x; cat /x", #{root => {rw, Root}, mounts => [{ro, "/usr"}]})
+                 <<"x">> = sh(Drv, "echo x > /x; cat /x", #{root => {rw, Root}, mounts => [{ro, "/usr"}]}),
+                 %% What a run before has made is left as it is, but nothing else is taken for it.
+                 Again = directory(Config, "again"),
+                 [<<"user">> = sh(Drv, "id -un", #{root => {rw, Again}}) || _ <- [1, 2, 3]],
+                 Passwd = filename:join(Again, "etc/passwd"),
+                 {ok, Users} = file:read_file(Passwd),
+                 ok = file:delete(Passwd),
+                 [begin
+                      ok = file:write_file(Passwd, Other),
+                      {error, {open, eexist}} = alcove_sandbox:run(Drv, ["true"], #{root => {rw, Again}})
+                  end || Other <- [<<>>, <<"x">>, <<Users/binary, "x:x:0:0::/:/bin/sh\n">>]],
+                 ok = file:delete(Passwd),
+                 ok = file:make_symlink("/elsewhere", Passwd),
+                 {error, {open, eexist}} = alcove_sandbox:run(Drv, ["true"], #{root => {rw, Again}})
          end),
     {ok, <<"x\n">>} = file:read_file(filename:join(Root, "x")).
 
