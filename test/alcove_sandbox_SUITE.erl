@@ -232,14 +232,13 @@ hidden_links(Config) ->
 
 %% A directory of the host that is written to.
 writable_root(Config) ->
-    Root = directory(Config, "root"),
+    [Root, Again] = [directory(Config, Name) || Name <- ["root", "again"]],
     [ok = file:make_dir(filename:join(Root, Name)) || Name <- ["usr"]],
     [ok = file:make_symlink("usr/" ++ Name, filename:join(Root, Name)) || Name <- ["bin", "lib", "lib64"]],
     with(Config,
          fun(Drv) ->
                  <<"x">> = sh(Drv, "echo x > /x; cat /x", #{root => {rw, Root}, mounts => [{ro, "/usr"}]}),
                  %% What a run before has made is left as it is, but nothing else is taken for it.
-                 Again = directory(Config, "again"),
                  [<<"user">> = sh(Drv, "id -un", #{root => {rw, Again}}) || _ <- [1, 2, 3]],
                  Passwd = filename:join(Again, "etc/passwd"),
                  {ok, Users} = file:read_file(Passwd),
