@@ -2846,8 +2846,10 @@ eof(Drv, Pids) ->
 
 %% @doc Closes a stream of a process. Stdin is closed after all that was written to it.
 %%
-%% A process that writes to a stream that is closed gets SIGPIPE. `{error, esrch}' when there
-%% is no process at the fork path: it may have ended while its input was being closed.
+%% A process that writes to a stream that is closed gets SIGPIPE. Whoever closes stdout or stderr
+%% gives up what wasn't delivered of it: the event of the process's end doesn't wait for that.
+%% `{error, esrch}' when there is no process at the fork path: it may have ended while its input
+%% was being closed.
 -spec eof(drv(), fork_path(), stream()) -> ok | {error, posix()}.
 eof(Drv, Pids, Stream) ->
     Origin = {full, eof, [Drv, Pids, Stream]},

@@ -17,7 +17,8 @@
 %% bytes
 -export([output_before_the_end/1, a_grandchild_keeps_the_pipe/1, slow_reader_gets_all/1,
          a_hundred_megabytes/1, a_hundred_megabytes_at_depth_16/1, unread_output_is_bounded/1,
-         unread_output_holds_nobody_else/1, unread_input_holds_only_the_writer/1,
+         unread_output_holds_nobody_else/1, unread_output_gets_a_new_owner/1, unread_output_is_given_up/1,
+         unread_input_holds_only_the_writer/1,
          reader_that_closes_stdin/1, reader_that_dies/1, forged_replies_are_output/1]).
 %% sizes
 -export([large_environments/1, the_kernels_limit/1, sixteen_megabytes/1, beyond_the_cap/1,
@@ -49,7 +50,8 @@ groups() ->
                          pids_are_not_reused, late_replies, timeouts_of_many]},
      {bytes, [], [output_before_the_end, a_grandchild_keeps_the_pipe, slow_reader_gets_all,
                   a_hundred_megabytes, a_hundred_megabytes_at_depth_16, unread_output_is_bounded,
-                  unread_output_holds_nobody_else, unread_input_holds_only_the_writer,
+                  unread_output_holds_nobody_else, unread_output_gets_a_new_owner, unread_output_is_given_up,
+                  unread_input_holds_only_the_writer,
                   reader_that_closes_stdin, reader_that_dies, forged_replies_are_output]},
      {sizes, [], [large_environments, the_kernels_limit, sixteen_megabytes, beyond_the_cap,
                   replies_beyond_the_cap]},
@@ -584,6 +586,48 @@ unread_output_holds_nobody_else(Config) ->
     unlink(Deaf),
     Deaf ! stop,
     no_messages().
+
+%% A stream that waits for an owner goes on when its path gets another.
+unread_output_gets_a_new_owner(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Program = alcove_test:run(Drv, Path, ["sh", "-c", "head -c 64000000 /dev/zero; exit 3"]),
+    true = alcove_test:until(fun() -> maps:get(streams_held, alcove_drv:info(Drv)) =:= 1 end),
+    Self = self(),
+    New = spawn_link(fun() -> receive read -> Self ! {self(), alcove_test:output(Drv, Program)} end end),
+    ok = alcove_drv:controlling_process(Drv, Program, New),
+    New ! read,
+    %% The former owner waits for the new one alone, and reads nothing else meanwhile.
+    {Rest, {exit_status, 3}} = receive {New, Output} -> Output after alcove_test:ms(25000) -> ct:fail(stuck) end,
+    ?assertEqual(64000000, byte_size(Rest) + byte_size(iolist_to_binary(read(Drv, Program)))),
+    #{streams_held := 0} = alcove_drv:info(Drv).
+
+read(Drv, Path) ->
+    case alcove:stdout(Drv, Path, 0) of
+        false -> [];
+        Bytes -> [Bytes | read(Drv, Path)]
+    end.
+
+%% Who closes a stream gives up what is left in it, and is told how the program ended.
+unread_output_is_given_up(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    %% The owner wants none.
+    Hello = alcove_test:fork(Drv, Path),
+    true = alcove:setcpid(Drv, Path, lists:last(Hello), flowcontrol, 0),
+    ok = alcove:execvp(Drv, Hello, "sh", ["sh", "-c", "echo hello; echo error >&2; exit 3"]),
+    true = alcove_test:until(fun() -> [exited] =:= [State || #{state := State} <- alcove:cpid(Drv, Path)] end),
+    false = alcove:event(Drv, Hello, 0),
+    ok = alcove:eof(Drv, Hello, stdout),
+    false = alcove:event(Drv, Hello, 100),
+    ok = alcove:eof(Drv, Hello, stderr),
+    ok = alcove_test:event(Drv, Hello, {exit_status, 3}),
+    %% The owner is behind.
+    Flood = alcove_test:run(Drv, Path, ["sh", "-c", "head -c 64000000 /dev/zero; exit 4"]),
+    true = alcove_test:until(fun() -> maps:get(streams_held, alcove_drv:info(Drv)) =:= 1 end),
+    ok = alcove:eof(Drv, Flood, stdout),
+    #{streams_held := 0} = alcove_drv:info(Drv),
+    {_, {Kind, _}} = alcove_test:output(Drv, Flood),
+    true = lists:member(Kind, [exit_status, termsig]),
+    true = alcove_test:until(fun() -> alcove:cpid(Drv, Path) =:= [] end).
 
 %% A program that never reads holds who writes to it, and the memory stays bounded.
 unread_input_holds_only_the_writer(Config) ->
