@@ -22,7 +22,7 @@
          reader_that_closes_stdin/1, reader_that_dies/1, forged_replies_are_output/1]).
 %% sizes
 -export([large_environments/1, the_kernels_limit/1, sixteen_megabytes/1, beyond_the_cap/1,
-         replies_beyond_the_cap/1]).
+         replies_beyond_the_cap/1, results_at_the_cap/1]).
 %% numbers
 -export([fork_chain_of_16/1, fork_chain_of_64/1, a_thousand_children/1, four_thousand_processes/1,
          out_of_descriptors/1]).
@@ -54,7 +54,7 @@ groups() ->
                   unread_input_holds_only_the_writer,
                   reader_that_closes_stdin, reader_that_dies, forged_replies_are_output]},
      {sizes, [], [large_environments, the_kernels_limit, sixteen_megabytes, beyond_the_cap,
-                  replies_beyond_the_cap]},
+                  replies_beyond_the_cap, results_at_the_cap]},
      {numbers, [], [fork_chain_of_16, fork_chain_of_64, a_thousand_children, four_thousand_processes,
                     out_of_descriptors]},
      {many_callers, [], [callers_on_one_process, callers_on_many_processes, callers_that_are_killed,
@@ -784,6 +784,34 @@ replies_beyond_the_cap(Config) ->
     {error, _} = alcove:environ(Drv, Path),
     {error, _} = alcove:batch(Drv, Path, [{getenv, ["A"]}, {getenv, ["B"]}]),
     Value = alcove:getenv(Drv, Path, "A"),
+    Pid = lists:last(Path),
+    Pid = alcove:getpid(Drv, Path).
+
+%% The results of a list of calls fit in a frame with what is around them, or the call that is too
+%% much fails.
+results_at_the_cap(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    #{max_data := Data} = alcove_nif:limits(),
+    Frame = Data + 1024 * 1024,
+    {ok, Fd} = alcove:open(Drv, Path, "/dev/zero", [o_rdonly], 0),
+    %% Each result takes ten bytes besides its own.
+    Calls = fun(Left) -> [{read, [Fd, Data]}, {read, [Fd, Frame - Left - Data - 20]}] end,
+    Fits = fun(Left) ->
+                   case alcove:batch(Drv, Path, Calls(Left)) of
+                       {ok, Results} ->
+                           ?assertEqual(Frame - Left - 20, lists:sum([byte_size(Bytes) || {ok, Bytes} <- Results])),
+                           true;
+                       {error, {2, read, emsgsize}} ->
+                           false
+                   end
+           end,
+    [true, true, false | _] = Fitting = [Fits(Left) || Left <- lists:seq(16, -1, -1)],
+    ?assertNot(lists:member(true, lists:nthtail(2, Fitting))),
+    [{error, {2, read, emsgsize}} = alcove:spawn(Drv, Path, fork, Calls(Left)) || Left <- [14, 8, 0, -1]],
+    %% What is sent before an exec has less around it.
+    [{error, {2, read, emsgsize}} =
+         alcove:spawn(Drv, Path, fork, Calls(Left) ++ [{execvp, ["true", ["true"]]}]) || Left <- [14, 10, 9, 0]],
+    true = alcove_test:until(fun() -> alcove:cpid(Drv, Path) =:= [] end),
     Pid = lists:last(Path),
     Pid = alcove:getpid(Drv, Path).
 
