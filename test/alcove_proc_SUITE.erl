@@ -22,7 +22,7 @@
          reader_that_closes_stdin/1, reader_that_dies/1, forged_replies_are_output/1]).
 %% sizes
 -export([large_environments/1, the_kernels_limit/1, sixteen_megabytes/1, beyond_the_cap/1,
-         replies_beyond_the_cap/1, results_at_the_cap/1]).
+         replies_beyond_the_cap/1, results_at_the_cap/1, beyond_all_memory/1]).
 %% numbers
 -export([fork_chain_of_16/1, fork_chain_of_64/1, a_thousand_children/1, four_thousand_processes/1,
          out_of_descriptors/1]).
@@ -54,7 +54,7 @@ groups() ->
                   unread_input_holds_only_the_writer,
                   reader_that_closes_stdin, reader_that_dies, forged_replies_are_output]},
      {sizes, [], [large_environments, the_kernels_limit, sixteen_megabytes, beyond_the_cap,
-                  replies_beyond_the_cap, results_at_the_cap]},
+                  replies_beyond_the_cap, results_at_the_cap, beyond_all_memory]},
      {numbers, [], [fork_chain_of_16, fork_chain_of_64, a_thousand_children, four_thousand_processes,
                     out_of_descriptors]},
      {many_callers, [], [callers_on_one_process, callers_on_many_processes, callers_that_are_killed,
@@ -786,6 +786,33 @@ replies_beyond_the_cap(Config) ->
     Value = alcove:getenv(Drv, Path, "A"),
     Pid = lists:last(Path),
     Pid = alcove:getpid(Drv, Path).
+
+%% A list in which a binary stands so often that no memory has room for all: refused like any that is
+%% too large.
+beyond_all_memory(_Config) ->
+    Peer = alcove_test:peer(alcove_test:paths(), #{}),
+    ok = alcove_test:in_peer(
+           Peer,
+           fun() ->
+                   Drv = alcove_test:start(),
+                   Path = alcove_test:fork(Drv, []),
+                   Large = lists:duplicate(100000, binary:copy(<<"x">>, 64 * 1024 * 1024)),
+                   [alcove_test:badarg(Fun)
+                    || Data <- [Large, ["x" | Large], [[[], Large], "x"]],
+                       Fun <- [fun() -> alcove:write(Drv, Path, 1, Data) end,
+                               fun() -> alcove:batch(Drv, Path, [{write, [1, Data]}]) end,
+                               fun() -> alcove:spawn(Drv, Path, fork, [{write, [1, Data]}]) end,
+                               fun() -> alcove:chdir(Drv, Path, Data) end,
+                               fun() -> alcove:execvp(Drv, Path, "true", ["true", Data]) end]],
+                   #{max_data := Max} = alcove_nif:limits(),
+                   {ok, Null} = alcove:open(Drv, Path, "/dev/null", [o_wronly], 0),
+                   Most = [[binary:copy(<<"x">>, Max - 3), [$x | <<"x">>]], "x"],
+                   {ok, Max} = alcove:write(Drv, Path, Null, Most),
+                   alcove_test:badarg(fun() -> alcove:write(Drv, Path, Null, [Most, "x"]) end),
+                   alcove_test:badarg(fun() -> alcove:write(Drv, Path, Null, [Most | "x"]) end),
+                   alcove_test:stop(Drv)
+           end),
+    alcove_test:stop_peer(Peer).
 
 %% The results of a list of calls fit in a frame with what is around them, or the call that is too
 %% much fails.
