@@ -597,7 +597,8 @@ getopt(Drv, Option) ->
 %% <dd>More than 0: root writes to its stderr, which is the console's, which calls it makes.
 %%     Other processes write nothing: their stderr is their program's.</dd>
 %% <dt>`childlimit': soft limit of open files / 4 - 4</dt>
-%% <dd>How many children this process may have. Can't be set.</dd>
+%% <dd>How many children this process may have, besides those that alcove forks for the programs of
+%%     {@link alcove_proc}. Can't be set.</dd>
 %% <dt>`exit_status': 0</dt>
 %% <dd>1: the owner learns the exit status of a child that ends by itself,
 %%     `{exit_status, N}'.</dd>
@@ -2507,6 +2508,9 @@ batch(Drv, Calls) ->
 %% calls after it aren't made, and the error tells the number (from 1), the name
 %% and the reason of that one. `execve', `execvp', `fexecve' and `exit' have to come last:
 %% `badarg' if they don't.
+%%
+%% When the virtual machine has no file descriptors for the processes that all of the calls would
+%% fork, none is made, and the first one's reason is `emfile'.
 %%
 %% ```
 %% {ok, [ok, ok, <<_/binary>>]} =

@@ -15,7 +15,7 @@
     end_per_testcase/2
 ]).
 -export([
-    stopped_keeper/1, waited_for/1,
+    stopped_keeper/1, waited_for/1, childlimit/1,
     stopped_again_and_again/1,
     stopped_root_again_and_again/1,
     killed_root/1,
@@ -54,6 +54,7 @@ all() ->
     [
         stopped_keeper,
         waited_for,
+        childlimit,
         stopped_again_and_again,
         stopped_root_again_and_again,
         killed_root,
@@ -119,6 +120,19 @@ stopped_keeper(Config) ->
     ?assert(Took < alcove_test:ms(4000)),
     {ok, Proc} = alcove_proc:start(Drv, Stops),
     ?assertMatch({ok, #{status := {termsig, sigkill}}}, alcove_proc:stop(Proc, 0)).
+
+%% A keeper is no child that the user forked.
+childlimit(Config) ->
+    Drv = drv(Config),
+    true = alcove:setopt(Drv, maxchild, 1),
+    {ok, Pid} = alcove:fork(Drv),
+    {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"], #{in => [Pid]}),
+    ?assertMatch({ok, _}, alcove_proc:run(Drv, ["true"], #{in => [Pid]})),
+    {ok, Child} = alcove:fork(Drv, [Pid]),
+    ?assertEqual({error, eagain}, alcove:fork(Drv, [Pid])),
+    ?assertEqual(Child, alcove:getpid(Drv, [Pid, Child])),
+    ?assertMatch({ok, _}, alcove_proc:run(Drv, ["true"], #{in => [Pid]})),
+    ?assertMatch({ok, _}, alcove_proc:stop(Proc)).
 
 %% Who waits for the children of a process waits for those that it forked: a keeper that is stopped
 %% goes on, and is nobody that waitpid tells of.

@@ -918,7 +918,8 @@ four_thousand_processes(_Config) ->
 %% A virtual machine with few descriptors: a fork that finds none is an error of
 %% that fork, and of nothing else.
 out_of_descriptors(_Config) ->
-    alcove_test:with_descriptors(256, fun ?MODULE:until_emfile/0).
+    alcove_test:with_descriptors(256, fun ?MODULE:until_emfile/0),
+    alcove_test:with_descriptors(256, 512, fun ?MODULE:until_emfile/0).
 
 until_emfile() ->
     {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, binary, {active, false}]),
@@ -932,6 +933,11 @@ until_emfile() ->
     [{error, emfile} = alcove:fork(Drv, Branch) || Branch <- Branches, _ <- lists:seq(1, 20)],
     {error, emfile} = alcove:spawn(Drv, hd(Branches), fork, []),
     {error, emfile} = alcove:clone(Drv, hd(Branches), 0),
+    %% Of a list nothing is done.
+    {error, {1, chdir, emfile}} = alcove:batch(Drv, hd(Branches), [{chdir, ["/"]}, {fork, []}, {fork, []}]),
+    {ok, Directory} = alcove:getcwd(Drv, lists:last(Branches)),
+    {ok, Directory} = alcove:getcwd(Drv, hd(Branches)),
+    no_messages(),
     %% The listening socket still takes connections, files can be opened.
     {ok, Client} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}]),
     {ok, Server} = gen_tcp:accept(Listen, 5000),
