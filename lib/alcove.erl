@@ -597,7 +597,8 @@ getopt(Drv, Option) ->
 %% <dd>More than 0: root writes to its stderr, which is the console's, which calls it makes.
 %%     Other processes write nothing: their stderr is their program's.</dd>
 %% <dt>`childlimit': soft limit of open files / 4 - 4</dt>
-%% <dd>How many children this process may have. Can't be set.</dd>
+%% <dd>How many children this process may have, besides those that alcove forks for the programs of
+%%     {@link alcove_proc}. Can't be set.</dd>
 %% <dt>`exit_status': 0</dt>
 %% <dd>1: the owner learns the exit status of a child that ends by itself,
 %%     `{exit_status, N}'.</dd>
@@ -2508,6 +2509,9 @@ batch(Drv, Calls) ->
 %% and the reason of that one. `execve', `execvp', `fexecve' and `exit' have to come last:
 %% `badarg' if they don't.
 %%
+%% When the virtual machine has no file descriptors for the processes that all of the calls would
+%% fork, none is made, and the first one's reason is `emfile'.
+%%
 %% ```
 %% {ok, [ok, ok, <<_/binary>>]} =
 %%     alcove:batch(Drv, [Pid], [{chdir, ["/"]}, {setenv, ["A", "b", 1]}, {version, []}])
@@ -2846,8 +2850,10 @@ eof(Drv, Pids) ->
 
 %% @doc Closes a stream of a process. Stdin is closed after all that was written to it.
 %%
-%% A process that writes to a stream that is closed gets SIGPIPE. `{error, esrch}' when there
-%% is no process at the fork path: it may have ended while its input was being closed.
+%% A process that writes to a stream that is closed gets SIGPIPE. Whoever closes stdout or stderr
+%% gives up what wasn't delivered of it: the event of the process's end doesn't wait for that.
+%% `{error, esrch}' when there is no process at the fork path: it may have ended while its input
+%% was being closed.
 -spec eof(drv(), fork_path(), stream()) -> ok | {error, posix()}.
 eof(Drv, Pids, Stream) ->
     Origin = {full, eof, [Drv, Pids, Stream]},

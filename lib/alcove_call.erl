@@ -29,6 +29,7 @@
 %% arrive, in milliseconds: it was sent already.
 -define(SENT, 5000).
 -define(MAX_FLOW, 16#7fffffff).
+-define(MAX_PID, 16#ffffffff).
 %% Options are named in either case.
 -define(IS_FLOWCONTROL(Option), (Option =:= flowcontrol orelse Option =:= 'FLOWCONTROL')).
 
@@ -167,7 +168,7 @@ value(Group, Name) ->
 is_timeout(infinity) -> true;
 is_timeout(Ms) -> is_integer(Ms) andalso Ms >= 0 andalso Ms =< 16#ffffffff.
 
-%% @doc Whether a term is a list of pids.
+%% @doc Whether a term is a list of pids, each of 32 bits.
 -spec is_fork_path(term()) -> boolean().
-is_fork_path([Pid | Pids]) when is_integer(Pid), Pid >= 0 -> is_fork_path(Pids);
+is_fork_path([Pid | Pids]) when is_integer(Pid), Pid >= 0, Pid =< ?MAX_PID -> is_fork_path(Pids);
 is_fork_path(Term) -> Term =:= [].

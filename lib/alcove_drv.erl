@@ -166,7 +166,8 @@ start() ->
 %% or `{termsig, Signal}' if the executable or `exec' ended, `exited' if its status can't be
 %% known, `badproto' if something other than alcove answered, `{version, Theirs, Ours}' for
 %% the executable of another version of alcove, `timeout' if the executable didn't answer in time,
-%% `{noproc, Name}' if no process has the owner's name, `{already_started, Pid}' if a process
+%% `{noproc, Owner}' if no process has the owner's name, or if the owner is a process of this
+%% node that has ended, `{already_started, Pid}' if a process
 %% has Drv's name.
 %%
 %% A wrong option raises the error `{badarg, Option}'.
@@ -251,7 +252,8 @@ child_spec(Options) ->
 %% on gets the messages about it.
 %%
 %% Messages that the former owner has got stay in its queue. Raises the error `badpid' if
-%% there is no such fork path.
+%% there is no such fork path, and `badarg' for what is no fork path or no pid. The pid of a
+%% process of an earlier node of the same name is none.
 -spec controlling_process(ref(), alcove:fork_path(), pid()) -> ok.
 controlling_process(Drv, Pids, Owner) ->
     Args = [Drv, Pids, Owner],
@@ -260,7 +262,10 @@ controlling_process(Drv, Pids, Owner) ->
     is_pid(Owner) orelse alcove_errors:raise(badarg, ?MODULE, controlling_process, Args, {pid, 3}),
     case asked(controlling_process, Args, {controlling_process, Pids, Owner}) of
         ok -> ok;
-        badpid -> alcove_errors:raise(badpid, ?MODULE, controlling_process, Args, {badpid, 2})
+        badpid ->
+            alcove_errors:raise(badpid, ?MODULE, controlling_process, Args, {badpid, 2});
+        {badarg, Cause} ->
+            alcove_errors:raise(badarg, ?MODULE, controlling_process, Args, Cause)
     end.
 
 %% @doc Returns the application's Drv, for callers that don't need one of their own. The first
@@ -433,9 +438,10 @@ there(Pid, Function, Args) ->
 start_owned(How, Explicit, Options, Function, Args) ->
     case alcove_drv_options:parse(Options) of
         {ok, #{owner := Named} = Parsed} ->
-            case owner([Explicit, Named]) of
-                Owner when is_pid(Owner) -> alcove_start:run(How, ?MODULE, Parsed#{owner := Owner});
-                Name -> {error, {noproc, Name}}
+            Owner = owner([Explicit, Named]),
+            case is_process(Owner) of
+                true -> alcove_start:run(How, ?MODULE, Parsed#{owner := Owner});
+                false -> {error, {noproc, Owner}}
             end;
         {error, Option} ->
             bad_option(Option, Function, Args)
@@ -445,6 +451,9 @@ start_owned(How, Explicit, Options, Function, Args) ->
 bad_option(Option, Function, Args) ->
     Cause = {{option, Option}, length(Args)},
     alcove_errors:raise({badarg, Option}, ?MODULE, Function, Args, Cause).
+
+is_process(Pid) when is_pid(Pid), node(Pid) =:= node() -> is_process_alive(Pid);
+is_process(Owner) -> is_pid(Owner).
 
 owner([undefined | Owners]) -> owner(Owners);
 owner([Owner | _]) when is_pid(Owner) -> Owner;
@@ -519,21 +528,28 @@ local(Owner, Forwards) ->
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
-handle_call({controlling_process, Pids, Owner}, _From, State) ->
-    {Local, Forwards} = local(Owner, State#state.forwards),
-    Owners = monitored(Local, State#state.owners),
-    Reply =
-        case alcove_nif:owner(self(), Pids, Local) of
-            ok -> ok;
-            '$badpid' -> badpid
-        end,
-    {reply, Reply, State#state{forwards = Forwards, owners = Owners}};
+handle_call({controlling_process, Pids, Owner}, _From, #state{forwards = Before} = State) ->
+    {Local, Forwards} = local(Owner, Before),
+    case alcove_nif:owner(self(), Pids, Local) of
+        ok ->
+            %% If the owner has ended by now, this monitor tells so, and the path goes back.
+            Owners = monitored(Local, State#state.owners),
+            {reply, ok, State#state{forwards = Forwards, owners = Owners}};
+        Refused ->
+            map_size(Forwards) > map_size(Before) andalso exit(Local, kill),
+            {reply, refused(Refused), State}
+    end;
 handle_call(info, _From, State) ->
     {reply, summary(State), State};
 handle_call(note, _From, #state{note = Note} = State) ->
     {reply, Note, State};
 handle_call(_Request, _From, State) ->
     {reply, {error, badarg}, State}.
+
+refused('$badpid') -> badpid;
+refused({'$badarg', pids}) -> {badarg, {pids, 2}};
+%% The pid of a process of an earlier node of this name, for example.
+refused({'$badarg', _}) -> {badarg, {pid, 3}}.
 
 monitored(Owner, Owners) when is_map_key(Owner, Owners) -> Owners;
 monitored(Owner, Owners) -> Owners#{Owner => monitor(process, Owner)}.

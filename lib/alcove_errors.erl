@@ -124,7 +124,7 @@ text(gone) ->
 text(badpid) ->
     "no process is in its event loop at this fork path";
 text(pids) ->
-    "not a fork path: a list of non-negative integers";
+    "not a fork path: a list of non-negative integers of 32 bits";
 text(timeout) ->
     "not a timeout: a number of milliseconds or infinity";
 text(names) ->

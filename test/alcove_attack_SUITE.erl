@@ -627,9 +627,13 @@ fresh_atoms(Count) ->
 
 %% Resident memory in KiB.
 rss() ->
+    kib("VmRSS").
+
+%% A size that the kernel tells of this virtual machine.
+kib(Name) ->
     {ok, Status} = file:read_file("/proc/self/status"),
-    {match, [Kb]} = re:run(Status, "VmRSS:\\s+(\\d+)", [{capture, all_but_first, binary}]),
-    binary_to_integer(Kb).
+    {match, [Kib]} = re:run(Status, Name ++ ":\\s+(\\d+)", [{capture, all_but_first, binary}]),
+    binary_to_integer(Kib).
 
 %% Calls processes again and again, and meanwhile has cat(1) say something: that takes as many
 %% turns of the processor as a call, but nothing of alcove.
@@ -772,6 +776,18 @@ signal_storm(Config) ->
                    ok = alcove:chdir(Drv, Evil, "signals"),
                    ok = alcove_test:event(Drv, Evil, {signal, sigusr1}),
                    ?assert(settled(0, -1) < 50000)
+           end),
+    %% There are no others.
+    [forged(Config,
+            fun(Drv, Evil, _) ->
+                    ok = alcove:sigaction(Drv, Evil, sigusr1, trap),
+                    breaks_off(Drv, Evil, fun() -> alcove:chdir(Drv, Evil, "signal:" ++ Number) end)
+            end) || Number <- ["0", "-1", "65", "1000000"]],
+    forged(Config,
+           fun(Drv, Evil, _) ->
+                   ok = alcove:sigaction(Drv, Evil, sigusr1, trap),
+                   ok = alcove:chdir(Drv, Evil, "signal:64"),
+                   ok = alcove_test:event(Drv, Evil, {signal, alcove:signal_constant(Drv, 64)})
            end).
 
 %% The length of this process' queue when it no longer grows.
@@ -927,10 +943,15 @@ hostile_terms(Config) ->
             {Pid, Ref} = spawn_monitor(fun() -> exit({length, length(alcove:chdir(Drv, [], "term:many"))}) end),
             Reason = receive {'DOWN', Ref, process, Pid, How} -> How after alcove_test:ms(20000) -> ct:fail(hangs) end,
             ?assertEqual({length, 8388600}, Reason),
-            {ok, Status} = file:read_file("/proc/self/status"),
-            {match, [Peak]} = re:run(Status, "VmHWM:\\s+(\\d+)", [{capture, all_but_first, binary}]),
-            ct:pal("KiB at most: ~s", [Peak]),
-            ok = alcove_test:stop(Drv)
+            ct:pal("KiB at most: ~b", [kib("VmHWM")]),
+            ok = alcove_test:stop(Drv),
+            %% Maps within maps that each promise that all the rest is theirs are given room for
+            %% what comes.
+            Before = kib("VmPeak"),
+            Maps = alcove_test:start([{progname, Executable}]),
+            ok = alcove_test:badpid(fun() -> alcove:chdir(Maps, [], "term:maps") end),
+            ?assert(kib("VmPeak") - Before < 1024 * 1024, {Before, kib("VmPeak")}),
+            ok = alcove_test:stop(Maps)
     end.
 
 %% A program that prints what a reply looks like prints it.

@@ -754,9 +754,29 @@ act_raises(Actor, Fun) ->
 wrong_owners(_Config) ->
     Drv = alcove_test:start(),
     [alcove_test:badarg(fun() -> alcove_drv:controlling_process(Drv, Path, Pid) end)
-     || {Path, Pid} <- [{[], a}, {[], 1}, {a, self()}, {[a], self()}]],
+     || {Path, Pid} <- [{[], a}, {[], 1}, {a, self()}, {[a], self()}, {[1 bsl 32], self()}, {[-1], self()},
+                        {[], of_an_earlier_node(self())}]],
     alcove_test:badarg(fun() -> alcove_drv:controlling_process(a, [], self()) end),
-    alcove_test:badpid(fun() -> alcove_drv:controlling_process(Drv, [1], self()) end).
+    ?assertError({badarg, {in, _}}, alcove_proc:run(Drv, ["true"], #{in => [1 bsl 32]})),
+    {error, {noproc, _}} = alcove_drv:start([{owner, of_an_earlier_node(self())}]),
+    alcove_test:badpid(fun() -> alcove_drv:controlling_process(Drv, [1], self()) end),
+    alcove_test:badpid(fun() -> alcove_drv:controlling_process(Drv, [16#ffffffff], self()) end),
+    %% Who was refused is no owner, and is not watched.
+    Other = actor(),
+    alcove_test:badpid(fun() -> alcove_drv:controlling_process(Drv, [1], Other) end),
+    #{owners := []} = alcove_drv:info(Drv),
+    {monitored_by, []} = process_info(Other, monitored_by),
+    Other ! stop,
+    {ok, _} = alcove:getcwd(Drv).
+
+%% The pid that a process would have had in an earlier run of this node.
+of_an_earlier_node(Pid) ->
+    Bytes = term_to_binary(Pid),
+    Size = byte_size(Bytes) - 4,
+    <<Name:Size/binary, Creation:32>> = Bytes,
+    Earlier = binary_to_term(<<Name/binary, (Creation + 1):32>>),
+    true = node(Earlier) =:= node() andalso Earlier =/= Pid,
+    Earlier.
 
 %% ---------------------------------------------------------------------------
 %% Stopping
@@ -1310,6 +1330,15 @@ remote_owner_death(_Config) ->
               true = is_integer(alcove_test:in_peer(A, fun() -> alcove:getpid(Drv, Path) end)),
               %% A Drv whose owner was on a node that goes away stops.
               Owner = alcove_test:in_peer(B, fun() -> spawn(fun() -> receive after infinity -> ok end end) end),
+              %% For an owner that is refused no process stands in.
+              alcove_test:in_peer(
+                A, fun() ->
+                           alcove_test:badpid(fun() -> alcove_drv:controlling_process(Drv, [1], Owner) end),
+                           Forward = fun(Pid) ->
+                                             {alcove_forward, init, 2} =:= proc_lib:translate_initial_call(Pid)
+                                     end,
+                           true = alcove_test:until(fun() -> not lists:any(Forward, processes()) end)
+                   end),
               Owned = alcove_test:in_peer(A, fun() -> alcove_test:start([{owner, Owner}]) end),
               true = alcove_test:in_peer(A, fun() -> is_process_alive(Owned) end),
               alcove_test:stop_peer(B),

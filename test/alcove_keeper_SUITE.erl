@@ -15,7 +15,7 @@
     end_per_testcase/2
 ]).
 -export([
-    stopped_keeper/1,
+    stopped_keeper/1, waited_for/1, childlimit/1,
     stopped_again_and_again/1,
     stopped_root_again_and_again/1,
     killed_root/1,
@@ -60,6 +60,8 @@ suite() ->
 all() ->
     [
         stopped_keeper,
+        waited_for,
+        childlimit,
         stopped_again_and_again,
         stopped_root_again_and_again,
         killed_root,
@@ -132,6 +134,41 @@ stopped_keeper(Config) ->
     ?assert(Took < alcove_test:ms(4000)),
     {ok, Proc} = alcove_proc:start(Drv, Stops),
     ?assertMatch({ok, #{status := {termsig, sigkill}}}, alcove_proc:stop(Proc, 0)).
+
+%% A keeper is no child that the user forked.
+childlimit(Config) ->
+    Drv = drv(Config),
+    true = alcove:setopt(Drv, maxchild, 1),
+    {ok, Pid} = alcove:fork(Drv),
+    {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"], #{in => [Pid]}),
+    ?assertMatch({ok, _}, alcove_proc:run(Drv, ["true"], #{in => [Pid]})),
+    {ok, Child} = alcove:fork(Drv, [Pid]),
+    ?assertEqual({error, eagain}, alcove:fork(Drv, [Pid])),
+    ?assertEqual(Child, alcove:getpid(Drv, [Pid, Child])),
+    ?assertMatch({ok, _}, alcove_proc:run(Drv, ["true"], #{in => [Pid]})),
+    ?assertMatch({ok, _}, alcove_proc:stop(Proc)).
+
+%% Who waits for the children of a process waits for those that it forked: a keeper that is stopped
+%% goes on, and is nobody that waitpid tells of.
+waited_for(Config) ->
+    Drv = drv(Config),
+    {ok, Pid} = alcove:fork(Drv),
+    {ok, Child} = alcove:fork(Drv, [Pid]),
+    ?assertMatch({ok, _}, alcove_proc:run(Drv, ["true"], #{in => [Pid]})),
+    {ok, 0, 0, []} = alcove:waitpid(Drv, [Pid], -1, [wnohang, wuntraced, wcontinued]),
+    {ok, Proc} = alcove_proc:start(Drv, sh("read x; kill -STOP $PPID; echo $x"), #{in => [Pid]}),
+    Self = self(),
+    _ = spawn_link(fun() -> Self ! {waited, alcove:waitpid(Drv, [Pid], -1, [wuntraced, wcontinued])} end),
+    ?assert(alcove_test:until(fun() -> maps:get(pending, alcove_drv:info(Drv)) > 0 end)),
+    ?assert(alcove_test:until(fun() -> alcove_test:state(Pid) =:= $S end)),
+    ok = alcove_proc:write(Proc, "done\n"),
+    ?assertMatch({ok, #{status := 0}}, alcove_proc:await(Proc, alcove_test:ms(5000))),
+    receive {waited, Early} -> ct:fail({waited, Early}) after 0 -> ok end,
+    _ = alcove_test:signal(Child, "KILL"),
+    receive
+        {waited, Waited} -> ?assertMatch({ok, Child, 9, [{termsig, sigkill}]}, Waited)
+    after alcove_test:ms(5000) -> ct:fail(stuck)
+    end.
 
 %% Whoever leaves its keeper no time to do anything loses it, and ends with it.
 stopped_again_and_again(Config) ->

@@ -17,11 +17,12 @@
 %% bytes
 -export([output_before_the_end/1, a_grandchild_keeps_the_pipe/1, slow_reader_gets_all/1,
          a_hundred_megabytes/1, a_hundred_megabytes_at_depth_16/1, unread_output_is_bounded/1,
-         unread_output_holds_nobody_else/1, unread_input_holds_only_the_writer/1,
+         unread_output_holds_nobody_else/1, unread_output_gets_a_new_owner/1, unread_output_is_given_up/1,
+         unread_input_holds_only_the_writer/1,
          reader_that_closes_stdin/1, reader_that_dies/1, forged_replies_are_output/1]).
 %% sizes
 -export([large_environments/1, the_kernels_limit/1, sixteen_megabytes/1, beyond_the_cap/1,
-         replies_beyond_the_cap/1]).
+         replies_beyond_the_cap/1, results_at_the_cap/1, beyond_all_memory/1]).
 %% numbers
 -export([fork_chain_of_16/1, fork_chain_of_64/1, a_thousand_children/1, four_thousand_processes/1,
          out_of_descriptors/1]).
@@ -49,10 +50,11 @@ groups() ->
                          pids_are_not_reused, late_replies, timeouts_of_many]},
      {bytes, [], [output_before_the_end, a_grandchild_keeps_the_pipe, slow_reader_gets_all,
                   a_hundred_megabytes, a_hundred_megabytes_at_depth_16, unread_output_is_bounded,
-                  unread_output_holds_nobody_else, unread_input_holds_only_the_writer,
+                  unread_output_holds_nobody_else, unread_output_gets_a_new_owner, unread_output_is_given_up,
+                  unread_input_holds_only_the_writer,
                   reader_that_closes_stdin, reader_that_dies, forged_replies_are_output]},
      {sizes, [], [large_environments, the_kernels_limit, sixteen_megabytes, beyond_the_cap,
-                  replies_beyond_the_cap]},
+                  replies_beyond_the_cap, results_at_the_cap, beyond_all_memory]},
      {numbers, [], [fork_chain_of_16, fork_chain_of_64, a_thousand_children, four_thousand_processes,
                     out_of_descriptors]},
      {many_callers, [], [callers_on_one_process, callers_on_many_processes, callers_that_are_killed,
@@ -585,6 +587,48 @@ unread_output_holds_nobody_else(Config) ->
     Deaf ! stop,
     no_messages().
 
+%% A stream that waits for an owner goes on when its path gets another.
+unread_output_gets_a_new_owner(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    Program = alcove_test:run(Drv, Path, ["sh", "-c", "head -c 64000000 /dev/zero; exit 3"]),
+    true = alcove_test:until(fun() -> maps:get(streams_held, alcove_drv:info(Drv)) =:= 1 end),
+    Self = self(),
+    New = spawn_link(fun() -> receive read -> Self ! {self(), alcove_test:output(Drv, Program)} end end),
+    ok = alcove_drv:controlling_process(Drv, Program, New),
+    New ! read,
+    %% The former owner waits for the new one alone, and reads nothing else meanwhile.
+    {Rest, {exit_status, 3}} = receive {New, Output} -> Output after alcove_test:ms(25000) -> ct:fail(stuck) end,
+    ?assertEqual(64000000, byte_size(Rest) + byte_size(iolist_to_binary(read(Drv, Program)))),
+    #{streams_held := 0} = alcove_drv:info(Drv).
+
+read(Drv, Path) ->
+    case alcove:stdout(Drv, Path, 0) of
+        false -> [];
+        Bytes -> [Bytes | read(Drv, Path)]
+    end.
+
+%% Who closes a stream gives up what is left in it, and is told how the program ended.
+unread_output_is_given_up(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    %% The owner wants none.
+    Hello = alcove_test:fork(Drv, Path),
+    true = alcove:setcpid(Drv, Path, lists:last(Hello), flowcontrol, 0),
+    ok = alcove:execvp(Drv, Hello, "sh", ["sh", "-c", "echo hello; echo error >&2; exit 3"]),
+    true = alcove_test:until(fun() -> [exited] =:= [State || #{state := State} <- alcove:cpid(Drv, Path)] end),
+    false = alcove:event(Drv, Hello, 0),
+    ok = alcove:eof(Drv, Hello, stdout),
+    false = alcove:event(Drv, Hello, 100),
+    ok = alcove:eof(Drv, Hello, stderr),
+    ok = alcove_test:event(Drv, Hello, {exit_status, 3}),
+    %% The owner is behind.
+    Flood = alcove_test:run(Drv, Path, ["sh", "-c", "head -c 64000000 /dev/zero; exit 4"]),
+    true = alcove_test:until(fun() -> maps:get(streams_held, alcove_drv:info(Drv)) =:= 1 end),
+    ok = alcove:eof(Drv, Flood, stdout),
+    #{streams_held := 0} = alcove_drv:info(Drv),
+    {_, {Kind, _}} = alcove_test:output(Drv, Flood),
+    true = lists:member(Kind, [exit_status, termsig]),
+    true = alcove_test:until(fun() -> alcove:cpid(Drv, Path) =:= [] end).
+
 %% A program that never reads holds who writes to it, and the memory stays bounded.
 unread_input_holds_only_the_writer(Config) ->
     {Drv, Path} = drv_and_path(Config),
@@ -743,6 +787,61 @@ replies_beyond_the_cap(Config) ->
     Pid = lists:last(Path),
     Pid = alcove:getpid(Drv, Path).
 
+%% A list in which a binary stands so often that no memory has room for all: refused like any that is
+%% too large.
+beyond_all_memory(_Config) ->
+    Peer = alcove_test:peer(alcove_test:paths(), #{}),
+    ok = alcove_test:in_peer(
+           Peer,
+           fun() ->
+                   Drv = alcove_test:start(),
+                   Path = alcove_test:fork(Drv, []),
+                   Large = lists:duplicate(100000, binary:copy(<<"x">>, 64 * 1024 * 1024)),
+                   [alcove_test:badarg(Fun)
+                    || Data <- [Large, ["x" | Large], [[[], Large], "x"]],
+                       Fun <- [fun() -> alcove:write(Drv, Path, 1, Data) end,
+                               fun() -> alcove:batch(Drv, Path, [{write, [1, Data]}]) end,
+                               fun() -> alcove:spawn(Drv, Path, fork, [{write, [1, Data]}]) end,
+                               fun() -> alcove:chdir(Drv, Path, Data) end,
+                               fun() -> alcove:execvp(Drv, Path, "true", ["true", Data]) end]],
+                   #{max_data := Max} = alcove_nif:limits(),
+                   {ok, Null} = alcove:open(Drv, Path, "/dev/null", [o_wronly], 0),
+                   Most = [[binary:copy(<<"x">>, Max - 3), [$x | <<"x">>]], "x"],
+                   {ok, Max} = alcove:write(Drv, Path, Null, Most),
+                   alcove_test:badarg(fun() -> alcove:write(Drv, Path, Null, [Most, "x"]) end),
+                   alcove_test:badarg(fun() -> alcove:write(Drv, Path, Null, [Most | "x"]) end),
+                   alcove_test:stop(Drv)
+           end),
+    alcove_test:stop_peer(Peer).
+
+%% The results of a list of calls fit in a frame with what is around them, or the call that is too
+%% much fails.
+results_at_the_cap(Config) ->
+    {Drv, Path} = drv_and_path(Config),
+    #{max_data := Data} = alcove_nif:limits(),
+    Frame = Data + 1024 * 1024,
+    {ok, Fd} = alcove:open(Drv, Path, "/dev/zero", [o_rdonly], 0),
+    %% Each result takes ten bytes besides its own.
+    Calls = fun(Left) -> [{read, [Fd, Data]}, {read, [Fd, Frame - Left - Data - 20]}] end,
+    Fits = fun(Left) ->
+                   case alcove:batch(Drv, Path, Calls(Left)) of
+                       {ok, Results} ->
+                           ?assertEqual(Frame - Left - 20, lists:sum([byte_size(Bytes) || {ok, Bytes} <- Results])),
+                           true;
+                       {error, {2, read, emsgsize}} ->
+                           false
+                   end
+           end,
+    [true, true, false | _] = Fitting = [Fits(Left) || Left <- lists:seq(16, -1, -1)],
+    ?assertNot(lists:member(true, lists:nthtail(2, Fitting))),
+    [{error, {2, read, emsgsize}} = alcove:spawn(Drv, Path, fork, Calls(Left)) || Left <- [14, 8, 0, -1]],
+    %% What is sent before an exec has less around it.
+    [{error, {2, read, emsgsize}} =
+         alcove:spawn(Drv, Path, fork, Calls(Left) ++ [{execvp, ["true", ["true"]]}]) || Left <- [14, 10, 9, 0]],
+    true = alcove_test:until(fun() -> alcove:cpid(Drv, Path) =:= [] end),
+    Pid = lists:last(Path),
+    Pid = alcove:getpid(Drv, Path).
+
 %% ---------------------------------------------------------------------------
 %% Numbers
 %% ---------------------------------------------------------------------------
@@ -819,7 +918,8 @@ four_thousand_processes(_Config) ->
 %% A virtual machine with few descriptors: a fork that finds none is an error of
 %% that fork, and of nothing else.
 out_of_descriptors(_Config) ->
-    alcove_test:with_descriptors(256, fun ?MODULE:until_emfile/0).
+    alcove_test:with_descriptors(256, fun ?MODULE:until_emfile/0),
+    alcove_test:with_descriptors(256, 512, fun ?MODULE:until_emfile/0).
 
 until_emfile() ->
     {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, binary, {active, false}]),
@@ -833,6 +933,11 @@ until_emfile() ->
     [{error, emfile} = alcove:fork(Drv, Branch) || Branch <- Branches, _ <- lists:seq(1, 20)],
     {error, emfile} = alcove:spawn(Drv, hd(Branches), fork, []),
     {error, emfile} = alcove:clone(Drv, hd(Branches), 0),
+    %% Of a list nothing is done.
+    {error, {1, chdir, emfile}} = alcove:batch(Drv, hd(Branches), [{chdir, ["/"]}, {fork, []}, {fork, []}]),
+    {ok, Directory} = alcove:getcwd(Drv, lists:last(Branches)),
+    {ok, Directory} = alcove:getcwd(Drv, hd(Branches)),
+    no_messages(),
     %% The listening socket still takes connections, files can be opened.
     {ok, Client} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}]),
     {ok, Server} = gen_tcp:accept(Listen, 5000),

@@ -12,7 +12,7 @@
 -export([tmp/1, drv/1, path/1, constant/1, busybox/0, chroot_dir/1]).
 -export([need/2, skip/1, root/0, can/1, top/0, probe/0, probe/1, executable/2]).
 -export([ospid/0, alive/1, state/1, descendants/1, descendants/0, parent/1, signal/2, threads/0]).
--export([quote/1, install/1, peer/2, user_peer/1, user_peer/2, setpriv_peer/2, paths/0, user_paths/1, user/0, in_peer/2, in_peer/3, stop_peer/1, with_descriptors/2]).
+-export([quote/1, install/1, peer/2, user_peer/1, user_peer/2, setpriv_peer/2, paths/0, user_paths/1, user/0, in_peer/2, in_peer/3, stop_peer/1, with_descriptors/2, with_descriptors/3]).
 -export([nodes/1, hold/1]).
 
 -define(DEADLINE, (ms(5000))).
@@ -607,7 +607,12 @@ stop_peer(Peer) ->
 
 %% Evaluates a fun in a virtual machine that has so many descriptors.
 with_descriptors(Number, Fun) ->
-    Limited = ["-c", "ulimit -n " ++ integer_to_list(Number) ++ " && exec \"$0\" \"$@\"", erl()],
+    with_descriptors(Number, Number, Fun).
+
+%% The soft and the hard limit.
+with_descriptors(Soft, Hard, Fun) ->
+    Limits = lists:concat(["ulimit -n ", Hard, " && ulimit -S -n ", Soft]),
+    Limited = ["-c", Limits ++ " && exec \"$0\" \"$@\"", erl()],
     Peer = peer(paths(), #{exec => {"/bin/sh", Limited}}),
     ok = in_peer(Peer, Fun),
     stop_peer(Peer).

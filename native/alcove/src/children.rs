@@ -111,6 +111,11 @@ impl Children {
         self.pids.len()
     }
 
+    /// How many of them the user forked: those that are no keepers.
+    pub fn forked(&self) -> usize {
+        self.pids.len() - self.keepers.len()
+    }
+
     /// The pids, oldest first.
     pub fn pids(&self) -> &[i32] {
         &self.pids
@@ -174,6 +179,10 @@ mod tests {
         assert!(!children.remove(20));
         assert_eq!(children.pids(), [10, 30]);
         assert_eq!(children.len(), 2);
+        children.mark_keeper(10);
+        assert_eq!((children.len(), children.forked()), (2, 1));
+        assert!(children.remove(10));
+        assert_eq!((children.len(), children.forked()), (1, 1));
     }
 
     #[test]

@@ -24,6 +24,10 @@ use std::time::{Duration, Instant};
 /// Bytes that are kept for frames; a longer frame gets memory of its own.
 const KEPT: usize = 64 * 1024;
 
+/// The most bytes of a batch's results, so that they fit in a frame: around them are its type, the
+/// number of the call, `{ok, _}` and the head of the list. A PARTIAL has less around them.
+const MAX_RESULTS: usize = MAX_FRAME - (1 + 4 + 5 + 5);
+
 /// Runs the event loop of a process.
 pub fn run(process: Process) -> ! {
     let process: *mut Process = Box::leak(Box::new(process));
@@ -187,7 +191,7 @@ fn serve_batch(
         if process.request.progress == Progress::Born {
             return Ok((Served::Born, true));
         }
-        if output.results.len() > MAX_FRAME {
+        if output.results.len() > MAX_RESULTS {
             output.results.truncate(at);
             put_error(&mut output.results, Errno::EMSGSIZE);
             ended = Ended::Badly;

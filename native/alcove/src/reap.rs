@@ -50,7 +50,8 @@ pub fn found(process: &mut Process, child: &Waited) {
         unsafe { libc::kill(child.pid, stops.signal()) };
         return;
     }
-    if stopped || wanted::is_trapped(libc::SIGCHLD) {
+    let kept = stopped || wanted::is_trapped(libc::SIGCHLD);
+    if kept && !process.children.is_keeper(child.pid) {
         process.children.keep_status(child.pid, child.status);
     }
     if !stopped {

@@ -24,7 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 /// in the child the request says that it was born.
 pub fn create(process: &mut Process, flags: u64) -> Outcome<i32> {
     let flags = checked_flags(flags)?;
-    if process.children.len() as u64 >= u64::from(process.options.childlimit) {
+    if process.children.forked() as u64 >= u64::from(process.options.childlimit) {
         return Err(Errno::EAGAIN.into());
     }
     if process.depth >= process.options.maxforkdepth {

@@ -172,12 +172,16 @@ fn usable(fd: OwnedFd, sort: Sort, closer: &Arc<Closer>) -> Result<OwnedFd, Errn
 /// Moves a descriptor out of the low numbers, which the VM needs: its own sockets and files can't
 /// have numbers at or above the limit that it was started with.
 fn raised(fd: OwnedFd) -> Result<OwnedFd, Errno> {
-    let (now, before) = raise_nofile();
-    let lowest = i32::try_from(before).unwrap_or(i32::MAX);
-    if lowest >= now {
-        return Ok(fd);
+    match lowest() {
+        Some(lowest) => sys::raise(fd, lowest),
+        None => Ok(fd),
     }
-    sys::raise(fd, lowest)
+}
+
+/// The lowest number that channels have, unless they may have any.
+pub fn lowest() -> Option<i32> {
+    let (now, before) = raise_nofile();
+    i32::try_from(before).ok().filter(|lowest| *lowest < now)
 }
 
 /// How many files the VM may have open, by its current limit.

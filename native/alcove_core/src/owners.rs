@@ -32,14 +32,21 @@ const QUIET: usize = 64 * 1024;
 /// The memory that a message takes besides its bytes.
 const OVERHEAD: usize = 256;
 
+/// So many owners are remembered, whether or not they own anything.
+const FEW: usize = 64;
+
 /// A stream of a process.
 pub type Held<E> = (Arc<Process<E>>, Channel);
 
 /// The owners of a tree.
 pub struct Owners<E: Erlang> {
     loads: HashMap<E::Pid, Load<E>>,
+    /// The owners that haven't answered a question yet, by its token.
+    asked: HashMap<u64, E::Pid>,
     /// The last token that was given out.
     tokens: u64,
+    /// When there are so many, it is time to forget those that own nothing.
+    many: usize,
 }
 
 /// What an owner was sent since it last kept up.
@@ -75,7 +82,9 @@ impl<E: Erlang> Default for Owners<E> {
     fn default() -> Self {
         Owners {
             loads: HashMap::new(),
+            asked: HashMap::new(),
             tokens: 0,
+            many: FEW,
         }
     }
 }
@@ -134,13 +143,14 @@ impl<E: Erlang> Owners<E> {
         }
         load.asked = Some(next);
         self.tokens = next;
+        self.asked.insert(next, owner);
         Some(next)
     }
 
     /// The owner that was asked with a token keeps up. Its streams go on, which the caller sees to.
     pub fn resumed(&mut self, token: u64) -> Vec<Held<E>> {
-        let asked = |load: &&mut Load<E>| load.asked == Some(token);
-        let Some(load) = self.loads.values_mut().find(asked) else {
+        let owner = self.asked.remove(&token);
+        let Some(load) = owner.and_then(|owner| self.loads.get_mut(&owner)) else {
             return Vec::new();
         };
         std::mem::replace(load, Load::new(token)).held
@@ -148,10 +158,42 @@ impl<E: Erlang> Owners<E> {
 
     /// The owner has ended. Its streams go on, to another owner.
     pub fn gone(&mut self, owner: E::Pid) -> Vec<Held<E>> {
+        let Some(load) = self.loads.remove(&owner) else {
+            return Vec::new();
+        };
+        if let Some(token) = load.asked {
+            self.asked.remove(&token);
+        }
+        load.held
+    }
+
+    /// The streams of a process wait for no owner any more.
+    pub fn let_go(&mut self, process: &Process<E>) {
+        for load in self.loads.values_mut() {
+            load.held.retain(|(held, _)| held.id != process.id);
+        }
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.loads.len()
+    }
+
+    /// Whether there are so many that some of them may own nothing any more.
+    pub fn are_many(&self) -> bool {
+        self.loads.len() >= self.many
+    }
+
+    /// Forgets the owners that own nothing, except those that haven't answered a question yet, and
+    /// so were sent much. `processes` is how many processes the tree has: to look for their owners
+    /// takes so long, and is not done again before as many owners are new.
+    pub fn keep(&mut self, owners: &HashSet<E::Pid>, processes: usize) {
         self.loads
-            .remove(&owner)
-            .map(|load| load.held)
-            .unwrap_or_default()
+            .retain(|owner, load| load.asked.is_some() || owners.contains(owner));
+        self.many = FEW
+            .max(2 * self.loads.len())
+            .max(self.loads.len() + processes);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What happens to the processes of a tree, and what their owners are told of it: replies, events,
 //! output and ends. Whoever has this is the router of the tree.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -106,6 +106,18 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
                 for channel in [Channel::Stdout, Channel::Stderr] {
                     self.ready.push_back((Arc::clone(&process), channel));
                 }
+            }
+            Command::Given(process) => {
+                // The former owner may be behind, and this one need not be.
+                if process.streams_held() > 0 {
+                    self.owners.let_go(&process);
+                    let both = [Channel::Stdout, Channel::Stderr];
+                    self.release(both.map(|channel| (Arc::clone(&process), channel)));
+                }
+            }
+            Command::Closed(process) => {
+                self.settle(&process);
+                self.closed(&process);
             }
             Command::Abandon(claim) => claim.abandon(),
             Command::Resume(token) => {
@@ -360,7 +372,7 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
     }
 
     /// Streams that were held go on.
-    fn release(&mut self, held: Vec<Held<E>>) {
+    fn release(&mut self, held: impl IntoIterator<Item = Held<E>>) {
         for (process, channel) in held {
             process.stream(channel).lock().held = false;
             self.ready.push_back((process, channel));
@@ -558,7 +570,20 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
             // not be known yet. So callers that wait for it are answered now.
             self.tree.dismiss(&mut self.mail, process);
             self.tree.forget(process);
+            self.forget_owners();
         }
+    }
+
+    /// Forgets what owners were sent that own nothing any more, when there may be many of them: each
+    /// program that a keeper runs has one.
+    fn forget_owners(&mut self) {
+        if !self.owners.are_many() {
+            return;
+        }
+        let processes = self.tree.all();
+        let owners = processes.iter().map(|process| self.owner(process));
+        let owners: HashSet<_> = owners.chain([self.tree.owner]).collect();
+        self.owners.keep(&owners, processes.len());
     }
 
     /// Sends an event of a process to its owner.
@@ -568,5 +593,260 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
 
     fn post_event(&mut self, owner: E::Pid, path: &[u32], news: News<'_>) {
         self.mail.event(&self.tree.to(owner, path), news);
+    }
+}
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+
+    use alcove_proto::wire::Malformed;
+
+    use super::*;
+    use crate::mail::{Answer, Mail};
+    use crate::poller::Poller;
+    use crate::process::Channels;
+    use crate::process::calls::{Pending, Waiter};
+    use crate::process::claim::Claim;
+    use crate::stream::Told;
+    use crate::testing::{Plain, pipe};
+
+    /// The owner of the Drv.
+    const OWNER: u32 = 1;
+
+    /// What owners got: bytes, and the number of events.
+    #[derive(Default)]
+    struct Got(Vec<(u32, usize)>, Vec<u32>);
+
+    impl Got {
+        fn bytes(&self, owner: u32) -> usize {
+            let its = self.0.iter().filter(|(of, _)| *of == owner);
+            its.map(|(_, bytes)| bytes).sum()
+        }
+    }
+
+    impl Mail<Plain> for Got {
+        fn is_scheduler(&self) -> bool {
+            false
+        }
+        fn defer(&mut self, _: &mut Waiter<Plain>) {}
+        fn answer(
+            &mut self,
+            _: u32,
+            _: &[u32],
+            _: Pending<Plain>,
+            _: Answer<'_>,
+        ) -> Result<(), Malformed> {
+            Ok(())
+        }
+        fn tell(&mut self, _: Vec<Told<Plain>>) {}
+        fn forked(&mut self, _: u32, _: &[u32]) {}
+    }
+
+    impl Post<Plain> for Got {
+        fn output(&mut self, to: &To<'_, Plain>, _: Channel, bytes: Bytes<'_, Vec<u8>>) {
+            let length = match bytes {
+                Bytes::Small(bytes) => bytes.len(),
+                Bytes::Large(_, length) => length,
+            };
+            self.0.push((to.owner, length));
+        }
+        fn event(&mut self, to: &To<'_, Plain>, _: News<'_>) {
+            self.1.push(to.owner);
+        }
+        fn ask(&mut self, _: u32, _: u32, _: u64) {}
+        fn gone(&mut self, _: u32, _: &[u32], _: Duration, _: Option<&End>) {}
+    }
+
+    type Commands = Receiver<Command<Plain>>;
+
+    fn tree() -> (Tree<Plain>, Commands) {
+        let (sender, commands) = crossbeam_channel::unbounded();
+        let poller = Poller::new().expect("a poller");
+        let tree = Tree::new(0, OWNER, (true, true), None, Box::from([]), poller, sender);
+        (tree, commands)
+    }
+
+    fn routes(tree: &Tree<Plain>) -> Routes<'_, Plain, Got> {
+        let root = tree.process(Box::from([]), Role::EventLoop, Channels::default(), None, 0);
+        let added = tree.add(&root, &mut root.calls.lock());
+        added.expect("no channels");
+        Routes::new(tree, root, Got::default())
+    }
+
+    /// A process of an owner, and the end of its stdout to write to.
+    fn added(
+        tree: &Tree<Plain>,
+        pid: u32,
+        role: Role,
+        owner: Option<u32>,
+    ) -> (Arc<Process<Plain>>, File) {
+        let (stdout, write) = pipe();
+        let channels = Channels {
+            stdout: Some(stdout),
+            ..Channels::default()
+        };
+        let process = tree.process([pid].into(), role, channels, owner, 0);
+        let mut calls = process.calls.lock();
+        calls.life = Life::Program;
+        tree.add(&process, &mut calls).expect("a pipe");
+        drop(calls);
+        (process, File::from(write))
+    }
+
+    fn ended() -> End {
+        End {
+            status: 3 << 8,
+            exit_status: true,
+            termsig: true,
+            rusage: false,
+            used: [0; RUSAGE],
+            told: false,
+            over: None,
+        }
+    }
+
+    fn turn(routes: &mut Routes<'_, Plain, Got>, commands: &Commands) {
+        routes.obey(commands);
+        while routes.has_more() {
+            routes.go_on();
+        }
+    }
+
+    fn event(id: u64, hangup: bool) -> poller::Event {
+        poller::Event {
+            source: Source::Process(id, Channel::Stdout),
+            hangup,
+            writable: false,
+        }
+    }
+
+    /// Writes until the stream is held; how many bytes that were.
+    fn hold(
+        routes: &mut Routes<'_, Plain, Got>,
+        process: &Arc<Process<Plain>>,
+        write: &mut File,
+    ) -> usize {
+        let mut written = 0;
+        while process.streams_held() == 0 {
+            written += write.write(&[0; 4096]).expect("room");
+            routes.happened(process.id, Channel::Stdout, event(process.id, false));
+            routes.go_on();
+        }
+        written
+    }
+
+    #[test]
+    fn a_new_owner_gets_what_the_former_one_was_too_slow_for() {
+        let (tree, commands) = tree();
+        let mut routes = routes(&tree);
+        let (process, mut write) = added(&tree, 7, Role::EventLoop, Some(5));
+        let written = hold(&mut routes, &process, &mut write);
+        assert_eq!(written - routes.mail.bytes(5), 4096);
+        tree.command(Command::Event(Event::Ended(Arc::clone(&process), ended())));
+        turn(&mut routes, &commands);
+        assert_eq!(routes.mail.1, []);
+
+        tree.give(Arc::clone(&process), Some(6));
+        turn(&mut routes, &commands);
+        assert_eq!(routes.mail.bytes(6), 4096);
+        assert_eq!((process.streams_held(), &routes.mail.1[..]), (0, &[6][..]));
+        // The answer of the former owner changes nothing.
+        tree.command(Command::Resume(1));
+        turn(&mut routes, &commands);
+        assert_eq!(routes.mail.1, [6]);
+    }
+
+    /// The new owner is behind, too, and then keeps up.
+    #[test]
+    fn a_stream_that_changes_hands_is_held_again_and_goes_on() {
+        let (tree, commands) = tree();
+        let mut routes = routes(&tree);
+        let (other, mut its) = added(&tree, 8, Role::EventLoop, Some(6));
+        hold(&mut routes, &other, &mut its);
+        let (process, mut write) = added(&tree, 7, Role::EventLoop, Some(5));
+        let written = hold(&mut routes, &process, &mut write);
+        for owner in [6, 5, 6] {
+            tree.give(Arc::clone(&process), Some(owner));
+            turn(&mut routes, &commands);
+            assert_eq!(process.streams_held(), 1);
+        }
+        tree.command(Command::Resume(1));
+        turn(&mut routes, &commands);
+        assert_eq!(process.streams_held(), 0);
+        assert_eq!(routes.mail.bytes(5) + 4096, written);
+    }
+
+    #[test]
+    fn the_end_is_told_when_the_user_gives_up_what_was_not_delivered() {
+        for is_held in [false, true] {
+            let (tree, commands) = tree();
+            let mut routes = routes(&tree);
+            let (process, mut write) = added(&tree, 7, Role::EventLoop, None);
+            if is_held {
+                hold(&mut routes, &process, &mut write);
+            } else {
+                process.set_flow(0);
+                write.write_all(b"hello").expect("room");
+            }
+            drop(write);
+            tree.command(Command::Event(Event::Ended(Arc::clone(&process), ended())));
+            turn(&mut routes, &commands);
+            assert_eq!(routes.mail.1, []);
+
+            process.stdout.lock().close().expect("an open stream");
+            tree.command(Command::Closed(Arc::clone(&process)));
+            turn(&mut routes, &commands);
+            assert_eq!(routes.mail.1, [OWNER]);
+            assert_eq!((process.streams_held(), tree.count()), (0, 1));
+            // Once.
+            tree.command(Command::Closed(process));
+            turn(&mut routes, &commands);
+            assert_eq!(routes.mail.1, [OWNER]);
+        }
+    }
+
+    /// A stream that is closed while its process lives ends nothing.
+    #[test]
+    fn a_process_outlives_its_streams() {
+        let (tree, commands) = tree();
+        let mut routes = routes(&tree);
+        let (process, _write) = added(&tree, 7, Role::EventLoop, None);
+        process.stdout.lock().close().expect("an open stream");
+        tree.command(Command::Closed(process));
+        turn(&mut routes, &commands);
+        assert_eq!((tree.count(), &routes.mail.1[..]), (2, &[][..]));
+    }
+
+    /// Each program that a keeper runs has an owner of its own, of whose end nobody tells.
+    #[test]
+    fn owners_of_programs_that_are_over_are_forgotten() {
+        let (tree, commands) = tree();
+        let mut routes = routes(&tree);
+        let (process, mut write) = added(&tree, 7, Role::EventLoop, None);
+        hold(&mut routes, &process, &mut write);
+        let mut most = 0;
+        for program in 100..2100 {
+            let role = Role::Program {
+                request: 0,
+                claim: Claim::new(&tree.poller, 15, 0),
+            };
+            let (its, mut write) = added(&tree, program, role, Some(program));
+            write.write_all(b"x").expect("room");
+            drop(write);
+            let id = its.id;
+            tree.command(Command::Event(Event::Ended(its, ended())));
+            turn(&mut routes, &commands);
+            routes.happened(id, Channel::Stdout, event(id, true));
+            most = most.max(routes.owners.count());
+        }
+        assert_eq!(routes.mail.bytes(2000), 1);
+        assert!(most < 200, "{most} owners");
+        // Who has processes is remembered.
+        assert_eq!(process.streams_held(), 1);
+        tree.command(Command::Resume(1));
+        turn(&mut routes, &commands);
+        assert_eq!(process.streams_held(), 0);
     }
 }

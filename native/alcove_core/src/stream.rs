@@ -349,6 +349,7 @@ impl Stream {
     /// Closes it: the process's next write fails.
     pub fn close(&mut self) -> Result<(), Errno> {
         self.owed = 0;
+        self.held = false;
         self.fd.take().map(drop).ok_or(Errno::EBADF)
     }
 

@@ -35,11 +35,16 @@ pub fn wait_readable(fd: BorrowedFd<'_>, limit: std::time::Duration) {
 
 /// The same open file under a number that isn't below `lowest`.
 pub fn raise(fd: OwnedFd, lowest: i32) -> Result<OwnedFd, Errno> {
+    copy(fd, lowest)
+}
+
+/// The same open file under another number, too, that isn't below `lowest`.
+pub fn copy(fd: impl AsFd, lowest: i32) -> Result<OwnedFd, Errno> {
     use std::os::fd::FromRawFd;
     // SAFETY: takes numbers only; the returned descriptor is new, and nothing else owns it.
     unsafe {
-        let raised = libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest);
-        Ok(OwnedFd::from_raw_fd(Errno::result(raised)?))
+        let copied = libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest);
+        Ok(OwnedFd::from_raw_fd(Errno::result(copied)?))
     }
 }
 

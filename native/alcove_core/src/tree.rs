@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use alcove_proto::constants;
 use alcove_proto::frame::{self, from, notify};
 use alcove_proto::keep::{self, Over};
 use alcove_proto::wire::{self, Malformed};
@@ -80,6 +81,10 @@ pub enum Command<E: Erlang> {
     Stdin(Arc<Process<E>>),
     /// A process may send more output.
     Flow(Arc<Process<E>>),
+    /// A process has another owner.
+    Given(Arc<Process<E>>),
+    /// The user closed a stream of a process, and so gave up what wasn't delivered of it.
+    Closed(Arc<Process<E>>),
     /// The owner that a token stands for reads on.
     Resume(u64),
     /// An owner of fork paths died.
@@ -212,6 +217,13 @@ impl<E: Erlang> Tree<E> {
     /// The process at a fork path.
     pub fn find(&self, path: &[u32]) -> Option<Arc<Process<E>>> {
         self.paths.read().get(path).cloned()
+    }
+
+    /// Gives a process to an owner; `None`: to the Drv's.
+    pub fn give(&self, process: Arc<Process<E>>, owner: Option<E::Pid>) {
+        *process.owner.lock() = owner;
+        // What the router does with the former owner in mind comes before this command.
+        self.command(Command::Given(process));
     }
 
     /// An owner, and the process that it is told about. The Drv's owner is told if it doesn't live.
@@ -375,6 +387,10 @@ impl<E: Erlang> Tree<E> {
     ) -> Result<(), Malformed> {
         drop(calls);
         let frame::Signal { signal } = came.frame.read()?;
+        // An owner that doesn't read gets each signal that there is, and no others.
+        if !(1..=constants::largest_signal()).contains(&signal) {
+            return Err(Malformed);
+        }
         self.event(Event::Signal(Arc::clone(process), signal));
         Ok(())
     }

@@ -239,6 +239,12 @@ pub fn act(forger: &mut Forger, call: &Call) -> Result<(), End> {
             flood(forger, &whole(&frame::Signal { signal }))?;
             forger.send(&reply(call.id))
         }
+        // One of a number.
+        "signal" => {
+            let signal = detail.parse().unwrap_or_default();
+            forger.send(&whole(&frame::Signal { signal }))?;
+            forger.send(&reply(call.id))
+        }
         "children" => {
             flood(forger, &end(NOBODY))?;
             forger.send(&reply(call.id))
@@ -392,6 +398,17 @@ fn term(which: &str, out: &mut Vec<u8>) {
             for _ in 0..2 {
                 out.term_atom(Atom::Ok);
                 out.term_int(1);
+            }
+        }
+        // Each promises that all that follows are its pairs.
+        "maps" => {
+            let size = frame::MAX_DATA;
+            for level in 0..6 {
+                out.term_map((size - 8 * level) / 2 - 8);
+                out.term_atom(Atom::Ok);
+            }
+            for _ in 0..size / 2 {
+                out.term_tuple(0);
             }
         }
         "trailing" => {

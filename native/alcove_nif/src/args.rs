@@ -518,7 +518,7 @@ fn string<'a>(term: Term<'a>, budget: &Budget) -> Result<Binary<'a>, Wrong> {
 
 /// iodata, capped.
 pub fn bytes<'a>(term: Term<'a>, budget: &Budget) -> Result<Binary<'a>, Wrong> {
-    let bytes = iodata(term, budget)?;
+    let bytes = iodata(term, budget, MAX_DATA)?;
     if bytes.len() > MAX_DATA {
         return Err(Wrong::Shape);
     }
@@ -526,42 +526,58 @@ pub fn bytes<'a>(term: Term<'a>, budget: &Budget) -> Result<Binary<'a>, Wrong> {
     Ok(bytes)
 }
 
-/// iodata of any size. A binary is free, as it isn't copied.
-fn iodata<'a>(term: Term<'a>, budget: &Budget) -> Result<Binary<'a>, Wrong> {
+/// iodata. A binary is free, as it isn't copied. A list is not made a binary of more bytes than
+/// `most`: few binaries may stand in it so often that no memory has room for them all.
+fn iodata<'a>(term: Term<'a>, budget: &Budget, most: usize) -> Result<Binary<'a>, Wrong> {
     if term.is_binary() {
         return term.decode().map_err(|_| Wrong::Shape);
     }
-    if budget.is_light() {
-        weigh(term, budget)?;
+    if (budget.is_light() || most < usize::MAX) && weigh(term, budget, most)? > most {
+        return Err(Wrong::Shape);
     }
     Binary::from_iolist(term).map_err(|_| Wrong::Shape)
 }
 
-/// iodata for a stream.
+/// iodata for a stream, of any size.
 pub fn data<'a>(term: Term<'a>, budget: &Budget) -> Result<Binary<'a>, Refused> {
-    iodata(term, budget).map_err(|wrong| match wrong {
+    iodata(term, budget, usize::MAX).map_err(|wrong| match wrong {
         Wrong::Shape => Refused::Argument(1),
         Wrong::Heavy => Refused::Heavy,
     })
 }
 
-/// Spends what it takes to flatten an iolist.
-fn weigh(term: Term<'_>, budget: &Budget) -> Result<(), Heavy> {
+/// Spends what it takes to flatten an iolist. Returns how many bytes it has, or more than `most`, after
+/// which it looks no further.
+fn weigh(term: Term<'_>, budget: &Budget, most: usize) -> Result<usize, Heavy> {
     let size = |term: Term<'_>| term.decode::<Binary<'_>>().map_or(0, |binary| binary.len());
-    let mut stack = vec![term];
-    while let Some(mut rest) = stack.pop() {
-        while let Ok((head, tail)) = rest.list_get_cell() {
+    let (mut bytes, mut rest, mut later) = (0_usize, term, Vec::new());
+    while bytes <= most {
+        if let Ok((head, tail)) = rest.list_get_cell() {
             budget.spend(CELL)?;
-            match head.get_type() {
-                TermType::List => stack.push(head),
-                TermType::Binary => budget.spend(size(head))?,
-                _ => {}
-            }
             rest = tail;
+            match head.get_type() {
+                TermType::List => {
+                    later.push(tail);
+                    rest = head;
+                }
+                TermType::Binary => {
+                    let size = size(head);
+                    budget.spend(size)?;
+                    bytes = bytes.saturating_add(size);
+                }
+                _ => bytes = bytes.saturating_add(1),
+            }
+        } else {
+            let size = size(rest);
+            budget.spend(size)?;
+            bytes = bytes.saturating_add(size);
+            match later.pop() {
+                Some(tail) => rest = tail,
+                None => break,
+            }
         }
-        budget.spend(size(rest))?;
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// An integer, names of constants, iodata, or a structure. A name of prctl(2)'s goes before

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use alcove_core::launch;
 use alcove_core::process::turn::{Ended, Turn};
 use alcove_core::reader::Received;
 use alcove_core::tree::SCRATCH;
@@ -78,7 +79,7 @@ pub fn call<'a>(
             return Ok(terms::badpid().encode(env));
         };
         if kind.forks() > 0 && !has_room(tree, kind.forks()) {
-            return Ok(terms::error_tuple(env, Errno::EMFILE as i32));
+            return Ok(no_room(env, &kind));
         }
         tree.counters.calls.fetch_add(1, Ordering::Relaxed);
         let answer = send(env, tree, &process, kind, buffers, budget);
@@ -114,6 +115,19 @@ fn encode<'a>(
     let kind = kind.map_err(|(index, refused)| (Some(index), refused))?;
     frame::finish(out, at);
     Ok(kind)
+}
+
+/// The VM has no room for the processes that would be forked, so nothing is done: as if the first of a
+/// list of calls had failed.
+fn no_room<'a>(env: Env<'a>, kind: &Kind) -> Term<'a> {
+    match kind {
+        Kind::Batch(calls) => {
+            let first = calls.first().copied().unwrap_or_default();
+            let errno = terms::errno(env, Errno::EMFILE as i32);
+            (terms::error(), (1, terms::call_name(env, first), errno)).encode(env)
+        }
+        _ => terms::error_tuple(env, Errno::EMFILE as i32),
+    }
 }
 
 /// How long a scheduler waits for other threads that work on the same process.
@@ -211,11 +225,16 @@ fn has_room(tree: &Tree, processes: usize) -> bool {
     has_room_for(tree, processes * frame::CHANNELS)
 }
 
-/// Whether the VM has room for so many descriptors.
+/// Whether the VM has room for so many descriptors. Where channels are moved out of the low numbers,
+/// there must be room above these for them, too.
 pub fn has_room_for(tree: &Tree, fds: usize) -> bool {
-    let Ok(probe) = tree.poller.probe() else {
-        return false;
-    };
+    let limit = launch::nofile();
     let fds = i32::try_from(fds).unwrap_or(i32::MAX);
-    probe.saturating_add(fds).saturating_add(HEADROOM) < alcove_core::launch::nofile()
+    let end = |lowest| {
+        let first = tree.poller.probe(lowest).ok()?;
+        Some(first.saturating_add(fds))
+    };
+    let room = end(0).is_some_and(|end| end.saturating_add(HEADROOM) < limit);
+    let above = |lowest| end(lowest).is_some_and(|end| end <= limit);
+    room && launch::lowest().is_none_or(above)
 }

@@ -343,18 +343,25 @@ pub fn eof<'a>(
     stream: Term<'a>,
     budget: &Budget,
 ) -> Result<Term<'a>, Heavy> {
-    let (_, process) = match process(env, drv, pids, budget) {
+    let (tree, process) = match process(env, drv, pids, budget) {
         Ok(found) => found,
         Err(without) => return without.answer(),
     };
     let closed = if terms::stdin() == stream {
         lock(&process.stdin, budget)?.eof()
-    } else if terms::stdout() == stream {
-        lock(process.stream(Channel::Stdout), budget)?.close()
-    } else if terms::stderr() == stream {
-        lock(process.stream(Channel::Stderr), budget)?.close()
     } else {
-        return Refused::Argument(1).encode(env, None);
+        let channel = if terms::stdout() == stream {
+            Channel::Stdout
+        } else if terms::stderr() == stream {
+            Channel::Stderr
+        } else {
+            return Refused::Argument(1).encode(env, None);
+        };
+        let closed = lock(process.stream(channel), budget)?.close();
+        if closed.is_ok() {
+            tree.command(Command::Closed(process));
+        }
+        closed
     };
     Ok(match closed {
         Ok(()) => terms::ok().encode(env),
@@ -364,8 +371,8 @@ pub fn eof<'a>(
 
 /// Gives a fork path to an Erlang process.
 pub fn owner<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, owner: Term<'a>) -> Term<'a> {
-    let process = match process(env, drv, pids, &Budget::heavy()) {
-        Ok((_, process)) => process,
+    let (tree, process) = match process(env, drv, pids, &Budget::heavy()) {
+        Ok(found) => found,
         Err(Without::Answer(answer)) => return answer,
         // With a heavy budget nothing takes too long.
         Err(Without::Heavy) => return terms::badpid().encode(env),
@@ -378,7 +385,7 @@ pub fn owner<'a>(env: Env<'a>, drv: Term<'a>, pids: Term<'a>, owner: Term<'a>) -
             Err(_) => return (terms::badarg(), 1).encode(env),
         }
     };
-    *process.owner.lock() = owner;
+    tree.give(process, owner);
     terms::ok().encode(env)
 }
 

@@ -132,6 +132,14 @@ pub fn signal_name(number: i32) -> Option<&'static str> {
     NAMES.get(usize::try_from(number).ok()?).copied().flatten()
 }
 
+/// The largest number of a signal here.
+pub fn largest_signal() -> i32 {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return libc::SIGRTMAX();
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    return 31;
+}
+
 /// No name is longer; a longer one is looked up in vain.
 const LONGEST: usize = 64;
 

@@ -870,7 +870,9 @@ fn nested<B: Builder>(
             if n > reader.rest().len() / 2 {
                 return Err(Malformed);
             }
-            let mut pairs = Vec::with_capacity(n);
+            // Pairs take more room than their bytes, and maps that nest may promise the same bytes
+            // each: so room is made as pairs come.
+            let mut pairs = Vec::new();
             for _ in 0..n {
                 let key = nested(reader, builder, 1)?;
                 pairs.push((key, nested(reader, builder, depth)?));

@@ -3,7 +3,7 @@
 use crate::process::Process;
 use crate::reap;
 use crate::reply::{Flat, List, Outcome, Term};
-use crate::sys::wait::wait4;
+use crate::sys::wait::{Waited, wait4};
 use alcove_proto::wire::{Atom, PutTerm};
 use libc::c_int;
 use nix::errno::Errno;
@@ -72,7 +72,7 @@ fn wait(p: &mut Process, pid: c_int, options: u64) -> Outcome<(i32, i32, List<St
     let (pid, status) = match p.children.take_status(pid) {
         Some(kept) => kept,
         None => {
-            let child = wait4(pid, options)?;
+            let child = others(p, pid, options)?;
             let status = child.status;
             if child.pid > 0 && (libc::WIFEXITED(status) || libc::WIFSIGNALED(status)) {
                 reap::reaped(p, &child);
@@ -82,6 +82,20 @@ fn wait(p: &mut Process, pid: c_int, options: u64) -> Outcome<(i32, i32, List<St
     };
     let what = if pid == 0 { None } else { Status::of(status) };
     Ok((pid, status, List(what.into_iter().collect())))
+}
+
+/// Waits for children that are none of alcove's own. What it finds of a keeper is handled as if
+/// nobody had waited: one that was stopped goes on.
+fn others(p: &mut Process, pid: c_int, options: c_int) -> nix::Result<Waited> {
+    loop {
+        let child = wait4(pid, options)?;
+        if child.pid == 0 || !p.children.is_keeper(child.pid) {
+            return Ok(child);
+        }
+        if !libc::WIFCONTINUED(child.status) {
+            reap::found(p, &child);
+        }
+    }
 }
 
 #[cfg(test)]

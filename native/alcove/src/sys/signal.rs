@@ -6,13 +6,7 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 /// One more than the largest number of a signal on any platform.
 pub const NUMBERS: usize = 129;
 
-/// The largest number of a signal here.
-pub fn largest() -> c_int {
-    #[cfg(target_os = "linux")]
-    return libc::SIGRTMAX();
-    #[cfg(not(target_os = "linux"))]
-    return 31;
-}
+pub use alcove_proto::constants::largest_signal as largest;
 
 /// A number that kill(2) takes, 0 included.
 pub fn number(value: i64) -> Option<u8> {

@@ -10,6 +10,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::event::{Event, Interest, Source};
 use crate::sync::kernel;
+use crate::sys;
 
 impl Interest {
     fn event(self, source: Source) -> EpollEvent {
@@ -76,14 +77,9 @@ impl Poller {
         self.epoll.modify(fd, &mut interest.event(source))
     }
 
-    /// The number that a new descriptor would get.
-    pub fn probe(&self) -> Result<i32, Errno> {
-        let fd = self
-            .wake
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(|_| Errno::EMFILE)?;
-        Ok(fd.as_raw_fd())
+    /// The number that a new descriptor would get that isn't to be below `lowest`.
+    pub fn probe(&self, lowest: i32) -> Result<i32, Errno> {
+        sys::copy(&self.wake, lowest).map(|fd| fd.as_raw_fd())
     }
 
     /// Ends the wait.

@@ -11,6 +11,7 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use nix::unistd::pipe2;
 
 use super::event::{Event, Interest, Source};
+use crate::sys;
 
 /// A low-water mark that no socket reaches: kqueue then only reports the end.
 const NEVER: isize = isize::MAX >> 1;
@@ -129,14 +130,10 @@ impl Poller {
         )])
     }
 
-    /// The number that a new descriptor would get.
-    pub fn probe(&self) -> Result<i32, Errno> {
+    /// The number that a new descriptor would get that isn't to be below `lowest`.
+    pub fn probe(&self, lowest: i32) -> Result<i32, Errno> {
         // A kqueue can be duplicated, but the copy can't be used; it is closed at once.
-        let fd = self
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(|_| Errno::EMFILE)?;
-        Ok(fd.as_raw_fd())
+        sys::copy(self, lowest).map(|fd| fd.as_raw_fd())
     }
 
     /// Ends the wait.
