@@ -30,6 +30,7 @@
 -define(SENT, 5000).
 -define(MAX_FLOW, 16#7fffffff).
 -define(MAX_PID, 16#ffffffff).
+-define(MAX_FLAGS, 16#ffffffffffffffff).
 %% Options are named in either case.
 -define(IS_FLOWCONTROL(Option), (Option =:= flowcontrol orelse Option =:= 'FLOWCONTROL')).
 
@@ -74,11 +75,11 @@ await(Ticket, Timeout) ->
 %% never a reference.
 -spec submit(pid(), alcove:fork_path(), request()) -> outcome() | alcove_nif:ticket().
 submit(Drv, Pids, {call, getcpid, [Pid, Option]}) when
-    ?IS_FLOWCONTROL(Option), is_integer(Pid), Pid > 0
+    ?IS_FLOWCONTROL(Option), is_integer(Pid), Pid > 0, Pid =< ?MAX_PID
 ->
     child(alcove_nif:flowcontrol(Drv, child_path(Pids, Pid)), Drv, Pids);
 submit(Drv, Pids, {call, setcpid, [Pid, Option, N]}) when
-    ?IS_FLOWCONTROL(Option), is_integer(Pid), Pid > 0, is_integer(N)
+    ?IS_FLOWCONTROL(Option), is_integer(Pid), Pid > 0, Pid =< ?MAX_PID, is_integer(N)
 ->
     case N >= -1 andalso N =< ?MAX_FLOW of
         true -> child(alcove_nif:flowcontrol(Drv, child_path(Pids, Pid), N), Drv, Pids);
@@ -122,7 +123,7 @@ child(Outcome, _Drv, _Pids) ->
 
 clone_flags(fork) ->
     0;
-clone_flags({clone, Flags}) when is_integer(Flags), Flags >= 0 ->
+clone_flags({clone, Flags}) when is_integer(Flags), Flags >= 0, Flags =< ?MAX_FLAGS ->
     Flags;
 clone_flags({clone, Names}) ->
     case define(clone, Names) of

@@ -244,7 +244,7 @@ expected(Kind) ->
         "pollfds" -> "not a list of {FD, Events}";
         "sockaddr" -> "not an address of a socket";
         "syscallnumber" -> "not an integer, and not a name of syscall_define";
-        "calls" -> "not a list of {Call, Arguments} that can be in a list of calls";
+        "calls" -> "not a list of names of calls, nor {allow, Names} or {deny, Names}";
         "ptrs" -> "not a list of at most six of integers, names of constants, iodata and structures";
         _ -> "has the wrong shape"
     end.

@@ -45,8 +45,10 @@ format_error({name, Reason}) ->
     io_lib:format("the module of the name failed: ~0tp", [Reason]);
 format_error({already_started, Pid}) ->
     io_lib:format("the name is taken, by ~0tp", [Pid]);
+format_error({noproc, Owner}) when is_pid(Owner) ->
+    io_lib:format("the owner ~0tp has ended", [Owner]);
 format_error({noproc, Owner}) ->
-    io_lib:format("there is no process ~0tp", [Owner]);
+    io_lib:format("nobody is registered as ~0tp", [Owner]);
 format_error({version, Theirs, Ours}) ->
     io_lib:format("the executable is of another build (~0tp) than the library (~0tp)", [Theirs, Ours]);
 format_error({exit_status, Status}) ->

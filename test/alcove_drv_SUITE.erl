@@ -621,7 +621,10 @@ owner_option(_Config) ->
     <<"hello\n">> = act(Named, fun() -> alcove:stdout(Second, Hello) end),
     Named ! stop,
     _ = end_of(Second),
-    {error, {noproc, alcove_drv_owner}} = alcove_drv:start([{owner, alcove_drv_owner}]).
+    {error, {noproc, alcove_drv_owner}} = alcove_drv:start([{owner, alcove_drv_owner}]),
+    Ended = spawn(fun() -> ok end),
+    _ = end_of(Ended),
+    {error, {noproc, Ended}} = alcove_drv:start([{owner, Ended}]).
 
 controlling_process(_Config) ->
     Drv = alcove_test:start(),

@@ -295,6 +295,23 @@ exceptions_explain_themselves_test() ->
         explained(fun() -> alcove_drv:controlling_process(self(), [a], self()) end)
     ).
 
+%% What is named is what is wrong.
+explanations_name_the_argument_test() ->
+    {ok, Drv} = alcove_drv:start(),
+    Said = fun(Fun) ->
+        {badarg, alcove, _, _, Explained} = explained(Fun),
+        [{Position, Text}] = maps:to_list(Explained),
+        {Position, unicode:characters_to_list(Text)}
+    end,
+    {2, Names} = Said(fun() -> alcove:filter(Drv, [opne]) end),
+    ?assertMatch({match, _}, re:run(Names, "names of calls")),
+    {2, How} = Said(fun() -> alcove:spawn(Drv, {clone, 1 bsl 64}, []) end),
+    ?assertMatch({match, _}, re:run(How, "clone")),
+    {2, Get} = Said(fun() -> alcove:getcpid(Drv, 1 bsl 40, flowcontrol) end),
+    {2, Set} = Said(fun() -> alcove:setcpid(Drv, 1 bsl 40, flowcontrol, 1) end),
+    [?assertMatch({match, _}, re:run(Text, "process id")) || Text <- [Get, Set]],
+    ok = alcove_drv:stop(Drv).
+
 %% Every option says what it takes.
 options_explain_themselves_test_() ->
     [

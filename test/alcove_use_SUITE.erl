@@ -1921,7 +1921,8 @@ explanations(_Config) ->
     Says({process, oops}, "oops"),
     Says({badarg, {cwd, 1}}, "option.*cwd,1"),
     [Says({error, Reason}, Pattern)
-     || {Reason, Pattern} <- [{{noproc, me}, "registered as me"}, {{version, 1, 2}, "another build"},
+     || {Reason, Pattern} <- [{{noproc, me}, "registered as me"}, {{noproc, self()}, "has ended"},
+                              {{version, 1, 2}, "another build"},
                               {{exit_status, 1}, "status 1"}, {{termsig, sigkill}, "sigkill"}, {badproto, "isn't alcove"},
                               {exited, "ended"}, {timeout, "too long"}, {closed, "closed"}, {no_owner, "nobody"},
                               {active, "messages"}, {busy, "somebody else"}]],
