@@ -576,9 +576,9 @@ handle_info({'DOWN', _, process, Owner, _}, #state{owner = Owner} = State) ->
 handle_info({'DOWN', _, process, Owner, _}, State) ->
     ok = alcove_nif:reset_owner(self(), Owner),
     {noreply, forget(Owner, State)};
-handle_info({alcove_groups, Dirs}, #state{groups = Groups} = State) ->
+handle_info({alcove_groups, Dirs}, #state{groups = Groups} = State) when is_list(Dirs) ->
     {noreply, State#state{groups = ordsets:union(ordsets:from_list(Dirs), Groups)}};
-handle_info({alcove_stop, Asker}, State) ->
+handle_info({alcove_stop, Asker}, State) when is_reference(Asker) ->
     {stop, normal, State#state{asker = Asker}};
 handle_info({'EXIT', _, normal}, State) ->
     {noreply, State};
@@ -619,7 +619,7 @@ swept(#state{groups = Groups, options = Options}) ->
 %% Also those of which Drv was told after it was told to end.
 groups(Known) ->
     receive
-        {alcove_groups, Dirs} -> groups(ordsets:union(ordsets:from_list(Dirs), Known))
+        {alcove_groups, Dirs} when is_list(Dirs) -> groups(ordsets:union(ordsets:from_list(Dirs), Known))
     after 0 -> Known
     end.
 
@@ -630,7 +630,7 @@ told(#state{asker = Asker}, Left) ->
 %% Those who asked while Drv was ending.
 others_told(Left) ->
     receive
-        {alcove_stop, Asker} ->
+        {alcove_stop, Asker} when is_reference(Asker) ->
             Asker ! {Asker, Left},
             others_told(Left)
     after 0 -> ok

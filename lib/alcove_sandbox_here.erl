@@ -2,6 +2,8 @@
 %% @doc What a sandbox has to know about the machine, as its Drv sees it.
 -module(alcove_sandbox_here).
 
+-include("alcove.hrl").
+
 -export([look/2, lacking/3, named/2, try_out/2, unplaced/1]).
 
 %% How long an attempt to start may take, in milliseconds.
@@ -61,7 +63,8 @@ seen(Drv, #{user := User} = Spec, {Privileged, Users}, Maps, Who) ->
                 ),
                 look => fun(Path) -> found(Drv, Path) end,
                 holds => fun(Path, Bytes) -> holds(Drv, Path, Bytes) end,
-                crosses => fun(Dir, Below) -> crosses(Drv, Dir, Below) end
+                crosses => fun(Dir, Below) -> crosses(Drv, Dir, Below) end,
+                last => last(Drv)
             }};
         {error, Reason} ->
             {error, Reason}
@@ -89,6 +92,10 @@ privileged(Drv) ->
 of_users({ok, own}) -> {ok, false, all};
 of_users({ok, Users}) -> {ok, true, Users};
 of_users({error, Reason}) -> {error, Reason}.
+
+last(Drv) ->
+    {ok, #alcove_rlimit{cur = Limit}} = alcove:getrlimit(Drv, [], rlimit_nofile),
+    alcove_sandbox_plan:last(Limit).
 
 landlock(Drv) ->
     case alcove:landlock_abi(Drv, []) of

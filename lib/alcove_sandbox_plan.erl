@@ -25,7 +25,7 @@
 %% the host after them, and the number after that is for whatever is opened and closed again.
 -module(alcove_sandbox_plan).
 
--export([calls/2, sources/1, hides/1, keyring/0, new_proc/0, new_proc/1]).
+-export([calls/2, sources/1, last/1, hides/1, keyring/0, new_proc/0, new_proc/1]).
 
 -export_type([here/0, kind/0]).
 
@@ -55,11 +55,12 @@
     %% Whether it has a file of these bytes at a path.
     holds := fun((binary(), binary()) -> boolean()),
     %% Whether a path below a directory is in another mount than that, or may be.
-    crosses := fun((Dir :: binary(), Below :: binary()) -> boolean())
+    crosses := fun((Dir :: binary(), Below :: binary()) -> boolean()),
+    %% The last descriptor that the calls may use and close; alcove's own is behind it.
+    last := integer()
 }.
 
 -define(FIRST, 3).
-%% alcove's own descriptor is behind it.
 -define(LAST, 62).
 -define(CLOSE_RANGE_CLOEXEC, 4).
 -define(KEYCTL_JOIN_SESSION_KEYRING, 1).
@@ -94,6 +95,11 @@
 -spec hides(masked | read_only) -> [binary()].
 hides(masked) -> ?MASKED;
 hides(read_only) -> ?READ_ONLY.
+
+%% @doc The last descriptor that the calls may use, where so many may be open.
+-spec last(infinity | non_neg_integer()) -> integer().
+last(infinity) -> ?LAST;
+last(Limit) -> min(?LAST, Limit - 2).
 
 %% @doc The paths of the host whose kinds have to be known.
 -spec sources(alcove_sandbox_spec:spec()) -> [binary()].
@@ -147,7 +153,7 @@ calls(#{root := Root, mounts := Wanted, user := Given, without := Without} = Spe
         Begun = begun(Spec, #plan{here = Here, user = User, first = First, next = First}),
         {RootFd, Rooted} = root(Root, Begun),
         {Opened, Prepared} = lists:mapfoldl(fun prepared_for/2, Rooted, Steps),
-        Prepared#plan.next > ?LAST - 4 andalso throw({plan, {mounts, e2big}}),
+        Prepared#plan.next > maps:get(last, Here) - 4 andalso throw({plan, {mounts, too_many(Here)}}),
         Pivoted = pivoted(Root, RootFd, Prepared),
         Made = lists:foldl(fun made_with/2, Pivoted, Opened),
         Done = finished(Spec#{mounts := [Mount || {Mount, _} <- Steps]}, in(<<"/">>, Made)),
@@ -155,6 +161,10 @@ calls(#{root := Root, mounts := Wanted, user := Given, without := Without} = Spe
     catch
         throw:{plan, Reason} -> {error, Reason}
     end.
+
+%% Either the spec has more mounts than a sandbox can have, or Drv has too few descriptors.
+too_many(#{last := ?LAST}) -> e2big;
+too_many(_Here) -> emfile.
 
 is_proc({proc, _}) -> true;
 is_proc(_) -> false.
@@ -169,7 +179,7 @@ kept(Calls, #plan{next = Fd} = Plan) ->
 begun(#{oom_score_adj := Adj, sysctl := Sysctl} = Spec, #plan{first = Fd, here = Here} = Plan) ->
     Begun = add(
         [
-            {syscall, [close_range, [?FIRST, ?LAST, 0]]},
+            {syscall, [close_range, [?FIRST, maps:get(last, Here), 0]]},
             {syscall, [close_range, [?FIRST, 16#ffffffff, ?CLOSE_RANGE_CLOEXEC]]}
         ] ++
             alcove_sandbox_listen:calls(Spec, ?FIRST) ++
@@ -606,7 +616,7 @@ finished(#{root := Root, network := Network, hostname := Name, without := Withou
         identity(Here),
         Into,
         Restricted,
-        [{syscall, [close_range, [First, ?LAST, 0]]}],
+        [{syscall, [close_range, [First, maps:get(last, Here), 0]]}],
         case is_map_key(keyring, Without) of
             true -> [];
             false -> keyring()

@@ -151,7 +151,7 @@ every_function(Config) ->
     Drv = alcove_test:drv(Config),
     Path = alcove_test:path(Config),
     %% The last are for the other modules, and take anything.
-    Others = [module_info, format_error, locate, kind, inherited, answer],
+    Others = [module_info, format_error, locate, kind, inherited, answer, groups],
     Functions = [{Module, Name, Arity}
                  || Module <- [alcove, alcove_drv, alcove_cgroup, alcove_seccomp],
                     {Name, Arity} <- Module:module_info(exports),

@@ -1019,16 +1019,36 @@ out_of_descriptors(Config) ->
                                ok = alcove:setrlimit(Drv, [], rlimit_nofile, {alcove_rlimit, Most, Hard}),
                                alcove_sandbox:run(Drv, ["true"], Spec)
                        end,
-                 Ran = [case Run(Most, #{best_effort => Effort}) of
-                            {ok, #{sandbox := Sandbox}} -> true = Same(Sandbox), ran;
-                            {error, {cgroup, {_, emfile}}} -> cgroup;
-                            {error, _} -> none
-                        end || Most <- lists:seq(3, 14), Effort <- [false, true]],
+                 Became = fun({ok, #{status := 0, sandbox := Sandbox}}) -> true = Same(Sandbox), ran;
+                             ({error, {cgroup, {_, emfile}}}) -> cgroup;
+                             ({error, {sandbox, {mounts, emfile}}}) -> limit;
+                             ({error, _}) -> none
+                          end,
+                 Ran = [Became(Run(Most, #{best_effort => Effort}))
+                        || Most <- lists:seq(3, 30) ++ [40, 62, 63, 64, 65], Effort <- [false, true]],
+                 {true, true} = {lists:member(limit, Ran), lists:member(ran, Ran)},
+                 %% So many are left for what root itself opens.
+                 Full = fun(Free, Spec) ->
+                                {Closed, Open} = lists:split(Free, fill(Drv, [])),
+                                [ok = alcove:close(Drv, [], Fd) || Fd <- Closed],
+                                Outcome = Became(Run(40, Spec)),
+                                [ok = alcove:close(Drv, [], Fd) || Fd <- Open],
+                                Outcome
+                        end,
+                 ok = alcove:setrlimit(Drv, [], rlimit_nofile, {alcove_rlimit, 40, Hard}),
+                 Few = [Full(Free, #{best_effort => Effort}) || Free <- lists:seq(0, 12), Effort <- [false, true]],
                  maps:is_key(memory, Force) andalso element(1, maps:get(memory, Force)) =:= cgroup andalso
-                     (true = lists:member(cgroup, Ran)),
+                     (true = lists:member(cgroup, Few)),
+                 true = lists:member(ran, Few),
                  {ok, #{sandbox := Whole}} = Run(Soft, #{best_effort => true}),
                  true = Same(Whole)
          end).
+
+fill(Drv, Fds) ->
+    case alcove:open(Drv, [], "/dev/null", [o_rdonly, o_cloexec], 0) of
+        {ok, Fd} -> fill(Drv, [Fd | Fds]);
+        {error, emfile} -> Fds
+    end.
 
 %% ENOSPC of unshare(2) says either that the machine has turned them off or that all are in use.
 all_user_namespaces_in_use(Config) ->
