@@ -99,7 +99,7 @@ hides(read_only) -> ?READ_ONLY.
 %% @doc The last descriptor that the calls may use, where so many may be open.
 -spec last(infinity | non_neg_integer()) -> integer().
 last(infinity) -> ?LAST;
-last(Limit) -> min(?LAST, Limit - 2).
+last(Limit) when is_integer(Limit) -> min(?LAST, Limit - 2).
 
 %% @doc The paths of the host whose kinds have to be known.
 -spec sources(alcove_sandbox_spec:spec()) -> [binary()].
