@@ -8,7 +8,7 @@
 -export([run/3, fail/1, must_read/3, must_write/4, read_value/3, must_read_value/3, words/2]).
 -export([passing/1]).
 -export([mkdir/2, rmdir/2, subgroups/2, tree/2, remove/2]).
--export([deadline/1, is_late/1, wait/2, pause/1]).
+-export([wait/2, pause/1]).
 
 -type process() :: alcove_file:process().
 -type reason() :: alcove:posix() | {Where :: binary() | atom(), alcove:posix()}.
@@ -157,7 +157,7 @@ trees(_Process, [], Found) ->
 %% that it could remove, however many there are.
 -spec remove(process(), binary()) -> ok | {error, {binary(), alcove:posix()}}.
 remove(Process, Path) ->
-    remove(Process, Path, deadline(?REMOVE_WAIT), 0).
+    remove(Process, Path, alcove_deadline:in(?REMOVE_WAIT), 0).
 
 remove(Process, Path, Deadline, Pause) ->
     case rmdir(Process, Path) of
@@ -168,9 +168,9 @@ remove(Process, Path, Deadline, Pause) ->
                 {error, _} = Error ->
                     Error;
                 {[_ | _], _} ->
-                    remove(Process, Path, deadline(?REMOVE_WAIT), 0);
+                    remove(Process, Path, alcove_deadline:in(?REMOVE_WAIT), 0);
                 {[], Left} ->
-                    case is_late(Deadline) of
+                    case alcove_deadline:is_over(Deadline) of
                         true ->
                             {error, {hd(Left ++ [Path]), Busy}};
                         false ->
@@ -204,16 +204,8 @@ is_busy(Why) ->
 %% Time
 %%--------------------------------------------------------------------
 
--spec deadline(non_neg_integer()) -> integer().
-deadline(Ms) when is_integer(Ms) ->
-    erlang:monotonic_time(millisecond) + Ms.
-
--spec is_late(integer()) -> boolean().
-is_late(Deadline) ->
-    erlang:monotonic_time(millisecond) >= Deadline.
-
 %% @doc Whether something comes true before the deadline.
--spec wait(fun(() -> boolean()), integer()) -> boolean().
+-spec wait(fun(() -> boolean()), alcove_deadline:deadline()) -> boolean().
 wait(Fun, Deadline) ->
     wait(Fun, Deadline, 1).
 
@@ -222,7 +214,7 @@ wait(Fun, Deadline, Pause) ->
         true ->
             true;
         false ->
-            case is_late(Deadline) of
+            case alcove_deadline:is_over(Deadline) of
                 true ->
                     false;
                 false ->

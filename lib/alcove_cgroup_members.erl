@@ -4,7 +4,7 @@
 
 -export([pids/2, freeze/2, thaw/2, kill/2]).
 
--import(alcove_cgroup_fs, [fail/1, deadline/1, is_late/1, wait/2]).
+-import(alcove_cgroup_fs, [fail/1, wait/2]).
 
 -type process() :: alcove_file:process().
 -type groups() :: [{alcove_cgroup_paths:hierarchy(), binary()}].
@@ -61,7 +61,7 @@ freeze(Process, Groups) ->
 
 freeze_by(Version, Process, Path) ->
     {File, IsFrozen} = Version:freeze(Process, Path),
-    Frozen = wait(IsFrozen, deadline(?FREEZE_WAIT)),
+    Frozen = wait(IsFrozen, alcove_deadline:in(?FREEZE_WAIT)),
     Frozen orelse fail({alcove_cgroup_text:join(Path, [File]), etimedout}),
     ok.
 
@@ -76,7 +76,7 @@ thaw(Process, Groups) ->
 %% @doc Kills all members, including processes that a member is just forking.
 -spec kill(process(), groups()) -> ok.
 kill(Process, Groups) ->
-    Deadline = deadline(?KILL_WAIT),
+    Deadline = alcove_deadline:in(?KILL_WAIT),
     Killed = [alcove_cgroup_v2:kill(Process, Path) || {#{version := 2}, Path} <- Groups],
     Gone = lists:member(true, Killed) andalso gone(Process, Groups, Deadline),
     Gone orelse kill_rounds(Process, Groups, Deadline),
@@ -104,7 +104,7 @@ kill_rounds(Process, Groups, Deadline) ->
         true ->
             true;
         false ->
-            is_late(Deadline) andalso fail(etimedout),
+            alcove_deadline:is_over(Deadline) andalso fail(etimedout),
             kill_rounds(Process, Groups, Deadline)
     end.
 
@@ -118,4 +118,4 @@ signal(_Process, []) ->
 
 %% Whether all members are gone soon: a killed process needs some time to end.
 gone(Process, Groups, Deadline) ->
-    wait(fun() -> pids(Process, Groups) =:= [] end, min(Deadline, deadline(50))).
+    wait(fun() -> pids(Process, Groups) =:= [] end, min(Deadline, alcove_deadline:in(50))).

@@ -422,7 +422,7 @@ sweep(_Drv, [], _Start) ->
 sweep(Drv, Bases, Start) ->
     Identity = identity({Drv, []}),
     {Sweeper, Ref} = spawn_monitor(fun() ->
-        Deadline = alcove_cgroup_fs:deadline(?SWEEP),
+        Deadline = alcove_deadline:in(?SWEEP),
         swept(left(Identity, Bases), Deadline) orelse swept_by(Start, left(Identity, Bases))
     end),
     receive

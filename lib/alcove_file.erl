@@ -26,7 +26,7 @@ read({Drv, Pids} = Process, Path) ->
 
 %% @doc The contents of an untrusted file. Only a regular file of at most so many bytes is read, and
 %% no step waits beyond the deadline.
--spec read_regular(process(), iodata(), [atom()], pos_integer(), integer() | infinity) ->
+-spec read_regular(process(), iodata(), [atom()], pos_integer(), alcove_deadline:deadline()) ->
     {ok, binary()} | {error, alcove:posix() | not_regular | too_large | timeout}.
 read_regular(Process, Path, Flags, Max, Deadline) ->
     Call = caller(Process, Deadline),
@@ -41,13 +41,8 @@ read_regular(Process, Path, Flags, Max, Deadline) ->
         exit:timeout -> {error, timeout}
     end.
 
-caller({Drv, Pids}, infinity) ->
-    fun(Name, Args) -> alcove:call(Drv, Pids, Name, Args) end;
 caller({Drv, Pids}, Deadline) ->
-    fun(Name, Args) ->
-        Left = max(0, Deadline - erlang:monotonic_time(millisecond)),
-        alcove:call(Drv, Pids, Name, Args, Left)
-    end.
+    fun(Name, Args) -> alcove:call(Drv, Pids, Name, Args, alcove_deadline:left(Deadline)) end.
 
 regular(Call, Fd, Max) ->
     case Call(fstat, [Fd]) of

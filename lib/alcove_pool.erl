@@ -219,12 +219,12 @@ drain(Pool, Timeout) ->
     %% Those that are leaving already, too.
     Members = alcove_pool_view:local(Pool),
     Requests = [{Member, gen_server:send_request(Member, drain)} || Member <- Members],
-    Deadline = deadline(Timeout),
+    Deadline = alcove_deadline:in(Timeout),
     %% A request that isn't answered in time is given up: its answer doesn't come later.
     Late = [
         Member
      || {Member, Request} <- Requests,
-        gen_server:receive_response(Request, left(Deadline)) =:= timeout
+        gen_server:receive_response(Request, alcove_deadline:left(Deadline)) =:= timeout
     ],
     Left = [gen_server:send_request(Member, running) || Member <- Late],
     Replies = [gen_server:receive_response(Request, infinity) || Request <- Left],
@@ -390,12 +390,6 @@ run_option(need, Need) ->
     is_map(Need) andalso map_size(maps:without([memory, cpu], Need)) =:= 0 andalso
         lists:all(fun(Amount) -> is_number(Amount) andalso Amount >= 0 end, maps:values(Need)).
 
-deadline(infinity) -> infinity;
-deadline(Ms) -> erlang:monotonic_time(millisecond) + Ms.
-
-left(infinity) -> infinity;
-left(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
-
 %% Finds a member for the work, and returns what became of it. The caller first asks, one after the
 %% other, the members that should have room now. If none has, it waits in the queues of all members,
 %% takes the first that grants room, and leaves the other queues.
@@ -407,7 +401,7 @@ placed(Pool, Work, #{wait := Wait} = Own) ->
             {error, {no_member, Pool}};
         Members ->
             {Room, _} = alcove_pool_view:ranked(Members),
-            asked(Room, Pool, Work, Own, deadline(Wait))
+            asked(Room, Pool, Work, Own, alcove_deadline:in(Wait))
     end.
 
 asked([Member | Members], Pool, Work, Own, Deadline) ->
@@ -512,8 +506,8 @@ waited(Waiting, Refused, Pool, Work, Own, Deadline) ->
             waited(
                 maps:remove(Job, Waiting), maps:remove(Job, Refused), Pool, Work, Own, Deadline
             )
-    after min(?LOOK, left(Deadline)) ->
-        case left(Deadline) of
+    after min(?LOOK, alcove_deadline:left(Deadline)) ->
+        case alcove_deadline:left(Deadline) of
             0 ->
                 ok = left_all(Waiting),
                 {error, busy};
@@ -530,9 +524,9 @@ refused(Refused, Pool, Work, Own, Deadline) ->
         _ ->
             %% Members that leave are no longer among the members of the pool later.
             receive
-            after min(?LOOK, left(Deadline)) -> ok
+            after min(?LOOK, alcove_deadline:left(Deadline)) -> ok
             end,
-            case left(Deadline) of
+            case alcove_deadline:left(Deadline) of
                 0 -> {error, busy};
                 _ -> queued(#{}, #{}, Pool, Work, Own, Deadline)
             end

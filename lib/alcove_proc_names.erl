@@ -17,7 +17,7 @@
     login := alcove_environ:login() | undefined
 }.
 %% Which files: Drv's own, or those that a process with another root directory sees.
--type files() :: {drv | in, alcove:drv(), alcove:fork_path(), Deadline :: integer() | infinity}.
+-type files() :: {drv | in, alcove:drv(), alcove:fork_path(), alcove_deadline:deadline()}.
 
 %% The most bytes of a file that are read: more than any machine has.
 -define(MAX, 4 * 1024 * 1024).
@@ -59,13 +59,10 @@ ids(Process, Pids, {User, Group, Groups}) ->
 
 own_group({_, Drv, _, Deadline}, Pids) ->
     try
-        alcove:call(Drv, Pids, getegid, [], left(Deadline))
+        alcove:call(Drv, Pids, getegid, [], alcove_deadline:left(Deadline))
     catch
         exit:timeout -> throw({start, timeout})
     end.
-
-left(infinity) -> infinity;
-left(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
 
 user(Process, Uid) when is_integer(Uid) ->
     Number = integer_to_binary(Uid),

@@ -53,7 +53,7 @@ on_drv(Programs, Timeout) ->
 
 piped(Programs, Timeout) ->
     Pipe = #pipe{started = erlang:monotonic_time()},
-    Deadline = deadline(Timeout),
+    Deadline = alcove_deadline:in(Timeout),
     case started(lists:reverse(lists:enumerate(Programs)), none, Deadline, Pipe) of
         {ok, Started} ->
             outcome(ended(Started));
@@ -62,12 +62,6 @@ piped(Programs, Timeout) ->
             close(Ends),
             failed(Place, Reason)
     end.
-
-deadline(infinity) -> infinity;
-deadline(Timeout) -> erlang:monotonic_time(millisecond) + Timeout.
-
-left(infinity) -> infinity;
-left(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
 
 %%--------------------------------------------------------------------
 %% The start
@@ -81,7 +75,7 @@ started([{Place, Program} | Before], Out, Deadline, Pipe) ->
         {ok, Reader, Writer, Input} ->
             Alias = alias(),
             Joined = output(Out, Input),
-            Options = Joined#{alias => Alias, timeout := left(Deadline)},
+            Options = Joined#{alias => Alias, timeout := alcove_deadline:left(Deadline)},
             case alcove_start:run(start_link, alcove_proc_server, Options) of
                 {ok, Pid} ->
                     close([Out, Reader]),

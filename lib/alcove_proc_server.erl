@@ -164,7 +164,7 @@ start_program(#{drv := {start, DrvOptions}} = Options, Alias) ->
             {error, {drv, Reason}}
     end;
 start_program(#{owner := Owner, drv := Drv, timeout := Timeout} = Options, Alias) ->
-    Deadline = deadline(Timeout),
+    Deadline = alcove_deadline:in(Timeout),
     %% The owner is monitored before anything is started, so that nothing runs for one that is gone;
     %% Drv, so that its end is known by its reason.
     OwnerRef = watch(Owner),
@@ -203,9 +203,6 @@ note_caller(_Alias, Output, Owner) -> alcove_proc_output:await_end(Owner, Output
 
 watch(none) -> undefined;
 watch(Owner) -> monitor(process, Owner).
-
-deadline(infinity) -> infinity;
-deadline(Timeout) -> erlang:monotonic_time(millisecond) + Timeout.
 
 start_in_keeper(#{drv := Drv, in := In} = Options, Group, Deadline, DrvRef) ->
     case alcove_proc_setup:request(Options, Group, Deadline) of

@@ -12,7 +12,6 @@
 
 -type reason() :: {atom(), term()}.
 %% In milliseconds of monotonic time.
--type deadline() :: integer() | infinity.
 %% A control group: the process that sees its files, its name, whether it was made for the program
 %% alone, in which case a process of its own removes it, the files by which a process enters it, and
 %% the one by which it is killed.
@@ -43,7 +42,7 @@
 -define(LAST_CAP, 40).
 
 %% @doc The request to the keeper, and the calls that are made before the exec.
--spec request(alcove_proc_options:parsed(), group() | undefined, deadline()) ->
+-spec request(alcove_proc_options:parsed(), group() | undefined, alcove_deadline:deadline()) ->
     {ok, alcove_nif:keep(), alcove:calls()} | {error, reason()}.
 request(#{drv := Drv, in := In} = Given, Group, Deadline) ->
     #{user := User, group := Gid, groups := Groups, names := Names} = Given,
@@ -55,7 +54,7 @@ request(#{drv := Drv, in := In} = Given, Group, Deadline) ->
         Named = got(alcove_proc_names:ids({Names, Drv, In, Deadline}, In, {User, Gid, Groups})),
         Ids = entered(Options, Named),
         Calls = calls(Options, Ids),
-        {ok, keep(Options#{timeout := left(Deadline)}, Ids, Group, Calls), Calls}
+        {ok, keep(Options#{timeout := alcove_deadline:left(Deadline)}, Ids, Group, Calls), Calls}
     catch
         throw:{setup, Reason} -> {error, Reason};
         exit:timeout -> {error, {start, timeout}};
@@ -64,10 +63,7 @@ request(#{drv := Drv, in := In} = Given, Group, Deadline) ->
 
 %% A call to the process that is to start the program, which may be stopped.
 ask(#{drv := Drv, in := In, deadline := Deadline}, Call, Args) ->
-    alcove:call(Drv, In, Call, Args, left(Deadline)).
-
-left(infinity) -> infinity;
-left(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
+    alcove:call(Drv, In, Call, Args, alcove_deadline:left(Deadline)).
 
 %% The error: there is no such Drv, or no such process in its event loop.
 absent(Drv) ->
@@ -474,7 +470,7 @@ map(Ranges) ->
 %% This takes calls to the process that is to start the program, and that may be stopped. So another
 %% process makes them. It also removes a group that was made for the program alone, once: when the
 %% process of the program tells it to, or when that has ended and the program with it.
--spec cgroup(alcove_proc_options:parsed(), deadline()) ->
+-spec cgroup(alcove_proc_options:parsed(), alcove_deadline:deadline()) ->
     {ok, group() | undefined} | {error, reason()}.
 cgroup(#{cgroup := undefined}, _Deadline) ->
     {ok, undefined};
@@ -487,7 +483,7 @@ cgroup(#{drv := Drv, in := In, cgroup := {Given, Limits}}, Deadline) ->
             Made;
         {'DOWN', Ref, process, Maker, Reason} ->
             exit(Reason)
-    after left(Deadline) ->
+    after alcove_deadline:left(Deadline) ->
         demonitor(Ref, [flush]),
         Maker ! {remove, Owner},
         {error, {start, timeout}}

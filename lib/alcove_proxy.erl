@@ -41,7 +41,7 @@ run(Drv, Pids, Request, infinity) ->
         {spawn_reply, Ref, error, Reason} -> exit(reason(Reason, node(Drv)))
     end;
 run(Drv, Pids, Request, Timeout) ->
-    Deadline = deadline(Timeout),
+    Deadline = alcove_deadline:in(Timeout),
     Alias = alias([explicit_unalias]),
     %% For a late reply of a proxy that this process doesn't know yet when it stops waiting.
     Late = alias([reply]),
@@ -57,7 +57,7 @@ run(Drv, Pids, Request, Timeout) ->
                 {'DOWN', Ref, process, Proxy, Reason} ->
                     unalias(Alias),
                     exit(reason(Reason, node(Drv)))
-            after remaining(Deadline) ->
+            after alcove_deadline:left(Deadline) ->
                 %% From here on the alias is inactive.
                 unalias(Alias),
                 receive
@@ -109,11 +109,6 @@ reason(noconnection, Node) -> {nodedown, Node};
 reason({undef, _}, Node) -> {undef, Node};
 reason(Reason, Node) -> {Reason, Node}.
 
-deadline(infinity) -> infinity;
-deadline(Timeout) -> erlang:monotonic_time(millisecond) + Timeout.
-
-remaining(infinity) -> infinity;
-remaining(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
 
 %% @doc The proxy of a caller that waits as long as it takes.
 -spec serve(pid(), pid(), alcove:fork_path(), alcove_call:request()) -> no_return().
