@@ -173,7 +173,7 @@ fn usable(fd: OwnedFd, sort: Sort, closer: &Arc<Closer>) -> Result<OwnedFd, Errn
 /// have numbers at or above the limit that it was started with.
 fn raised(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     match lowest() {
-        Some(lowest) => sys::raise(fd, lowest),
+        Some(lowest) => sys::copy(fd, lowest),
         None => Ok(fd),
     }
 }

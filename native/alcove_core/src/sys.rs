@@ -33,11 +33,6 @@ pub fn wait_readable(fd: BorrowedFd<'_>, limit: std::time::Duration) {
     );
 }
 
-/// The same open file under a number that isn't below `lowest`.
-pub fn raise(fd: OwnedFd, lowest: i32) -> Result<OwnedFd, Errno> {
-    copy(fd, lowest)
-}
-
 /// The same open file under another number, too, that isn't below `lowest`.
 pub fn copy(fd: impl AsFd, lowest: i32) -> Result<OwnedFd, Errno> {
     use std::os::fd::FromRawFd;
