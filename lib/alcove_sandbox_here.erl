@@ -127,15 +127,19 @@ kind(Drv, Path) ->
         {ok, #{type := symlink}} -> followed(Drv, Path);
         {ok, #{type := directory}} -> {directory, none};
         {ok, _} -> {file, none};
-        {error, _} -> {absent, none}
+        {error, Reason} -> {without(Reason), none}
     end.
+
+%% What there is where an lstat(2) fails.
+without(Reason) when Reason =:= enoent; Reason =:= enotdir -> absent;
+without(Reason) -> {unknown, Reason}.
 
 followed(Drv, Path) ->
     case {alcove:stat(Drv, [], Path), alcove:readlink(Drv, [], Path)} of
         {{ok, #{type := directory}}, {ok, Link}} -> {directory, Link};
         {{ok, _}, {ok, Link}} -> {file, Link};
-        {_, {ok, Link}} -> {absent, Link};
-        _ -> {absent, none}
+        {{error, Reason}, {ok, Link}} -> {without(Reason), Link};
+        {_, {error, Reason}} -> {without(Reason), none}
     end.
 
 %% What is at a path of a root directory, in which a link leads somewhere else than on the host.
@@ -152,10 +156,8 @@ found(Drv, Path) ->
             directory;
         {ok, _} ->
             file;
-        {error, Reason} when Reason =:= enoent; Reason =:= enotdir ->
-            absent;
         {error, Reason} ->
-            {unknown, Reason}
+            without(Reason)
     end.
 
 %% Whether there is a file of these bytes.

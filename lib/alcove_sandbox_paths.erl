@@ -26,14 +26,6 @@
 
 %% As many links as the kernel follows.
 -define(LINKS, 40).
--define(DEVICES, [<<"null">>, <<"zero">>, <<"full">>, <<"random">>, <<"urandom">>, <<"tty">>]).
--define(STREAMS, [
-    {<<"ptmx">>, <<"pts/ptmx">>},
-    {<<"fd">>, <<"/proc/self/fd">>},
-    {<<"stdin">>, <<"/proc/self/fd/0">>},
-    {<<"stdout">>, <<"/proc/self/fd/1">>},
-    {<<"stderr">>, <<"/proc/self/fd/2">>}
-]).
 %% The paths of a sysfs that tell much about the machine and its firmware; runc hides the first, too.
 -define(SYSFS, [<<"/firmware">>, <<"/devices/virtual/powercap">>]).
 
@@ -110,9 +102,8 @@ step({dev, Target, Names} = Mount, Inside) ->
     {Made, #inside{made = Known} = Now} = of_kernel(Target, own, Inside),
     At = fun(Name) -> <<Target/binary, "/", Name/binary>> end,
     Holds = maps:from_list(
-        [{At(Name), file} || Name <- ?DEVICES] ++
-            [{At(Name), directory} || Name <- [<<"pts">>, <<"shm">> | Names]] ++
-            [{At(Name), {link, Text}} || {Name, Text} <- ?STREAMS]
+        [{At(Name), What} || {Name, What} <- alcove_sandbox_plan:devices()] ++
+            [{At(Name), directory} || Name <- Names]
     ),
     {[{Mount, Made}], Now#inside{made = maps:merge(Known, Holds)}};
 step({How, Target} = Mount, Inside) when How =:= mqueue; How =:= empty ->

@@ -25,11 +25,11 @@
 %% the host after them, and the number after that is for whatever is opened and closed again.
 -module(alcove_sandbox_plan).
 
--export([calls/2, sources/1, last/1, hides/1, keyring/0, new_proc/0, new_proc/1]).
+-export([calls/2, sources/1, last/1, hides/1, devices/0, keyring/0, new_proc/0, new_proc/1]).
 
 -export_type([here/0, kind/0]).
 
--type kind() :: directory | file | absent.
+-type kind() :: directory | file | absent | {unknown, Reason :: atom()}.
 %% What is known about the machine.
 -type here() :: #{
     privileged := boolean(),
@@ -89,12 +89,28 @@
     <<"sched_debug">>, <<"scsi">>, <<"timer_list">>, <<"timer_stats">>
 ]).
 -define(READ_ONLY, [<<"bus">>, <<"fs">>, <<"irq">>, <<"sys">>, <<"sysrq-trigger">>]).
+%% What a /dev has; the text of a link that doesn't begin with a slash leads to a name in it.
 -define(DEVICES, [<<"null">>, <<"zero">>, <<"full">>, <<"random">>, <<"urandom">>, <<"tty">>]).
+-define(DEVICE_DIRECTORIES, [<<"pts">>, <<"shm">>]).
+-define(DEVICE_LINKS, [
+    {<<"ptmx">>, <<"pts/ptmx">>},
+    {<<"fd">>, <<"/proc/self/fd">>},
+    {<<"stdin">>, <<"/proc/self/fd/0">>},
+    {<<"stdout">>, <<"/proc/self/fd/1">>},
+    {<<"stderr">>, <<"/proc/self/fd/2">>}
+]).
 
 %% @doc The paths of a proc that are always hidden or read-only.
 -spec hides(masked | read_only) -> [binary()].
 hides(masked) -> ?MASKED;
 hides(read_only) -> ?READ_ONLY.
+
+%% @doc What is in a /dev besides the directories that a spec names.
+-spec devices() -> [{Name :: binary(), file | directory | {link, Text :: binary()}}].
+devices() ->
+    [{Name, file} || Name <- ?DEVICES] ++
+        [{Name, directory} || Name <- ?DEVICE_DIRECTORIES] ++
+        [{Name, {link, Text}} || {Name, Text} <- ?DEVICE_LINKS].
 
 %% @doc The last descriptor that the calls may use, where so many may be open.
 -spec last(infinity | non_neg_integer()) -> integer().
@@ -212,8 +228,8 @@ dumpable(Calls) ->
 %%--------------------------------------------------------------------
 
 %% Mounts that stand for several others.
-expanded(system, {Uid, Gid}, #{kinds := Kinds, links := Links}) ->
-    Here = [Path || Path <- ?SYSTEM ++ ?ETC, maps:get(Path, Kinds, absent) =/= absent],
+expanded(system, {Uid, Gid}, #{links := Links} = Here) ->
+    Present = [Path || Path <- ?SYSTEM ++ ?ETC, kind(Path, Here) =/= absent],
     [
         case Links of
             %% As /bin, which is in /usr.
@@ -221,7 +237,7 @@ expanded(system, {Uid, Gid}, #{kinds := Kinds, links := Links}) ->
             #{Path := Link} -> {symlink, Link, Path};
             _ -> {ro, Path, Path}
         end
-     || Path <- Here
+     || Path <- Present
     ] ++
         [
             {file, <<"/etc/passwd">>,
@@ -242,9 +258,9 @@ prepared_for({Mount, Missing}, Plan) ->
     {Opened, Prepared} = prepared(Mount, Plan),
     {{Missing, Opened}, Prepared}.
 
-prepared({proc, _} = Mount, #plan{next = Fd, here = #{kinds := Kinds}} = Plan) ->
+prepared({proc, _} = Mount, #plan{next = Fd, here = Here} = Plan) ->
     {Fd, Proc} = kept(new_proc(Fd) ++ [{dup2, [Fd + 1, Fd]}, {close, [Fd + 1]}], Plan),
-    Files = [Name || Name <- ?MASKED, file =:= maps:get(<<"/proc/", Name/binary>>, Kinds, absent)],
+    Files = [Name || Name <- ?MASKED, file =:= kind(<<"/proc/", Name/binary>>, Here)],
     {Nulls, Prepared} = lists:mapfoldl(
         fun(_Name, Now) -> tree(<<"/dev/null">>, attributes(rw), Now) end, Proc, Files
     ),
@@ -289,9 +305,15 @@ new_proc(Fd) ->
 new_proc() ->
     [{syscall, [close_range, [?FIRST, ?LAST, 0]]} | new_proc(?FIRST)].
 
-present(Source, #plan{here = #{kinds := Kinds}}) ->
-    maps:get(Source, Kinds, absent) =:= absent andalso throw({plan, {Source, enoent}}),
+present(Source, #plan{here = Here}) ->
+    kind(Source, Here) =:= absent andalso throw({plan, {Source, enoent}}),
     Source.
+
+kind(Source, #{kinds := Kinds}) ->
+    case maps:get(Source, Kinds, absent) of
+        {unknown, Reason} -> throw({plan, {Source, Reason}});
+        Kind -> Kind
+    end.
 
 attributes(ro) -> [mount_attr_rdonly | attributes(rw)];
 attributes(rw) -> [mount_attr_nosuid, mount_attr_nodev].
@@ -430,9 +452,9 @@ made({{masked, Path, file}, Fd}, Plan) ->
     moved(Fd, Path, Plan);
 made({{read_only, Path, _}, none}, Plan) ->
     read_only(Path, Plan);
-made({{proc, Target}, {Fd, Nulls}}, #plan{here = #{kinds := Kinds}} = Plan) ->
+made({{proc, Target}, {Fd, Nulls}}, #plan{here = Here} = Plan) ->
     At = fun(Name) -> <<Target/binary, "/", Name/binary>> end,
-    Kind = fun(Name) -> maps:get(<<"/proc/", Name/binary>>, Kinds, absent) end,
+    Kind = fun(Name) -> kind(<<"/proc/", Name/binary>>, Here) end,
     Files = lists:foldl(
         fun({Name, Null}, Now) -> moved(Null, At(Name), Now) end, moved(Fd, Target, Plan), Nulls
     ),
@@ -454,20 +476,10 @@ made({{dev, Target, Names}, Devices}, Plan) ->
     Directories = lists:foldl(
         fun(Name, Now) -> directory({directory, At(Name)}, Now) end,
         Nodes,
-        [<<"pts">>, <<"shm">> | Names]
+        ?DEVICE_DIRECTORIES ++ Names
     ),
     Linked = add(
-        [
-            {symlink, [Text, Name]}
-         || {Text, Name} <- [
-                {<<"pts/ptmx">>, <<"ptmx">>},
-                {<<"/proc/self/fd">>, <<"fd">>},
-                {<<"/proc/self/fd/0">>, <<"stdin">>},
-                {<<"/proc/self/fd/1">>, <<"stdout">>},
-                {<<"/proc/self/fd/2">>, <<"stderr">>}
-            ]
-        ],
-        in(Target, Directories)
+        [{symlink, [Text, Name]} || {Name, Text} <- ?DEVICE_LINKS], in(Target, Directories)
     ),
     Terminals = mounted(
         At(<<"pts">>),

@@ -321,20 +321,16 @@ links_lead_nowhere(Config) ->
 %% Links of a root directory lead to the host for a process that has a directory of the host open,
 %% or by another process of root. Whatever is mounted or made where they lead, the host stays as it is.
 hostile_root(Config) ->
-    {Root, Host, Names} = hostile(Config),
-    Own = directory(Config, "own"),
-    Before = everything(Host),
-    with(Config,
-         fun(Drv) ->
-                 [begin
-                      Result = alcove_sandbox:run(Drv, ["/nothing"], #{root => In, mounts => [proc, Mount]}),
-                      {Mount, In, {error, _}} = {Mount, In, Result},
-                      {Mount, In, Before} = {Mount, In, everything(Host)}
-                  end || Name <- Names, In <- [{rw, Root}, {overlay, Root}, {ro, Root}],
-                         Name =:= "x3" orelse Name =:= "p" orelse element(1, In) =:= rw,
-                         Mount <- led_out("/" ++ Name, Own)]
-         end),
-    ok = file:del_dir_r(Root).
+    hostile(Config,
+            fun(Drv, Root, Names, Own, Same) ->
+                    [begin
+                         Result = alcove_sandbox:run(Drv, ["/nothing"], #{root => In, mounts => [proc, Mount]}),
+                         {Mount, In, {error, _}} = {Mount, In, Result},
+                         Same({Mount, In})
+                     end || Name <- Names, In <- [{rw, Root}, {overlay, Root}, {ro, Root}],
+                            Name =:= "x3" orelse Name =:= "p" orelse element(1, In) =:= rw,
+                            Mount <- led_out("/" ++ Name, Own)]
+            end).
 
 %% Each kind of mount, where a link leads.
 led_out(X, Own) ->
@@ -346,10 +342,12 @@ led_out(X, Own) ->
      {sysfs, X ++ "/sys"}, {mqueue, X ++ "/mqueue"}, {empty, X ++ "/e"},
      {masked, X ++ "file"}, {read_only, X ++ "file"}, {masked, X ++ "/sub"}].
 
-%% A root directory with links to a directory of the host, and their names.
-hostile(Config) ->
+%% A root directory with links to a directory of the host, and their names. `Same' fails if that
+%% directory isn't as it was.
+hostile(Config, Fun) ->
     Root = directory(Config, "root"),
     Host = directory(Config, "host"),
+    Own = directory(Config, "own"),
     ok = file:write_file(filename:join(Host, "file"), "secret"),
     ok = file:change_mode(filename:join(Host, "file"), 8#600),
     ok = file:make_dir(filename:join(Host, "sub")),
@@ -365,36 +363,42 @@ hostile(Config) ->
      end || {_, Text} <- Through],
     [ok = file:make_symlink(Text ++ To, filename:join(Root, Name ++ Suffix))
      || {Name, Text} <- Links, {To, Suffix} <- [{"", ""}, {"/file", "file"}]],
-    {Root, Host, [Name || {Name, _} <- Links]}.
+    Before = everything(Host),
+    Same = fun(What) -> {What, Before} = {What, everything(Host)} end,
+    with(Config, fun(Drv) -> Fun(Drv, Root, [Name || {Name, _} <- Links], Own, Same) end),
+    ok = file:del_dir_r(Root).
 
 %% What is looked up may be something else a moment later: the calls themselves refuse a link.
 changed_meanwhile(Config) ->
-    {Root, Host, Names} = hostile(Config),
-    Own = directory(Config, "own"),
-    Before = everything(Host),
-    with(Config,
-         fun(Drv) ->
-                 [begin
-                      {ok, Spec} = alcove_sandbox_spec:parse(#{root => {rw, Root}, as => {4242, 4242}, mounts => [proc, Mount]}),
-                      {ok, Here} = alcove_sandbox_here:look(Drv, Spec),
-                      Look = fun(Path) -> case lists:suffix(Name, binary_to_list(Path)) of true -> directory; false -> Is end end,
-                      case alcove_sandbox_plan:calls(Spec, Here#{look := Look}) of
-                          {ok, Calls} ->
-                              Options = #{namespaces => [newns, newpid, newipc, newuts, newcgroup, newnet], setup => Calls},
-                              Hides = lists:member(element(1, Mount), [masked, read_only]),
-                              case alcove_sandbox_here:try_out(Drv, Options) of
-                                  {error, {openat2, eloop}} -> ok;
-                                  {error, {Make, eexist}} when Make =:= open; Make =:= mkdir -> ok;
-                                  %% What isn't there needs no hiding.
-                                  ok when Is =:= absent, Hides -> ok
-                              end;
-                          {error, {_, Reason}} ->
-                              true = lists:member(Reason, [eloop, enotdir])
-                      end,
-                      {Mount, Before} = {Mount, everything(Host)}
-                  end || Name <- Names, Is <- [directory, file, absent], Mount <- led_out("/" ++ Name, Own)]
-         end),
-    ok = file:del_dir_r(Root).
+    hostile(Config,
+            fun(Drv, Root, Names, Own, Same) ->
+                    [begin
+                         Mounts = [proc, Mount],
+                         {ok, Spec} = alcove_sandbox_spec:parse(#{root => {rw, Root}, as => {4242, 4242}, mounts => Mounts}),
+                         {ok, Here} = alcove_sandbox_here:look(Drv, Spec),
+                         Look = fun(Path) ->
+                                        case lists:suffix(Name, binary_to_list(Path)) of
+                                            true -> directory;
+                                            false -> Is
+                                        end
+                                end,
+                         case alcove_sandbox_plan:calls(Spec, Here#{look := Look}) of
+                             {ok, Calls} ->
+                                 Options = #{namespaces => [newns, newpid, newipc, newuts, newcgroup, newnet],
+                                             setup => Calls},
+                                 Hides = lists:member(element(1, Mount), [masked, read_only]),
+                                 case alcove_sandbox_here:try_out(Drv, Options) of
+                                     {error, {openat2, eloop}} -> ok;
+                                     {error, {Make, eexist}} when Make =:= open; Make =:= mkdir -> ok;
+                                     %% What isn't there needs no hiding.
+                                     ok when Is =:= absent, Hides -> ok
+                                 end;
+                             {error, {_, Reason}} ->
+                                 true = lists:member(Reason, [eloop, enotdir])
+                         end,
+                         Same(Mount)
+                     end || Name <- Names, Is <- [directory, file, absent], Mount <- led_out("/" ++ Name, Own)]
+            end).
 
 %% What can be told about everything in a directory: each change shows at least in a time.
 everything(Dir) ->
@@ -1476,13 +1480,28 @@ refused(Drv, Spec) ->
     end.
 
 missing_sources(Config) ->
+    Dir = directory(Config, "sources"),
+    [Round, Lost, File, Closed] = [filename:join(Dir, Name) || Name <- ["round", "lost", "file", "closed"]],
+    ok = file:make_symlink("round", Round),
+    ok = file:make_symlink("/no/such/place", Lost),
+    ok = file:write_file(File, ""),
+    ok = file:make_dir(Closed),
+    ok = file:change_mode(Closed, 0),
+    Long = filename:join(Dir, lists:duplicate(256, $x)),
+    Reasons = [{"/no/such/place", enoent}, {Round, eloop}, {Lost, enoent}, {Long, enametoolong}, {File ++ "/x", enoent}] ++
+        [{Closed ++ "/x", eacces} || proplists:get_value(as, Config) =:= ordinary],
     with(Config,
          fun(Drv) ->
-                 Spec = #{mounts => [system, {ro, "/no/such/place"}]},
-                 {error, {sandbox, {<<"/no/such/place">>, enoent}}} = alcove_sandbox:run(Drv, ["true"], Spec),
+                 %% Each with the reason that the kernel gives.
+                 [begin
+                      Result = alcove_sandbox:run(Drv, ["true"], #{mounts => [system, {How, Source, "/here"}]}),
+                      {Source, {error, {sandbox, {Source, Reason}}}} = {Source, Result}
+                  end || {Path, Reason} <- Reasons, Source <- [list_to_binary(Path)], How <- [ro, rw]],
                  {error, {execvp, enoent}} = alcove_sandbox:run(Drv, ["no-such-program"], #{}),
                  {error, {chdir, enoent}} = alcove_sandbox:run(Drv, ["true"], #{cwd => "/nowhere"})
-         end).
+         end),
+    ok = file:change_mode(Closed, 8#700),
+    ok = file:del_dir_r(Dir).
 
 supervised(Config) ->
     with(Config,
