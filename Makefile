@@ -1,5 +1,6 @@
 # alcove: what you can do with it.
 
+.NOTPARALLEL:
 .PHONY: all deps run test shell eg doc check clean
 
 all:

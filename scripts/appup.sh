@@ -9,6 +9,10 @@
 # the loaded one: if not, nothing is loaded. A module is only loaded if no process runs the code of
 # the version before the last, and nothing kills a process that runs the code of the last.
 set -eu
+# They are for the node of whoever builds, such as its name.
+unset ERL_FLAGS ERL_AFLAGS ERL_ZFLAGS
+# Where mix has rebar3 build.
+[ -z "${REBAR_BARE_COMPILER_OUTPUT_DIR:-}" ] || set -- "$REBAR_BARE_COMPILER_OUTPUT_DIR"
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 

@@ -43,16 +43,28 @@ use_cargo || cargo=
 
 # The machine that a C compiler makes code for, and the version of ARM's architecture.
 machine_of() {
-    "$1" -dumpmachine 2>/dev/null || :
+    compile "$1" -dumpmachine 2>/dev/null || :
 }
 arm_version() {
     # shellcheck disable=SC2086 # flags are words
-    "$1" ${CFLAGS:-} -dM -E -x c /dev/null 2>/dev/null | sed -n 's/^#define __ARM_ARCH \([0-9]*\).*/\1/p'
+    compile "$1" ${CFLAGS:-} -dM -E -x c /dev/null 2>/dev/null |
+        sed -n 's/^#define __ARM_ARCH \([0-9]*\).*/\1/p'
+}
+# CC may name flags, too.
+compile() {
+    command=$1
+    shift
+    if command -v "$command" >/dev/null 2>&1; then
+        "$command" "$@"
+    else
+        # shellcheck disable=SC2086 # words
+        $command "$@"
+    fi
 }
 
 # The C compiler that the environment names, if it names one.
 compiler=
-if [ -n "${CC:-}" ] && command -v "$CC" >/dev/null 2>&1; then
+if [ -n "${CC:-}" ] && [ -n "$(machine_of "$CC")" ]; then
     compiler=$CC
 elif [ -n "${CROSSCOMPILE:-}" ] && command -v "$CROSSCOMPILE-gcc" >/dev/null 2>&1; then
     compiler=$CROSSCOMPILE-gcc
@@ -70,7 +82,14 @@ asked_target() {
         machine=
         [ -z "$compiler" ] || machine=$(machine_of "$compiler")
         [ -n "$machine" ] || machine=${CROSSCOMPILE:+$(basename "$CROSSCOMPILE")}
+    fi
+    rust_target
+}
+# Of a machine as compilers name it, or of the parts of its name.
+rust_target() {
+    if [ -z "${arch:-}" ]; then
         case $machine in
+        *-linux) arch=${machine%%-*} os=linux abi=gnu ;;
         *-linux-*) arch=${machine%%-*} os=linux abi=${machine##*-} ;;
         *) return 0 ;;
         esac
@@ -105,8 +124,19 @@ asked_target() {
 if [ -n "$cargo" ]; then
     host=$(rustc -vV | sed -n 's/^host: //p')
 else
-    host=$(uname -m)-unknown-linux-gnu
-    [ -z "$(find /lib -maxdepth 1 -name 'ld-musl-*' 2>/dev/null)" ] || host=$(uname -m)-unknown-linux-musl
+    # The VM that will load the library says what it was made for: the kernel may be of another kind.
+    host=$(
+        arch=
+        machine=$(
+            env -u ERL_FLAGS -u ERL_AFLAGS -u ERL_ZFLAGS erl -noinput -boot no_dot_erlang \
+                -eval 'io:put_chars(erlang:system_info(system_architecture)), halt().' </dev/null
+        )
+        case $machine/$(uname -m) in
+        arm-*/armv6*) machine=armv6-${machine#*-} ;;
+        esac
+        rust_target
+    )
+    [ -n "$host" ] || host=$(uname -m)-unknown-linux-gnu
 fi
 target=$(asked_target)
 target=${target:-$host}
@@ -157,7 +187,7 @@ prepare_priv() {
 changed=
 install_file() {
     check_target "$1"
-    if ! cmp -s "$1" "$2"; then
+    if [ ! -x "$2" ] || ! cmp -s "$1" "$2"; then
         temp=$2.$$
         cp "$1" "$temp"
         chmod 755 "$temp"
@@ -216,8 +246,9 @@ take_prebuilt() {
             fi
             [ "$(sha256_of "$work/archive")" = "$checksum" ] ||
                 fail "$from has the checksum $(sha256_of "$work/archive"), not $checksum"
-            mkdir -p "$(dirname "$archive")"
-            mv -f "$work/archive" "$archive"
+            # What can't be kept is fetched again the next time.
+            { mkdir -p "$(dirname "$archive")" && mv -f "$work/archive" "$archive"; } 2>/dev/null ||
+                archive=$work/archive
         fi
         ;;
     file://*) archive=${from#file://} ;;
@@ -247,6 +278,13 @@ take_prebuilt() {
 # Built here
 # ---------------------------------------------------------------------------
 
+# Gives the linker the flags of the compiler, such as where the system of the target is.
+link_with() {
+    for flag in $1; do
+        RUSTFLAGS="${RUSTFLAGS:-} -C link-arg=$flag"
+    done
+    export RUSTFLAGS
+}
 # The linker for another machine than this one.
 choose_linker() {
     variable=CARGO_TARGET_$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')_LINKER
@@ -257,9 +295,12 @@ choose_linker() {
     riscv64gc) debian=riscv64-linux-${target##*-} ;;
     *) debian=${target%%-*}-linux-${target##*-} ;;
     esac
-    for candidate in "$compiler" "$debian-gcc" "$(printf '%s' "$debian" | sed 's/musl/gnu/')-gcc"; do
+    for candidate in "$compiler" "${compiler%% *}" "$debian-gcc" "$(printf '%s' "$debian" | sed 's/musl/gnu/')-gcc"; do
         if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1; then
             export "$variable=$candidate"
+            case $compiler in
+            "$candidate "*) link_with "${compiler#* }" ;;
+            esac
             return 0
         fi
     done
@@ -306,17 +347,17 @@ build() {
         *-musl*) export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=-crt-static" ;;
         esac
         "$cargo" build --release $quiet --ignore-rust-version $for_target \
-            --message-format=json-render-diagnostics -p alcove_nif
+            --message-format=json-render-diagnostics -p alcove_nif 9<&-
     )
     library=$(made cdylib alcove_nif)
 
     # The executable is static: it forks and execs a third faster, and runs in any root.
     # shellcheck disable=SC2086
     if ! messages=$("$cargo" rustc --release $quiet $for_target --message-format=json-render-diagnostics \
-        -p alcove --bin alcove -- -C target-feature=+crt-static); then
+        -p alcove --bin alcove -- -C target-feature=+crt-static 9<&-); then
         say "no static executable; trying one that needs the C library at run time"
         messages=$("$cargo" build --release $quiet $for_target --message-format=json-render-diagnostics \
-            -p alcove --bin alcove)
+            -p alcove --bin alcove 9<&-)
     fi
     executable=$(made bin alcove)
 

@@ -2,7 +2,7 @@
 # Says which links of the pages lead nowhere: files that aren't there, and headings of
 # pages that aren't. Addresses of other machines aren't looked at.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 
 # The names that headings have in addresses.
 anchors() {

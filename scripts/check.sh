@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What must be clean besides the tests.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 . scripts/rust.sh
 use_cargo || { missing_rust >&2; exit 1; }
 

@@ -6,7 +6,7 @@
 #
 # The archives that a release publishes are made by dist.sh, in the same way.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 . scripts/rust.sh
 . scripts/debian.sh
 use_cargo || { missing_rust >&2; exit 1; }

@@ -5,7 +5,7 @@
 #
 #   scripts/dist.sh [TARGET...]     default: this machine
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 . scripts/rust.sh
 use_cargo || { missing_rust >&2; exit 1; }
 [ $# -gt 0 ] || set -- "$(rustc -vV | sed -n 's/^host: //p')"
@@ -29,7 +29,7 @@ touch native/prebuilt.sha256
 for target in "$@"; do
     name=alcove-$version-$target.tar.gz
     grep -vF "  $name" native/prebuilt.sha256 >"$work/sums" || :
-    (cd dist && sha256sum "$name") >>"$work/sums"
+    (cd ./dist && sha256sum "$name") >>"$work/sums"
     sort -k 2 "$work/sums" >native/prebuilt.sha256
 done
 printf '\n'

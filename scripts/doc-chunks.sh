@@ -7,6 +7,10 @@
 #
 # Where OTP came without edoc there is nothing to show, and nothing else is missing.
 set -eu
+# They are for the node of whoever builds, such as its name.
+unset ERL_FLAGS ERL_AFLAGS ERL_ZFLAGS
+# Where mix has rebar3 build.
+[ -z "${REBAR_BARE_COMPILER_OUTPUT_DIR:-}" ] || set -- "$REBAR_BARE_COMPILER_OUTPUT_DIR"
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 

@@ -6,7 +6,7 @@
 #
 # scripts/site/site.escript writes the pages. Without Elixir they are those of Erlang alone.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 
 build=${1:-_build/default/lib/alcove}
 

@@ -9,7 +9,7 @@
 # cargo-fuzz), also by libFuzzer with AddressSanitizer; what it finds interesting stays in
 # fuzz/corpus, and what fails is in fuzz/artifacts.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 . scripts/rust.sh
 use_cargo || { missing_rust >&2; exit 1; }
 seconds=${1:-10}

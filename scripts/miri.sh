@@ -5,7 +5,7 @@
 #
 # Needs nightly Rust with Miri: rustup component add --toolchain nightly miri rust-src
 set -eu
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 . scripts/rust.sh
 use_cargo || { missing_rust >&2; exit 1; }
 export CARGO_TARGET_DIR=target/miri

@@ -7,13 +7,13 @@
 # that the demo writes is in one directory, which is removed however it ends.
 set -eu
 
-top=$(cd "$(dirname "$0")/.." && pwd)
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 lib=${1:-$top/_build/default/lib}
 if [ ! -d "$lib/alcove/ebin" ]; then
     echo "alcove is not built in $lib: run make first" >&2
     exit 1
 fi
-lib=$(cd "$lib" && pwd)
+lib=$(CDPATH='' cd -- "$lib" && pwd)
 
 if [ "$(id -u)" = 0 ]; then
     way=root

@@ -69,6 +69,9 @@ missing_rust() {
 use_cargo() {
     cargo=$(find_cargo)
     [ -n "$cargo" ] || return 1
-    PATH=$(dirname -- "$cargo"):$PATH
-    export PATH
+    # What else is beside it is not to come before what PATH has first.
+    if [ "$(command -v cargo)" != "$cargo" ] || [ "$(command -v rustc)" != "$(dirname -- "$cargo")/rustc" ]; then
+        PATH=$(dirname -- "$cargo"):$PATH
+        export PATH
+    fi
 }

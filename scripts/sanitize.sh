@@ -7,7 +7,7 @@
 #
 # Not those with filters of system calls: the sanitizer makes some of its own.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 . scripts/rust.sh
 use_cargo || { missing_rust >&2; exit 1; }
 [ $# -gt 0 ] || set -- alcove_SUITE alcove_calls_SUITE alcove_proc_SUITE alcove_drv_SUITE

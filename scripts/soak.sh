@@ -4,7 +4,7 @@
 #
 #   scripts/soak.sh MINUTES [SEED]
 set -eu
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 . scripts/rust.sh
 use_cargo || { missing_rust >&2; exit 1; }
 export ALCOVE_SOAK_MINUTES="${1:-1}"

@@ -12,7 +12,7 @@
 #
 # ALCOVE_OLD_SUITES names other suites, and ALCOVE_OLD_CASES cases of the first.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 
 newer=424-,statx,preadv2,pwritev2
 

@@ -16,7 +16,7 @@
 # meanwhile: who removes one begins anew. Mounts and processes of a cell are in namespaces of its own,
 # and end with it.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 . scripts/debian.sh
 
 # The user of a cell, and where the source is in a home directory: in the way of whoever forgets quotes.

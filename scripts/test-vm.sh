@@ -32,7 +32,7 @@
 # script; what it writes goes to files that are gone then, but for the logs.
 set -Eeuo pipefail
 trap 'printf "alcove: test-vm ends, as line %d failed: %s\n" "$LINENO" "$BASH_COMMAND" >&2' ERR
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 . scripts/rust.sh
 . scripts/debian.sh
 

@@ -5,7 +5,7 @@
 #
 # With suites, as attach for test/alcove_attach_SUITE.erl, only these.
 set -uo pipefail
-cd "$(dirname "$0")/.." || exit 1
+CDPATH='' cd -- "$(dirname -- "$0")/.." || exit 1
 . scripts/rust.sh
 use_cargo || { missing_rust >&2; exit 1; }
 

@@ -4,12 +4,14 @@
 %% Nothing is compiled from Rust here: what is tested is what was built for these tests.
 -module(alcove_build_SUITE).
 
+-include_lib("kernel/include/file.hrl").
 -include_lib("stdlib/include/assert.hrl").
 
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1]).
 -export([init_per_testcase/2, end_per_testcase/2]).
 -export([prebuilt_is_taken/1, prebuilt_is_fetched/1, prebuilt_is_refused/1]).
--export([targets_are_known/1, a_priv_for_each_target/1, no_rust_is_one_message/1]).
+-export([targets_are_known/1, host_is_known/1, a_priv_for_each_target/1, no_rust_is_one_message/1]).
+-export([builds_after_each_other/1, environment_of_the_build/1, first_in_path/1]).
 -export([package_is_complete/1, rebar3_release/1, mix_release/1, mix_install/1]).
 
 suite() ->
@@ -17,7 +19,8 @@ suite() ->
 
 all() ->
     [prebuilt_is_taken, prebuilt_is_fetched, prebuilt_is_refused, targets_are_known,
-     a_priv_for_each_target, no_rust_is_one_message, package_is_complete, rebar3_release,
+     host_is_known, builds_after_each_other, environment_of_the_build,
+     first_in_path, a_priv_for_each_target, no_rust_is_one_message, package_is_complete, rebar3_release,
      mix_release, mix_install].
 
 %% The archive of what these tests run is made once.
@@ -150,6 +153,11 @@ targets_are_known(Config) ->
                       {"TARGET_ABI", Abi}]
              end,
     None = filename:join(dir(Config), "none"),
+    Flags = fun(Machine) ->
+                    {"CC", File} = Gcc(Machine),
+                    [{"PATH", filename:dirname(File) ++ ":" ++ path(Config)},
+                     {"CC", filename:basename(File) ++ " -O2 --sysroot=/none"}]
+            end,
     [begin
          Env1 = [{"CC", false}, {"CROSSCOMPILE", false} | Env ++ prebuilt(None, "00")],
          refused(Config, Env1, "-" ++ Target ++ "\\.tar\\.gz isn't there")
@@ -163,8 +171,101 @@ targets_are_known(Config) ->
              {[{"CROSSCOMPILE", "/no/bin/aarch64-nerves-linux-gnu"}], "aarch64-unknown-linux-gnu"},
              {[Gcc("aarch64-linux-gnu")], "aarch64-unknown-linux-gnu"},
              {[Gcc("armv7-nerves-linux-gnueabihf")], "armv7-unknown-linux-gnueabihf"},
-             {[Gcc("i686-linux-gnu")], "i686-unknown-linux-gnu"}]],
+             {[Gcc("i686-linux-gnu")], "i686-unknown-linux-gnu"},
+             {[Gcc("aarch64-poky-linux")], "aarch64-unknown-linux-gnu"},
+             {Flags("aarch64-poky-linux"), "aarch64-unknown-linux-gnu"},
+             {Flags("arm-oe-linux-gnueabi"), "armv7-unknown-linux-gnueabi"}]],
     refused(Config, Nerves("mips", "generic", "gnu"), "no target of Rust is known here .* mips").
+
+%% Without Rust, whose library is asked for: that of the virtual machine which will load it, also
+%% where the kernel is of another kind.
+host_is_known(Config) ->
+    None = filename:join(dir(Config), "none"),
+    Bin = filename:join(dir(Config), "bin"),
+    Says = fun(Name, Text) ->
+                   File = filename:join(Bin, Name),
+                   ok = filelib:ensure_dir(File),
+                   ok = file:write_file(File, ["#!/bin/sh\necho ", Text, "\n"]),
+                   ok = file:change_mode(File, 8#755)
+           end,
+    [begin
+         ok = Says("erl", Vm),
+         ok = Says("uname", Kernel),
+         Env = [{"PATH", Bin ++ ":" ++ path(Config)}, {"CC", false}, {"CROSSCOMPILE", false} | prebuilt(None, "00")],
+         refused(Config, Env, "-" ++ Target ++ "\\.tar\\.gz isn't there")
+     end
+     || {Vm, Kernel, Target} <-
+            [{"arm-unknown-linux-gnueabihf", "aarch64", "armv7-unknown-linux-gnueabihf"},
+             {"arm-unknown-linux-gnueabihf", "armv6l", "arm-unknown-linux-gnueabihf"},
+             {"armv7l-unknown-linux-gnueabihf", "armv7l", "armv7-unknown-linux-gnueabihf"},
+             {"i686-pc-linux-gnu", "x86_64", "i686-unknown-linux-gnu"},
+             {"riscv64-unknown-linux-gnu", "riscv64", "riscv64gc-unknown-linux-gnu"},
+             {"x86_64-alpine-linux-musl", "x86_64", "x86_64-unknown-linux-musl"},
+             {"x86_64-pc-linux-gnu", "x86_64", "x86_64-unknown-linux-gnu"}]].
+
+%% What cargo leaves running, as a cache of compilers does, keeps nobody from building.
+builds_after_each_other(Config) ->
+    Bin = filename:join(dir(Config), "bin"),
+    Cargo = filename:join(Bin, "cargo"),
+    Told = filename:join(dir(Config), "told"),
+    ok = file:make_dir(Bin),
+    ok = file:write_file(Cargo, "#!/bin/sh\ncase $1 in\n--version) echo 'cargo 1.99.0' ;;\n"
+                         "*) ls -l /proc/self/fd >>\"$TOLD\"; exit 7 ;;\nesac\n"),
+    ok = file:write_file(filename:join(Bin, "rustc"),
+                         "#!/bin/sh\necho 'rustc 1.99.0'\necho 'host: x86_64-unknown-linux-gnu'\n"),
+    [ok = file:change_mode(filename:join(Bin, Name), 8#755) || Name <- ["cargo", "rustc"]],
+    App = filename:join(dir(Config), "app"),
+    Env = [{"PATH", Bin ++ ":" ++ path(Config)}, {"TOLD", Told}, {"MIX_APP_PATH", App}, {"CC", false}],
+    {7, _} = try_run(dir(Config), "\"$1\"", [script()], hidden(Config) ++ Env),
+    {ok, Descriptors} = file:read_file(Told),
+    ?assertMatch({match, _}, re:run(Descriptors, "proc")),
+    ?assertEqual(nomatch, re:run(Descriptors, "app/priv")).
+
+%% What is there isn't what makes a build: a file that lost its mode is made anew, and what can't be
+%% kept is used all the same.
+environment_of_the_build(Config) ->
+    {Archive, Sum} = archive(Config),
+    App = filename:join(dir(Config), "app"),
+    Env = [{"MIX_APP_PATH", App} | prebuilt(Archive, Sum)],
+    _ = build(Config, Env),
+    Program = filename:join([App, "priv", "alcove"]),
+    ok = file:change_mode(Program, 8#644),
+    _ = build(Config, Env),
+    {ok, #file_info{mode = Mode}} = file:read_file_info(Program),
+    ?assertEqual(8#755, Mode band 8#777),
+    case [Name || Name <- ["curl", "wget"], os:find_executable(Name) =/= false] of
+        [] ->
+            ok;
+        _ ->
+            {Server, Port} = serve(Archive),
+            Url = lists:concat(["http://127.0.0.1:", Port]),
+            _ = build(Config, [{"MIX_APP_PATH", filename:join(dir(Config), "other")},
+                               {"CARGO_TARGET_DIR", "/proc/none"} | prebuilt(Url, Sum)]),
+            ?assert(same(filename:join(dir(Config), "other"))),
+            ok = gen_tcp:close(Server)
+    end,
+    clean(Config).
+
+%% The Erlang that somebody has first in the path stays the first, whatever else is beside cargo.
+first_in_path(Config) ->
+    Own = filename:join(dir(Config), "own"),
+    System = filename:join(dir(Config), "system"),
+    [begin
+         File = filename:join(Bin, Name),
+         ok = filelib:ensure_dir(File),
+         ok = file:write_file(File, ["#!/bin/sh\necho '", Name, " 1.99.0'\n"]),
+         ok = file:change_mode(File, 8#755)
+     end || {Bin, Name} <- [{Own, "erl"}, {System, "erl"}, {System, "cargo"}, {System, "rustc"}]],
+    Find = ". scripts/rust.sh && use_cargo && command -v erl && command -v cargo",
+    Env = [{"PATH", Own ++ ":" ++ System ++ ":" ++ path(Config)}],
+    ?assertEqual(Own ++ "/erl\n" ++ System ++ "/cargo\n",
+                 run(alcove_test:top(), Find, [], hidden(Config) ++ Env)),
+    %% A rustc of another toolchain doesn't.
+    Other = filename:join(Own, "rustc"),
+    ok = file:write_file(Other, "#!/bin/sh\necho 'rustc 1.50.0'\n"),
+    ok = file:change_mode(Other, 8#755),
+    ?assertEqual(System ++ "/rustc\n",
+                 run(alcove_test:top(), ". scripts/rust.sh && use_cargo && command -v rustc", [], hidden(Config) ++ Env)).
 
 %% mix links to the project's own priv from the directories of all of its targets: what is built
 %% for one must not be what another has.
@@ -252,7 +353,8 @@ mix_release(Config) ->
               Project = copy(Config, "consumer_mix"),
               Env = [{"ALCOVE_PATH", package(Config)}, {"ALCOVE_MANAGER", "mix"},
                      {"MIX_ENV", "prod"} | mix(Config)],
-              _ = run(Project, "mix release", [], Env),
+              %% With flags that are for the user's own node.
+              _ = run(Project, "ERL_FLAGS='-sname alcove_build' mix release", [], Env),
               Release = filename:join([Project, "_build", "prod", "rel", "consumer"]),
               has_appup(Release),
               Main = "bin/consumer eval 'Consumer.main(); Consumer.elixir()'",
@@ -323,12 +425,10 @@ name() ->
     {ok, Cargo} = file:read_file(filename:join(alcove_test:top(), "Cargo.toml")),
     {match, [Version]} = re:run(Cargo, "^version = \"(.*)\"",
                                 [multiline, {capture, all_but_first, list}]),
-    Machine = string:trim(os:cmd("uname -m")),
-    C = case filelib:wildcard("/lib/ld-musl-*") of
-            [] -> "gnu";
-            _ -> "musl"
-        end,
-    lists:concat(["alcove-", Version, "-", Machine, "-unknown-linux-", C, ".tar.gz"]).
+    {match, [Machine, C]} = re:run(erlang:system_info(system_architecture), "^([a-z0-9_]+)-.*linux-([a-z]+)",
+                                   [{capture, all_but_first, list}]),
+    Names = #{"armv7l" => "armv7", "riscv64" => "riscv64gc", "i386" => "i686"},
+    lists:concat(["alcove-", Version, "-", maps:get(Machine, Names, Machine), "-unknown-linux-", C, ".tar.gz"]).
 
 archive(Config) ->
     Archive = proplists:get_value(archive, Config),
