@@ -1,4 +1,5 @@
-%% A resource limit, see getrlimit(2): `infinity' or -1 for none.
+%% A resource limit, see getrlimit(2). For none setrlimit takes `infinity', -1 or 16#ffffffffffffffff,
+%% which is what getrlimit returns.
 -record(alcove_rlimit, {
     cur = 0 :: integer() | infinity,
     max = 0 :: integer() | infinity

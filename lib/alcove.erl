@@ -652,7 +652,8 @@ getrlimit(Drv, Resource) ->
 %% @doc A resource limit, see getrlimit(2).
 %%
 %% `Resource' is one of {@link rlimit_define/3}. The record is in
-%% `alcove/include/alcove.hrl'; `infinity' or -1 is no limit.
+%% `alcove/include/alcove.hrl'. No limit is the number 16#ffffffffffffffff here, on every platform;
+%% {@link setrlimit/4} takes that, `infinity' or -1.
 -spec getrlimit(drv(), fork_path(), constant()) -> {ok, rlimit()} | {error, posix()}.
 getrlimit(Drv, Pids, Resource) ->
     full(Drv, Pids, getrlimit, [Resource]).

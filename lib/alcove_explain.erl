@@ -224,6 +224,8 @@ option({setup, {N, Call, {without, Namespace}}}) ->
             N, Call, Namespace
         ]
     );
+option({setup, {N, Call, program}}) ->
+    io_lib:format("call ~b of setup, ~ts, takes the process that is to run the program", [N, Call]);
 option({setup, {N, no_call}}) ->
     io_lib:format("call ~b of setup is not {Call, Arguments}, as {mkdir, [\"/x\", 8#755]}", [N]);
 option({setup, {N, Call}}) ->
@@ -531,7 +533,7 @@ why(cap_drop_bound, eperm) ->
 why(cap_set_ambient, eperm) ->
     "Each has to be permitted and inheritable first, see capset/5.";
 why(Fork, eagain) when Fork =:= fork; Fork =:= clone; Fork =:= spawn ->
-    "A limit on processes: maxchild or maxforkdepth of alcove (getopt/3), rlimit_nproc of the user, or "
+    "A limit on processes: childlimit or maxforkdepth of alcove (getopt/3), rlimit_nproc of the user, or "
     "pids.max of the control group.";
 why(Fork, enomem) when Fork =:= fork; Fork =:= clone; Fork =:= spawn ->
     "There is no memory; or the first process of the pid namespace has ended.";

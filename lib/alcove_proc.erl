@@ -142,7 +142,7 @@
 %%     them before `chroot', `user' and everything that restricts it. A call that would change the
 %%     host for good is an error: mounting and unmounting needs newns, and sethostname needs
 %%     newuts, unless an `unshare' or `setns' comes before, or `in' names a process other than
-%%     root.</dd>
+%%     root. So are `exit', exec, fork and clone, as the process is there to run the program.</dd>
 %% <dt>`arg0': string</dt>
 %% <dd>The name that the program sees as its own.</dd>
 %% <dt>`in': a fork path</dt>

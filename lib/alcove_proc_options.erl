@@ -101,6 +101,13 @@
 -define(LEVELS, [emergency, alert, critical, error, warning, notice, info, debug]).
 %% More than any platform has.
 -define(MAX_SIGNAL, 127).
+%% The last one that a program can be asked to end with.
+-define(STOP_SIGNALS, 64).
+%% Calls after which there is no process to run the program in, or one more that nobody could reach.
+-define(IS_END(Call),
+    (Call =:= exit orelse Call =:= execve orelse Call =:= execvp orelse Call =:= fexecve orelse
+        Call =:= fork orelse Call =:= clone)
+).
 
 %% @doc The parsed options, with the defaults of the function: a run collects the output of the
 %% program, a process that is started sends it to its owner. A child that is started `later' may
@@ -553,7 +560,7 @@ option(timeout, Timeout) ->
 option(grace, Grace) ->
     check(is_integer(Grace) andalso alcove_call:is_timeout(Grace), Grace);
 option(stop_signal, Signal) ->
-    check(is_signal(Signal), Signal);
+    check(is_signal(Signal) andalso (is_atom(Signal) orelse Signal =< ?STOP_SIGNALS), Signal);
 option(leftovers, What) ->
     check(What =:= kill orelse What =:= leave, What);
 option(meta, Meta) ->
@@ -741,6 +748,8 @@ limits(_Limits) ->
 %% A call by its place in the list, which may have the same one more than once.
 calls(_N, []) ->
     [];
+calls(N, [{Call, _} | _]) when ?IS_END(Call) ->
+    {error, {N, Call, program}};
 calls(N, [{Call, Argv} = Request | Calls]) when is_atom(Call), is_list(Argv) ->
     case alcove_nif:arity(Call) =:= length(Argv) andalso calls(N + 1, Calls) of
         false -> {error, {N, Call}};

@@ -148,7 +148,7 @@ wrong_options(Config) ->
      || Option <- [{no_such, 1}, {cwd, 1}, {cwd, "a\0b"}, {user, -1}, {user, 16#ffffffff}, {user, ""},
                    {rlimits, [{no_such, 1}]}, {nice, 20}, {namespaces, [no_such]}, {timeout, -1},
                    {stdout, nowhere}, {stdout, {file, "x", [no]}}, {pty, {0, 1}}, {active, 0},
-                   {owner, nobody_of_this_name}, {stop_signal, nothing}, {cgroup, #{no_such => 1}},
+                   {owner, nobody_of_this_name}, {stop_signal, nothing}, {stop_signal, 65}, {stop_signal, -1}, {cgroup, #{no_such => 1}},
                    {cgroup, #{pids => many}}, {cgroup, {"../x", #{}}}, {cgroup, {"/", #{}}}]],
     %% What is wrong within an option, without what isn't, and without what may be a secret.
     [Wrong(Told, Option)
@@ -163,6 +163,13 @@ wrong_options(Config) ->
             {{cpus, [x]}, {cpus, [0, x]}},
             {{setup, {1, no_call}}, {setup, [x]}},
             {{setup, {2, no_such}}, {setup, [{chdir, ["/"]}, {no_such, []}]}},
+            %% The process is there to run the program.
+            {{setup, {1, exit, program}}, {setup, [{exit, [0]}]}},
+            {{setup, {2, execvp, program}}, {setup, [{chdir, ["/"]}, {execvp, ["id", ["id"]]}]}},
+            {{setup, {1, execve, program}}, {setup, [{execve, ["/bin/id", ["id"], []]}]}},
+            {{setup, {1, fexecve, program}}, {setup, [{fexecve, [3, ["id"], []]}]}},
+            {{setup, {1, fork, program}}, {setup, [{fork, []}]}},
+            {{setup, {1, clone, program}}, {setup, [{clone, [0]}]}},
             {{setup, {3, chdir}}, {setup, [{chdir, ["/"]}, {chdir, ["/"]}, {chdir, []}]}},
             {{seccomp, {unknown_syscall, [no_such]}},
              {seccomp, #{default => allow, rules => [read, no_such]}}},
