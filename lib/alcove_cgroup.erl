@@ -84,6 +84,9 @@
     stats/3
 ]).
 
+%% For alcove_proc.
+-export([oom_kills/3]).
+
 %% Single files.
 -export([get/5, set/6, stat/5]).
 
@@ -638,6 +641,15 @@ stats(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(stats, [Drv, Pids, Name], fun() ->
         Process = {Drv, Pids},
         {ok, alcove_cgroup_stats:read(Process, groups(Process, group(Name)))}
+    end).
+
+%% @private
+%% @doc The figure `oom_kills' alone, for a fraction of the calls; 0 also where no controller counts it.
+-spec oom_kills(alcove:drv(), alcove:fork_path(), name()) -> {ok, non_neg_integer()} | {error, reason()}.
+oom_kills(Drv, Pids, Name) ->
+    alcove_cgroup_fs:run(oom_kills, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
+        {ok, alcove_cgroup_stats:oom_kills(Process, groups(Process, <<"memory">>, group(Name)))}
     end).
 
 %%--------------------------------------------------------------------
