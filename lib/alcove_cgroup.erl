@@ -61,6 +61,7 @@
 %% <li>`esrch': there is no such process;</li>
 %% <li>`emfile': the process has no number left for a descriptor, of which each group of {@link make/3}
 %%     takes one in each of its hierarchies;</li>
+%% <li>`edeadlk': see {@link freeze/3};</li>
 %% <li>`etimedout': see {@link freeze/3} and {@link kill/3}.</li>
 %% </ul>
 %%
@@ -577,8 +578,8 @@ above(Group) -> [[] | lists:droplast(prefixes(Group))].
 %%
 %% `ok' when they have stopped. `{error, {Path, etimedout}}' if that takes more than 5
 %% seconds; they still stop when they can, unless {@link thaw/3} is called. An event
-%% loop that is stopped answers no call until it goes on, so the one at the fork path should
-%% not be a member.
+%% loop that is stopped answers no call until it goes on. The one at the fork path must not be a
+%% member: `{error, {Path, edeadlk}}', with the path of `cgroup.procs', and nothing is stopped.
 %%
 %% The function uses the hierarchy of version 2 if the group has members there, and otherwise the
 %% freezer of version 1. A member that the freezer of version 1 has stopped doesn't end when it is
@@ -607,7 +608,9 @@ thaw(Drv, Pids, Name) ->
 %% 5.14). Otherwise it uses kill(2) in as many rounds as it takes, and before that stops the members
 %% with the freezer of version 1 if that is mounted; it thaws the group afterwards. `{error,
 %% etimedout}' if some members still live after 5 seconds: they wait for a device, a group above is
-%% frozen, or the process at the fork path can't see them, see {@link procs/3}.
+%% frozen, or the process at the fork path can't see them, see {@link procs/3}. If the process at the
+%% fork path is a member itself, it goes last, and its end is the answer: the exception `badpid'. Without
+%% `cgroup.kill', process 1 of a pid namespace can't kill itself, which is `{error, eperm}'.
 -spec kill(alcove:drv(), alcove:fork_path(), name()) -> ok | {error, reason()}.
 kill(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(kill, [Drv, Pids, Name], fun() ->
