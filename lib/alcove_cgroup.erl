@@ -316,7 +316,9 @@ removed_dirs(Process, Dirs) ->
 remove(Drv, Pids) ->
     alcove_cgroup_fs:run(remove, [Drv, Pids], fun() ->
         Process = {Drv, Pids},
-        removed_dirs(Process, alcove_cgroup_own:made(Process, hierarchies(Process)))
+        Made = alcove_cgroup_own:made(Process, hierarchies(Process)),
+        ok = alcove_cgroup_own:forget(Process),
+        removed_dirs(Process, Made)
     end).
 
 %% @equiv leaf(Drv, [])
@@ -372,7 +374,9 @@ destroy(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(destroy, [Drv, Pids, Name], fun() ->
         Process = {Drv, Pids},
         Group = below_root(Name),
-        first_error([alcove_cgroup_fs:remove(Process, Path) || {_, Path} <- places_of(Process, Group)])
+        Removed = first_error([alcove_cgroup_fs:remove(Process, Path) || {_, Path} <- places_of(Process, Group)]),
+        Removed =:= ok andalso alcove_cgroup_own:is_group(Group) andalso alcove_cgroup_own:forget(Process, Group),
+        Removed
     end).
 
 %% @doc Puts a process in a group, in every hierarchy that has the group.

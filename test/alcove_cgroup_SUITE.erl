@@ -20,7 +20,7 @@
 %% version 2
 -export([threaded_above_members/1, members_above_controllers/1, below_the_own_group/1]).
 %% own
--export([own_group/1, own_groups_are_apart/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
+-export([own_group/1, own_groups_are_apart/1, own_groups_leave_nothing_open/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
          many_empty_groups/1, mounts_over_mounts/1,
          files_for_others/1]).
 -export([enable_controllers/1, enable_is_refused/1, recorded_figures/1, recorded_limits/1, recorded_enabling_fails/1,
@@ -41,7 +41,7 @@ groups() ->
      {limits, [], [memory_limit, memory_and_swap, fork_bomb, cpus, cpu_time, limits_without_a_controller]},
      {members, [], [freeze_and_thaw, freezer_of_version_1, freeze_and_kill_version_2, kill_all,
                     kill_version_1_only, kill_oneself, freeze_oneself, kill_frozen, kill_forking]},
-     {own, [], [own_group, own_groups_are_apart, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
+     {own, [], [own_group, own_groups_are_apart, own_groups_leave_nothing_open, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
                 files_for_others]},
      {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
                       enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
@@ -493,6 +493,45 @@ own_groups_are_apart(Config) ->
         [ok = alcove_cgroup:remove(D, P, Group) || {D, P, Group} <- Made],
         alcove_test:stop(Other),
         [] = own_dirs()
+    end).
+
+%% However a group goes, its maker keeps no descriptor of it, and none of the maker's others goes with it.
+own_groups_leave_nothing_open(Config) ->
+    with_group([], [pids], Config, fun(Drv, Name) ->
+        Path = alcove_test:path(Config),
+        [First | _] = directories(Drv, Name),
+        {ok, Fd} = alcove:open(Drv, Path, First, [o_rdonly, o_directory], 0),
+        Open = fun() ->
+            {ok, Names} = file:list_dir(lists:concat(["/proc/", lists:last(Path), "/fd"])),
+            lists:sort(Names)
+        end,
+        Before = Open(),
+        Make = fun(N) -> [element(2, {ok, _} = alcove_cgroup:make(Drv, Path, #{pids => 5})) || _ <- lists:seq(1, N)] end,
+        Ways = [fun(_) -> ok = alcove_cgroup:remove(Drv, Path) end,
+                fun(Groups) -> [ok = alcove_cgroup:remove(Drv, Path, Group) || Group <- Groups] end,
+                fun(Groups) -> [ok = alcove_cgroup:destroy(Drv, Path, Group) || Group <- Groups] end,
+                %% Others have removed them.
+                fun(_) ->
+                    [ok = file:del_dir(Dir) || Dir <- own_dirs()],
+                    ok = alcove_cgroup:remove(Drv, Path)
+                end],
+        [begin
+             Groups = Make(3),
+             ?assertNotEqual(Before, Open()),
+             _ = Way(Groups),
+             ?assertEqual(Before, Open()),
+             [] = own_dirs()
+         end || Way <- Ways],
+        %% One that still has members keeps its lock.
+        [Group] = Make(1),
+        Member = run_in(Drv, Group, ["cat"]),
+        Held = Open(),
+        {error, {_, ebusy}} = alcove_cgroup:destroy(Drv, Path, Group),
+        Held = Open(),
+        ok = alcove_cgroup:remove(Drv, Path),
+        alcove_test:event(Drv, Member, {termsig, sigkill}),
+        Before = Open(),
+        ok = alcove:close(Drv, Path, Fd)
     end).
 
 %% A keeper under a filter makes no call that it can do without: the filter may kill it for that.
