@@ -274,7 +274,10 @@ make_one(Process, Hierarchy, Path) ->
 %%
 %% Otherwise the function returns `{error, {Path, ebusy}}', with the path of
 %% `cgroup.subtree_control', and changes nothing. `{error, {Path, enodev}}', with the path of
-%% `cgroup.controllers': the group of the process lacks a controller.
+%% `cgroup.controllers': the group of the process lacks a controller. `{error,
+%% {<<"/proc/self/cgroup">>, enoent}}': it isn't below what is mounted, or it is above the root of the
+%% process's namespace of control groups. In version 1 the new group is then in the uppermost group
+%% that the process sees.
 -spec make(alcove:drv(), alcove:fork_path(), limits()) -> {ok, group()} | {error, reason()}.
 make(Drv, Pids, Limits) ->
     alcove_cgroup_fs:run(make, [Drv, Pids, Limits], fun() ->

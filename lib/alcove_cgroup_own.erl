@@ -100,7 +100,8 @@ first_base(_Process, []) ->
 %%--------------------------------------------------------------------
 
 %% The group in which the new one is made: the process's own. If that can't have groups with these
-%% controllers, root may use the root of all groups.
+%% controllers, root may use the root of all groups. Of version 1, it is the root of those that the
+%% process sees where it doesn't see its own.
 base(Process, #{version := 1, path := Path} = Hierarchy, _Controllers) ->
     case alcove_cgroup_paths:own(Process, Hierarchy) of
         {ok, Own} ->
@@ -246,7 +247,8 @@ create(Process, Bases, Killers, Identity, Names) ->
         again when Names > 0 ->
             create(Process, Bases, Killers, Identity, Names - 1);
         again ->
-            fail(eexist)
+            [{_, Dir} | _] = Dirs,
+            fail({Dir, eexist})
     end.
 
 create_all(Process, [{Hierarchy, Dir} | Dirs], Made, Locks) ->

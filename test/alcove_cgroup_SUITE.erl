@@ -20,7 +20,7 @@
 %% version 2
 -export([threaded_above_members/1, members_above_controllers/1, below_the_own_group/1]).
 %% own
--export([own_group/1, own_groups_are_apart/1, own_groups_leave_nothing_open/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
+-export([own_group/1, own_groups_are_apart/1, own_groups_leave_nothing_open/1, outside_the_namespace/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
          many_empty_groups/1, mounts_over_mounts/1,
          files_for_others/1]).
 -export([enable_controllers/1, enable_is_refused/1, recorded_figures/1, recorded_limits/1, recorded_enabling_fails/1,
@@ -41,7 +41,7 @@ groups() ->
      {limits, [], [memory_limit, memory_and_swap, fork_bomb, cpus, cpu_time, limits_without_a_controller]},
      {members, [], [freeze_and_thaw, freezer_of_version_1, freeze_and_kill_version_2, kill_all,
                     kill_version_1_only, kill_oneself, freeze_oneself, kill_frozen, kill_forking]},
-     {own, [], [own_group, own_groups_are_apart, own_groups_leave_nothing_open, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
+     {own, [], [own_group, own_groups_are_apart, own_groups_leave_nothing_open, outside_the_namespace, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
                 files_for_others]},
      {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
                       enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
@@ -532,6 +532,48 @@ own_groups_leave_nothing_open(Config) ->
         alcove_test:event(Drv, Member, {termsig, sigkill}),
         Before = Open(),
         ok = alcove:close(Drv, Path, Fd)
+    end).
+
+%% The group of a process may be above all that its namespace shows, where it can have none for its programs:
+%% of version 1 they are in the uppermost that it sees, of version 2, whose rules bind its own, it is an error.
+outside_the_namespace(Config) ->
+    with_group([], [pids], Config, fun(Drv, Name) ->
+        ok = alcove_cgroup:create(Drv, [], [Name, "in"]),
+        [Pid] = Inside = cloned(Drv, clone_newns),
+        ok = alcove:mount(Drv, Inside, "none", "/", "", [rec, private], ""),
+        ok = alcove_cgroup:attach(Drv, [], [Name, "in"], Pid),
+        ok = alcove:unshare(Drv, Inside, clone_newcgroup),
+        {ok, Text} = alcove:read_file(Drv, Inside, "/proc/self/cgroup"),
+        Shown = [begin
+                     [Of] = [Cs || {Cs, _} <- alcove_cgroup_text:memberships(Text),
+                                   Cs =:= [] andalso lists:member(<<"cgroup2">>, Options)
+                                       orelse Cs =/= [] andalso Cs -- Options =:= []],
+                     ok = alcove:umount2(Drv, Inside, Root, mnt_detach),
+                     Type = case Of of [] -> "cgroup2"; _ -> "cgroup" end,
+                     ok = alcove:mount(Drv, Inside, Type, Root, Type, 0, lists:join(",", Of)),
+                     {Root, Of}
+                 end || {Root, Options} <- lists:reverse(alcove_cgroup:cgroup(Drv)),
+                        lists:any(fun(C) -> lists:member(C, Options) end, [<<"pids">>, <<"cgroup2">>])],
+        ok = alcove_cgroup:attach(Drv, [], Name, Pid),
+        {ok, Now} = alcove:read_file(Drv, Inside, "/proc/self/cgroup"),
+        [?assertEqual({Of, <<"/..">>}, {Of, proplists:get_value(Of, alcove_cgroup_text:memberships(Now))})
+         || {_, Of} <- Shown],
+        Around = fun() -> {ok, Names} = file:list_dir("/sys/fs/cgroup"), lists:sort(Names) end,
+        Before = Around(),
+        Above = {error, {<<"/proc/self/cgroup">>, enoent}},
+        [Above = alcove_cgroup:leaf(Drv, Inside) || {_, []} <- Shown],
+        case version(Drv, <<"pids">>) of
+            1 ->
+                {ok, Group} = alcove_cgroup:make(Drv, Inside, #{pids => 5}),
+                [Dir] = [D || {Root, [<<"pids">> | _]} <- Shown,
+                              D <- filelib:wildcard(lists:concat([binary_to_list(Root), "/", binary_to_list(Name), "/in/alcove-own.*"]))],
+                <<"5">> = read(filename:join(Dir, "pids.max")),
+                ok = alcove_cgroup:remove(Drv, Inside, Group),
+                false = filelib:is_dir(Dir);
+            2 ->
+                Above = alcove_cgroup:make(Drv, Inside, #{pids => 5})
+        end,
+        Before = Around()
     end).
 
 %% A keeper under a filter makes no call that it can do without: the filter may kill it for that.
