@@ -1414,6 +1414,10 @@ recorded_members(Config) ->
         ok = alcove_cgroup:attach(Drv, Inside, <<"jobs">>, 1),
         <<"1">> = read(filename:join(Jobs, "cgroup.procs")),
         ok = file:write_file(filename:join(Jobs, "cgroup.events"), "populated 1\nfrozen 1\n"),
+        %% It is that process.
+        {error, {<<"/sys/fs/cgroup/jobs/cgroup.procs">>, edeadlk}} = alcove_cgroup:freeze(Drv, Inside, <<"jobs">>),
+        <<>> = read(filename:join(Jobs, "cgroup.freeze")),
+        ok = file:write_file(filename:join(Jobs, "cgroup.procs"), "688\n690\n"),
         ok = alcove_cgroup:freeze(Drv, Inside, <<"jobs">>),
         <<"1">> = read(filename:join(Jobs, "cgroup.freeze")),
         ok = alcove_cgroup:thaw(Drv, Inside, <<"jobs">>),
