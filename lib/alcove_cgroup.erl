@@ -61,6 +61,7 @@
 %% <li>`esrch': there is no such process;</li>
 %% <li>`emfile': the process has no number left for a descriptor, of which each group of {@link make/3}
 %%     takes one in each of its hierarchies;</li>
+%% <li>`edeadlk': see {@link freeze/3};</li>
 %% <li>`etimedout': see {@link freeze/3} and {@link kill/3}.</li>
 %% </ul>
 %%
@@ -83,6 +84,9 @@
     kill/3,
     stats/3
 ]).
+
+%% For alcove_proc.
+-export([oom_kills/3]).
 
 %% Single files.
 -export([get/5, set/6, stat/5]).
@@ -270,7 +274,10 @@ make_one(Process, Hierarchy, Path) ->
 %%
 %% Otherwise the function returns `{error, {Path, ebusy}}', with the path of
 %% `cgroup.subtree_control', and changes nothing. `{error, {Path, enodev}}', with the path of
-%% `cgroup.controllers': the group of the process lacks a controller.
+%% `cgroup.controllers': the group of the process lacks a controller. `{error,
+%% {<<"/proc/self/cgroup">>, enoent}}': it isn't below what is mounted, or it is above the root of the
+%% process's namespace of control groups. In version 1 the new group is then in the uppermost group
+%% that the process sees.
 -spec make(alcove:drv(), alcove:fork_path(), limits()) -> {ok, group()} | {error, reason()}.
 make(Drv, Pids, Limits) ->
     alcove_cgroup_fs:run(make, [Drv, Pids, Limits], fun() ->
@@ -312,7 +319,9 @@ removed_dirs(Process, Dirs) ->
 remove(Drv, Pids) ->
     alcove_cgroup_fs:run(remove, [Drv, Pids], fun() ->
         Process = {Drv, Pids},
-        removed_dirs(Process, alcove_cgroup_own:made(Process, hierarchies(Process)))
+        Made = alcove_cgroup_own:made(Process, hierarchies(Process)),
+        ok = alcove_cgroup_own:forget(Process),
+        removed_dirs(Process, Made)
     end).
 
 %% @equiv leaf(Drv, [])
@@ -368,7 +377,9 @@ destroy(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(destroy, [Drv, Pids, Name], fun() ->
         Process = {Drv, Pids},
         Group = below_root(Name),
-        first_error([alcove_cgroup_fs:remove(Process, Path) || {_, Path} <- places_of(Process, Group)])
+        Removed = first_error([alcove_cgroup_fs:remove(Process, Path) || {_, Path} <- places_of(Process, Group)]),
+        Removed =:= ok andalso alcove_cgroup_own:is_group(Group) andalso alcove_cgroup_own:forget(Process, Group),
+        Removed
     end).
 
 %% @doc Puts a process in a group, in every hierarchy that has the group.
@@ -574,8 +585,8 @@ above(Group) -> [[] | lists:droplast(prefixes(Group))].
 %%
 %% `ok' when they have stopped. `{error, {Path, etimedout}}' if that takes more than 5
 %% seconds; they still stop when they can, unless {@link thaw/3} is called. An event
-%% loop that is stopped answers no call until it goes on, so the one at the fork path should
-%% not be a member.
+%% loop that is stopped answers no call until it goes on. The one at the fork path must not be a
+%% member: `{error, {Path, edeadlk}}', with the path of `cgroup.procs', and nothing is stopped.
 %%
 %% The function uses the hierarchy of version 2 if the group has members there, and otherwise the
 %% freezer of version 1. A member that the freezer of version 1 has stopped doesn't end when it is
@@ -604,7 +615,9 @@ thaw(Drv, Pids, Name) ->
 %% 5.14). Otherwise it uses kill(2) in as many rounds as it takes, and before that stops the members
 %% with the freezer of version 1 if that is mounted; it thaws the group afterwards. `{error,
 %% etimedout}' if some members still live after 5 seconds: they wait for a device, a group above is
-%% frozen, or the process at the fork path can't see them, see {@link procs/3}.
+%% frozen, or the process at the fork path can't see them, see {@link procs/3}. If the process at the
+%% fork path is a member itself, it goes last, and its end is the answer: the exception `badpid'. Without
+%% `cgroup.kill', process 1 of a pid namespace can't kill itself, which is `{error, eperm}'.
 -spec kill(alcove:drv(), alcove:fork_path(), name()) -> ok | {error, reason()}.
 kill(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(kill, [Drv, Pids, Name], fun() ->
@@ -638,6 +651,15 @@ stats(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(stats, [Drv, Pids, Name], fun() ->
         Process = {Drv, Pids},
         {ok, alcove_cgroup_stats:read(Process, groups(Process, group(Name)))}
+    end).
+
+%% @private
+%% @doc The figure `oom_kills' alone, for a fraction of the calls; 0 also where no controller counts it.
+-spec oom_kills(alcove:drv(), alcove:fork_path(), name()) -> {ok, non_neg_integer()} | {error, reason()}.
+oom_kills(Drv, Pids, Name) ->
+    alcove_cgroup_fs:run(oom_kills, [Drv, Pids, Name], fun() ->
+        Process = {Drv, Pids},
+        {ok, alcove_cgroup_stats:oom_kills(Process, groups(Process, <<"memory">>, group(Name)))}
     end).
 
 %%--------------------------------------------------------------------

@@ -17,9 +17,12 @@
 %% @doc The members of a group and of the groups in it.
 -spec pids(process(), groups()) -> [non_neg_integer()].
 pids(Process, Groups) ->
+    pids_below(Process, [Path || {_, Path} <- Groups]).
+
+pids_below(Process, Paths) ->
     Read = [
         read_pids(Process, alcove_cgroup_text:join(Path, [<<"cgroup.procs">>]))
-     || Path <- trees(Process, [Path || {_, Path} <- Groups])
+     || Path <- trees(Process, Paths)
     ],
     lists:usort(lists:append(Read)).
 
@@ -59,7 +62,10 @@ freeze(Process, Groups) ->
             fail(enodev)
     end.
 
-freeze_by(Version, Process, Path) ->
+freeze_by(Version, {Drv, Pids} = Process, Path) ->
+    %% It would stop itself, and answer no call from then on, not even the one that lets it go on.
+    lists:member(alcove:getpid(Drv, Pids), pids_below(Process, [Path])) andalso
+        fail({alcove_cgroup_text:join(Path, [<<"cgroup.procs">>]), edeadlk}),
     {File, IsFrozen} = Version:freeze(Process, Path),
     Frozen = wait(IsFrozen, alcove_deadline:in(?FREEZE_WAIT)),
     Frozen orelse fail({alcove_cgroup_text:join(Path, [File]), etimedout}),
@@ -78,19 +84,34 @@ thaw(Process, Groups) ->
 kill(Process, Groups) ->
     Deadline = alcove_deadline:in(?KILL_WAIT),
     Killed = [alcove_cgroup_v2:kill(Process, Path) || {#{version := 2}, Path} <- Groups],
-    Gone = lists:member(true, Killed) andalso gone(Process, Groups, Deadline),
-    Gone orelse kill_rounds(Process, Groups, Deadline),
+    Gone = lists:member(true, Killed) andalso gone(Process, Groups, [], Deadline),
+    Gone orelse kill_each(Process, Groups, Deadline),
     ok.
 
-kill_rounds(Process, Groups, Deadline) ->
+%% The process that does this may be a member itself. Then it goes last, and no freezer is used that
+%% would stop it.
+kill_each({Drv, Pids} = Process, Groups, Deadline) ->
+    Self = alcove:getpid(Drv, Pids),
     Freezers = alcove_cgroup_v1:freezers(Groups),
+    case lists:member(Self, pids(Process, Groups)) of
+        false ->
+            kill_rounds(Process, Groups, [], Freezers, Deadline);
+        true ->
+            Usable = [Path || Path <- Freezers, not lists:member(Self, pids_below(Process, [Path]))],
+            kill_rounds(Process, Groups, [Self], Usable, Deadline),
+            signal(Process, [Self]),
+            %% Only process 1 of a pid namespace outlives that.
+            fail(eperm)
+    end.
+
+kill_rounds(Process, Groups, But, Freezers, Deadline) ->
     %% A stopped member doesn't fork while its group is read.
     lists:foreach(
         fun(Path) -> alcove_cgroup_fs:must_write(Process, Path, <<"freezer.state">>, <<"FROZEN">>) end,
         Freezers
     ),
     try
-        signal(Process, pids(Process, Groups))
+        signal(Process, pids(Process, Groups) -- But)
     after
         lists:foreach(
             fun(Path) ->
@@ -100,12 +121,12 @@ kill_rounds(Process, Groups, Deadline) ->
             trees(Process, Freezers)
         )
     end,
-    case gone(Process, Groups, Deadline) of
+    case gone(Process, Groups, But, Deadline) of
         true ->
-            true;
+            ok;
         false ->
             alcove_deadline:is_over(Deadline) andalso fail(etimedout),
-            kill_rounds(Process, Groups, Deadline)
+            kill_rounds(Process, Groups, But, Freezers, Deadline)
     end.
 
 signal({Drv, Pids} = Process, [Pid | Rest]) ->
@@ -116,6 +137,6 @@ signal({Drv, Pids} = Process, [Pid | Rest]) ->
 signal(_Process, []) ->
     ok.
 
-%% Whether all members are gone soon: a killed process needs some time to end.
-gone(Process, Groups, Deadline) ->
-    wait(fun() -> pids(Process, Groups) =:= [] end, min(Deadline, alcove_deadline:in(50))).
+%% Whether all members are gone soon, but for some: a killed process needs some time to end.
+gone(Process, Groups, But, Deadline) ->
+    wait(fun() -> pids(Process, Groups) -- But =:= [] end, min(Deadline, alcove_deadline:in(50))).

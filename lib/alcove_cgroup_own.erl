@@ -7,7 +7,7 @@
 %% next process that makes a group beside it removes it.
 -module(alcove_cgroup_own).
 
--export([make/3, made/2, offered/3, forget/2, dirs/1, is_group/1, sweep/3]).
+-export([make/3, made/2, offered/3, forget/1, forget/2, dirs/1, is_group/1, sweep/3]).
 
 -export_type([group/0]).
 
@@ -27,6 +27,9 @@
 
 %% How often another name is tried if a name is taken.
 -define(NAMES, 100).
+
+%% The numbers of a process's descriptors are names of links to what they are of.
+-define(DESCRIPTORS, <<"/proc/self/fd">>).
 
 %% flock(2): LOCK_EX | LOCK_NB.
 -define(LOCK, 6).
@@ -97,7 +100,8 @@ first_base(_Process, []) ->
 %%--------------------------------------------------------------------
 
 %% The group in which the new one is made: the process's own. If that can't have groups with these
-%% controllers, root may use the root of all groups.
+%% controllers, root may use the root of all groups. Of version 1, it is the root of those that the
+%% process sees where it doesn't see its own.
 base(Process, #{version := 1, path := Path} = Hierarchy, _Controllers) ->
     case alcove_cgroup_paths:own(Process, Hierarchy) of
         {ok, Own} ->
@@ -243,7 +247,8 @@ create(Process, Bases, Killers, Identity, Names) ->
         again when Names > 0 ->
             create(Process, Bases, Killers, Identity, Names - 1);
         again ->
-            fail(eexist)
+            [{_, Dir} | _] = Dirs,
+            fail({Dir, eexist})
     end.
 
 create_all(Process, [{Hierarchy, Dir} | Dirs], Made, Locks) ->
@@ -349,6 +354,34 @@ is_group(_) -> false.
 -spec forget(process(), group()) -> ok.
 forget(Process, #{locks := Locks}) ->
     unlock(Process, Locks).
+
+%% @doc Releases the locks of all groups that a process has made, also of those that are gone.
+-spec forget(process()) -> ok.
+forget({Drv, Pids} = Process) ->
+    Prefix = identity_of_process(Process),
+    Size = byte_size(Prefix),
+    lists:foreach(
+        fun(Fd) ->
+            case alcove:readlink(Drv, Pids, filename:join(?DESCRIPTORS, Fd)) of
+                {ok, Path} ->
+                    binary:longest_common_prefix([filename:basename(Path), Prefix]) =:= Size andalso
+                        alcove:close(Drv, Pids, binary_to_integer(Fd));
+                %% The one by which the names were read.
+                {error, _} ->
+                    ok
+            end
+        end,
+        descriptors(Process)
+    ).
+
+descriptors({Drv, Pids}) ->
+    case alcove:readdir(Drv, Pids, ?DESCRIPTORS) of
+        {ok, Names} ->
+            Names;
+        {error, Reason} ->
+            ok = alcove_cgroup_fs:passing({?DESCRIPTORS, Reason}),
+            []
+    end.
 
 %%--------------------------------------------------------------------
 %% What others have left behind

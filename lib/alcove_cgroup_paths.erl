@@ -107,7 +107,7 @@ with(Controller, Hierarchies) ->
     ].
 
 %% @doc The directory of the group that the process is a member of. `{error, enoent}': it is
-%% not below what is mounted.
+%% not below what is mounted, or not below the root of the process's namespace of control groups.
 -spec own(process(), hierarchy()) -> {ok, binary()} | {error, alcove:posix()}.
 own(Process, #{path := Path, root := Root} = Hierarchy) ->
     case alcove_file:read(Process, <<"/proc/self/cgroup">>) of
@@ -128,15 +128,21 @@ is_of([], #{version := Version}) -> Version =:= 2;
 is_of(Controllers, #{version := 1, options := Options}) -> Controllers -- Options =:= [];
 is_of(_Controllers, _Hierarchy) -> false.
 
-below(Path, <<"/">>, <<"/", _/binary>> = Group) ->
-    {ok, joined(Path, Group)};
+below(Path, <<"/">>, <<"/", Rest/binary>>) ->
+    joined(Path, Rest);
 below(Path, Root, Group) ->
     Size = byte_size(Root),
     case Group of
         Root -> {ok, Path};
-        <<Root:Size/binary, "/", Rest/binary>> -> {ok, joined(Path, Rest)};
+        <<Root:Size/binary, "/", Rest/binary>> -> joined(Path, Rest);
         _ -> {error, enoent}
     end.
 
-joined(Path, Group) ->
-    alcove_cgroup_text:join(Path, binary:split(Group, <<"/">>, [global, trim_all])).
+%% The kernel writes `/..' for each group that is above the root of the process's namespace of control
+%% groups. As a path that would lead out of the hierarchy, to another file system.
+joined(Path, Rest) ->
+    Names = binary:split(Rest, <<"/">>, [global, trim_all]),
+    case lists:member(<<"..">>, Names) of
+        true -> {error, enoent};
+        false -> {ok, alcove_cgroup_text:join(Path, Names)}
+    end.

@@ -2,7 +2,7 @@
 %% @doc What the members of a group have used, as its files say.
 -module(alcove_cgroup_stats).
 
--export([read/2]).
+-export([read/2, oom_kills/2]).
 
 -export_type([figures/0]).
 
@@ -16,9 +16,26 @@
 -spec read(alcove_file:process(), [{alcove_cgroup_paths:hierarchy(), binary()}]) ->
     alcove_cgroup:stats().
 read(Process, Groups) ->
-    %% If both versions have a figure, that of version 1 comes later and wins.
-    Known = [{2, Figures} || Figures <- alcove_cgroup_v2:figures()] ++
-        [{1, Figures} || Figures <- alcove_cgroup_v1:figures()],
+    read(Process, Groups, known()).
+
+%% @doc How many processes were killed at the limit of memory; 0 where nobody counts them.
+-spec oom_kills(alcove_file:process(), [{alcove_cgroup_paths:hierarchy(), binary()}]) -> non_neg_integer().
+oom_kills(Process, Groups) ->
+    Wanted = [
+        {Version, {memory, Controller, [Figure]}}
+     || {Version, {memory, Controller, Figures}} <- known(), {oom_kills, _, _, _} = Figure <- Figures
+    ],
+    case read(Process, Groups, Wanted) of
+        #{memory := #{oom_kills := Kills}} -> Kills;
+        _ -> 0
+    end.
+
+%% If both versions have a figure, that of version 1 comes later and wins.
+known() ->
+    [{2, Figures} || Figures <- alcove_cgroup_v2:figures()] ++
+        [{1, Figures} || Figures <- alcove_cgroup_v1:figures()].
+
+read(Process, Groups, Known) ->
     lists:foldl(
         fun
             ({_Kind, Map}, Stats) when map_size(Map) =:= 0 -> Stats;

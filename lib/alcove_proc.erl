@@ -123,7 +123,8 @@
 %% <dt>`cgroup': `Limits' or `{Name, Limits}'</dt>
 %% <dd>A control group with limits, see {@link alcove_cgroup:limit/4}. Without a name, alcove makes
 %%     a group for the program, where {@link alcove_cgroup:make/3} says, and removes it afterwards.
-%%     The result has an entry `cgroup', what {@link alcove_cgroup:stats/3} says at the end.</dd>
+%%     The result has an entry `cgroup', what {@link alcove_cgroup:stats/3} says at the end. A group
+%%     with a name stays, and its figures are those of all that has been in it.</dd>
 %% <dt>`chroot': Path</dt>
 %% <dd>Another root directory. With `newns' in `namespaces', the program can't leave it: the process
 %%     enters it by pivot_root(2) and unmounts the old one. Otherwise it enters it by chroot(2),
@@ -174,10 +175,13 @@
 %% <dt>`truncated'</dt><dd>the streams of which some output was dropped</dd>
 %% <dt>`limit'</dt><dd>the limit that ended the program, if the way it ended tells: `cpu' or `fsize'
 %%     of `rlimits'; `memory' of its control group, where a process was killed for that and the
-%%     program's status isn't 0</dd>
+%%     program's status isn't 0. A group with a name may have lost another program's process:
+%%     there it takes that the program itself ended by SIGKILL, after such a kill while it ran,
+%%     and that alcove didn't send it</dd>
 %% <dt>`wall_time', `user_time', `system_time'</dt><dd>microseconds: how long the program ran, and
 %%     the processor time of the program and of the children that it waited for</dd>
-%% <dt>`peak_memory'</dt><dd>bytes: of the control group, or of the largest process</dd>
+%% <dt>`peak_memory'</dt><dd>bytes: of the control group that was made for the program, otherwise of
+%%     its largest process</dd>
 %% <dt>`os_pid'</dt><dd>the pid that the program had</dd>
 %% <dt>`cgroup', `meta'</dt><dd>present with those options</dd>
 %% </dl>

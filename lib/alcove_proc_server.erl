@@ -712,11 +712,9 @@ conclude(#state{output = Output} = State) ->
     ok = alcove_proc_registry:release(maps:get(name, State#state.options)),
     tell_outcome(Outcome, State),
     event(exit, measurements(State), #{status => status(State)}, State),
-    case State#state.stats of
-        #{memory := #{oom_kills := Kills}} when Kills > 0 ->
-            event(oom, #{kills => Kills}, #{}, State);
-        _ ->
-            ok
+    case kills(State) of
+        0 -> ok;
+        Kills -> event(oom, #{kills => Kills}, #{}, State)
     end,
     case State of
         #state{own_drv = true, drv = Drv} ->
@@ -785,9 +783,21 @@ limit(#{status := {termsig, sigxcpu}}, _State) ->
     cpu;
 limit(#{status := {termsig, sigxfsz}}, _State) ->
     fsize;
-limit(_Result, #state{stats = #{memory := #{oom_kills := Kills}}}) when Kills > 0 ->
-    memory;
-limit(
+limit(Result, State) ->
+    case kills(State) > 0 andalso is_certain(Result, State) of
+        true -> memory;
+        false -> killed_by_cpu(Result, State)
+    end.
+
+kills(#state{group = Group, stats = Stats}) ->
+    alcove_proc_setup:kills(Group, Stats).
+
+%% Whether it was the program that lost a process for want of memory. In a control group with a name
+%% that may have been another program. Then only the program's own death tells, unless alcove killed it.
+is_certain(#{status := Status}, #state{group = Group, why = Why}) ->
+    alcove_proc_setup:is_own(Group) orelse (Status =:= {termsig, sigkill} andalso Why =:= undefined).
+
+killed_by_cpu(
     #{status := {termsig, sigkill}, user_time := User, system_time := System},
     #state{options = #{rlimits := Limits}}
 ) ->
@@ -801,7 +811,7 @@ limit(
         _ ->
             none
     end;
-limit(_Result, _State) ->
+killed_by_cpu(_Result, _State) ->
     none.
 
 status(#state{over = #over{status = Status}}) -> Status;
@@ -809,10 +819,10 @@ status(_State) -> undefined.
 
 usage(#state{over = undefined}) ->
     #{};
-usage(#state{over = #over{usage = Usage}, stats = Stats}) ->
+usage(#state{over = #over{usage = Usage}, stats = Stats, group = Group}) ->
     Used = alcove_telemetry:used(Usage),
-    case Stats of
-        #{memory := #{peak := Peak}} when is_integer(Peak) -> Used#{peak_memory := Peak};
+    case {Stats, alcove_proc_setup:is_own(Group)} of
+        {#{memory := #{peak := Peak}}, true} when is_integer(Peak) -> Used#{peak_memory := Peak};
         _ -> Used
     end.
 

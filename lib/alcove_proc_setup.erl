@@ -6,7 +6,7 @@
 %% calls in the process that will exec the program.
 -module(alcove_proc_setup).
 
--export([request/3, failed/4, cgroup/2, ungroup/1, stats/1, signal/1, is_piped/1]).
+-export([request/3, failed/4, cgroup/2, ungroup/1, stats/1, kills/2, is_own/1, signal/1, is_piped/1]).
 
 -export_type([reason/0, group/0]).
 
@@ -14,12 +14,13 @@
 %% In milliseconds of monotonic time.
 %% A control group: the process that sees its files, its name, whether it was made for the program
 %% alone, in which case a process of its own removes it, the files by which a process enters it, and
-%% the one by which it is killed.
+%% the one by which it is killed. One with a name had members before, of which the kernel had killed
+%% so many for want of memory.
 -type group() :: {
     alcove:drv(),
     alcove:fork_path(),
     alcove_cgroup:name(),
-    {own, pid()} | named,
+    {own, pid()} | {named, Kills :: non_neg_integer()},
     {Attach :: [iodata()], Kill :: [iodata()]}
 }.
 
@@ -534,7 +535,12 @@ group(Drv, In, undefined, Limits) ->
 group(Drv, In, Name, Limits) ->
     must(cgroup, alcove_cgroup:create(Drv, In, Name)),
     must(cgroup, alcove_cgroup:limit(Drv, In, Name, Limits)),
-    {ok, {Drv, In, Name, named, files(Drv, In, Name, named)}}.
+    Files = files(Drv, In, Name, named),
+    %% A lower limit may have cost members their lives, too.
+    case alcove_cgroup:oom_kills(Drv, In, Name) of
+        {ok, Kills} -> {ok, {Drv, In, Name, {named, Kills}, Files}};
+        {error, Reason} -> fail({cgroup, Reason})
+    end.
 
 files(Drv, In, Name, Whose) ->
     case alcove_cgroup:attach_files(Drv, In, Name) of
@@ -589,3 +595,17 @@ stats({Drv, In, Name, _Whose, _Files}) ->
         exit(Pid, kill),
         undefined
     end.
+
+%% @doc How many processes of a control group the kernel has killed for want of memory, from when the
+%% group was prepared for a program.
+-spec kills(group() | undefined, alcove_cgroup:stats() | undefined) -> non_neg_integer().
+kills({_Drv, _In, _Name, {named, Before}, _Files}, Stats) -> max(0, counted(Stats) - Before);
+kills(_Group, Stats) -> counted(Stats).
+
+counted(#{memory := #{oom_kills := Kills}}) -> Kills;
+counted(_Stats) -> 0.
+
+%% @doc Whether a control group was made for a program, so that all its figures are those of the program.
+-spec is_own(group() | undefined) -> boolean().
+is_own({_Drv, _In, _Name, {own, _}, _Files}) -> true;
+is_own(_Group) -> false.

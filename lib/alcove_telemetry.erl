@@ -24,7 +24,8 @@
 %%     `duration', how long it has run. The exit event comes in addition, once it is gone.</dd>
 %% <dt>`[alcove, proc, oom]'</dt>
 %% <dd>The program's control group (option `cgroup') ran out of memory: `kills', how many processes
-%%     the kernel killed. The exit event comes in addition.</dd>
+%%     the kernel killed there while the program ran. The exit event comes in addition. Programs that
+%%     share a group with a name each have the event.</dd>
 %% </dl>
 %%
 %% The metadata has `drv', `pid' (the Erlang process), `os_pid', `fork_path', `argv' and what

@@ -16,11 +16,11 @@
 -export([memory_limit/1, memory_and_swap/1, fork_bomb/1, cpus/1, cpu_time/1, limits_without_a_controller/1]).
 %% members
 -export([freeze_and_thaw/1, freezer_of_version_1/1, freeze_and_kill_version_2/1, kill_all/1, kill_version_1_only/1,
-         kill_frozen/1, kill_forking/1]).
+         kill_oneself/1, freeze_oneself/1, kill_frozen/1, kill_forking/1]).
 %% version 2
 -export([threaded_above_members/1, members_above_controllers/1, below_the_own_group/1]).
 %% own
--export([own_group/1, own_groups_are_apart/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
+-export([own_group/1, own_groups_are_apart/1, own_groups_leave_nothing_open/1, outside_the_namespace/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
          many_empty_groups/1, mounts_over_mounts/1,
          files_for_others/1]).
 -export([enable_controllers/1, enable_is_refused/1, recorded_figures/1, recorded_limits/1, recorded_enabling_fails/1,
@@ -40,8 +40,8 @@ groups() ->
                    nothing_for_a_dead_process]},
      {limits, [], [memory_limit, memory_and_swap, fork_bomb, cpus, cpu_time, limits_without_a_controller]},
      {members, [], [freeze_and_thaw, freezer_of_version_1, freeze_and_kill_version_2, kill_all,
-                    kill_version_1_only, kill_frozen, kill_forking]},
-     {own, [], [own_group, own_groups_are_apart, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
+                    kill_version_1_only, kill_oneself, freeze_oneself, kill_frozen, kill_forking]},
+     {own, [], [own_group, own_groups_are_apart, own_groups_leave_nothing_open, outside_the_namespace, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
                 files_for_others]},
      {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
                       enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
@@ -493,6 +493,87 @@ own_groups_are_apart(Config) ->
         [ok = alcove_cgroup:remove(D, P, Group) || {D, P, Group} <- Made],
         alcove_test:stop(Other),
         [] = own_dirs()
+    end).
+
+%% However a group goes, its maker keeps no descriptor of it, and none of the maker's others goes with it.
+own_groups_leave_nothing_open(Config) ->
+    with_group([], [pids], Config, fun(Drv, Name) ->
+        Path = alcove_test:path(Config),
+        [First | _] = directories(Drv, Name),
+        {ok, Fd} = alcove:open(Drv, Path, First, [o_rdonly, o_directory], 0),
+        Open = fun() ->
+            {ok, Names} = file:list_dir(lists:concat(["/proc/", lists:last(Path), "/fd"])),
+            lists:sort(Names)
+        end,
+        Before = Open(),
+        Make = fun(N) -> [element(2, {ok, _} = alcove_cgroup:make(Drv, Path, #{pids => 5})) || _ <- lists:seq(1, N)] end,
+        Ways = [fun(_) -> ok = alcove_cgroup:remove(Drv, Path) end,
+                fun(Groups) -> [ok = alcove_cgroup:remove(Drv, Path, Group) || Group <- Groups] end,
+                fun(Groups) -> [ok = alcove_cgroup:destroy(Drv, Path, Group) || Group <- Groups] end,
+                %% Others have removed them.
+                fun(_) ->
+                    [ok = file:del_dir(Dir) || Dir <- own_dirs()],
+                    ok = alcove_cgroup:remove(Drv, Path)
+                end],
+        [begin
+             Groups = Make(3),
+             ?assertNotEqual(Before, Open()),
+             _ = Way(Groups),
+             ?assertEqual(Before, Open()),
+             [] = own_dirs()
+         end || Way <- Ways],
+        %% One that still has members keeps its lock.
+        [Group] = Make(1),
+        Member = run_in(Drv, Group, ["cat"]),
+        Held = Open(),
+        {error, {_, ebusy}} = alcove_cgroup:destroy(Drv, Path, Group),
+        Held = Open(),
+        ok = alcove_cgroup:remove(Drv, Path),
+        alcove_test:event(Drv, Member, {termsig, sigkill}),
+        Before = Open(),
+        ok = alcove:close(Drv, Path, Fd)
+    end).
+
+%% The group of a process may be above all that its namespace shows, where it can have none for its programs:
+%% of version 1 they are in the uppermost that it sees, of version 2, whose rules bind its own, it is an error.
+outside_the_namespace(Config) ->
+    with_group([], [pids], Config, fun(Drv, Name) ->
+        ok = alcove_cgroup:create(Drv, [], [Name, "in"]),
+        [Pid] = Inside = cloned(Drv, clone_newns),
+        ok = alcove:mount(Drv, Inside, "none", "/", "", [rec, private], ""),
+        ok = alcove_cgroup:attach(Drv, [], [Name, "in"], Pid),
+        ok = alcove:unshare(Drv, Inside, clone_newcgroup),
+        {ok, Text} = alcove:read_file(Drv, Inside, "/proc/self/cgroup"),
+        Shown = [begin
+                     [Of] = [Cs || {Cs, _} <- alcove_cgroup_text:memberships(Text),
+                                   Cs =:= [] andalso lists:member(<<"cgroup2">>, Options)
+                                       orelse Cs =/= [] andalso Cs -- Options =:= []],
+                     ok = alcove:umount2(Drv, Inside, Root, mnt_detach),
+                     Type = case Of of [] -> "cgroup2"; _ -> "cgroup" end,
+                     ok = alcove:mount(Drv, Inside, Type, Root, Type, 0, lists:join(",", Of)),
+                     {Root, Of}
+                 end || {Root, Options} <- lists:reverse(alcove_cgroup:cgroup(Drv)),
+                        lists:any(fun(C) -> lists:member(C, Options) end, [<<"pids">>, <<"cgroup2">>])],
+        ok = alcove_cgroup:attach(Drv, [], Name, Pid),
+        {ok, Now} = alcove:read_file(Drv, Inside, "/proc/self/cgroup"),
+        [?assertEqual({Of, <<"/..">>}, {Of, proplists:get_value(Of, alcove_cgroup_text:memberships(Now))})
+         || {_, Of} <- Shown],
+        Around = fun() -> {ok, Names} = file:list_dir("/sys/fs/cgroup"), lists:sort(Names) end,
+        Before = Around(),
+        Above = {error, {<<"/proc/self/cgroup">>, enoent}},
+        [Above = alcove_cgroup:leaf(Drv, Inside) || {_, []} <- Shown],
+        case version(Drv, <<"pids">>) of
+            1 ->
+                {ok, Group} = alcove_cgroup:make(Drv, Inside, #{pids => 5}),
+                [Dir] = [D || {Root, [<<"pids">> | _]} <- Shown,
+                              D <- filelib:wildcard(lists:concat([binary_to_list(Root), "/", binary_to_list(Name), "/in/alcove-own.*"]))],
+                <<"5">> = read(filename:join(Dir, "pids.max")),
+                ok = alcove_cgroup:remove(Drv, Inside, Group),
+                false = filelib:is_dir(Dir);
+            2 ->
+                Above = alcove_cgroup:make(Drv, Inside, #{pids => 5})
+        end,
+        Before = Around()
     end).
 
 %% A keeper under a filter makes no call that it can do without: the filter may kill it for that.
@@ -963,6 +1044,96 @@ kill_version_1_only(Config) ->
         {ok, <<"THAWED\n">>} = alcove_cgroup:get(Drv, [], freezer, Name, "freezer.state")
     end).
 
+%% A process with these hierarchies of version 1 alone.
+version_1_only(Drv, Controllers) ->
+    Inside = cloned(Drv, clone_newns),
+    ok = version_1_only(Drv, Inside, Controllers),
+    Inside.
+
+version_1_only(Drv, Inside, Controllers) ->
+    ok = alcove:mount(Drv, Inside, "none", "/", "", [rec, private], ""),
+    Is = fun(Options) -> lists:any(fun(C) -> lists:member(C, Options) end, Controllers) end,
+    [ok = alcove:umount(Drv, Inside, Path) || {Path, Options} <- alcove_cgroup:cgroup(Drv, Inside), not Is(Options)],
+    ok.
+
+%% Calls that stop the process that makes them would never return.
+unstopped(Drv, Name, Fun) ->
+    {Caller, Ref} = spawn_monitor(fun() -> exit({returned, try Fun() catch error:Reason -> {raised, Reason} end}) end),
+    receive
+        {'DOWN', Ref, process, Caller, {returned, Result}} -> Result
+    after alcove_test:ms(10000) ->
+        Thawed = [alcove_cgroup:set(Drv, [], freezer, Name, "freezer.state", "THAWED")
+                  || alcove_cgroup:supported(Drv, [], freezer)] ++ [alcove_cgroup:thaw(Drv, [], Name)],
+        ct:fail({stopped, Thawed})
+    end.
+
+%% A process that is a member itself kills all others first, in version 1 too, where it must not stop
+%% itself. With the freezer or without, and where it isn't in the freezer's group.
+kill_oneself(Config) ->
+    with_group([], [pids, freezer], Config, fun(Drv, Name) ->
+        version(Drv, <<"pids">>) =:= 2 andalso alcove_test:skip("pids is in version 2"),
+        ok = alcove_cgroup:create(Drv, [], [Name, "below"]),
+        Script = "sleep 100 & (setsid sleep 101 &) ; echo ready; wait",
+        [begin
+             Path = run_in(Drv, [Name, "below"], ["sh", "-c", Script]),
+             <<"ready\n">> = alcove:stdout(Drv, Path, alcove_test:ms(5000)),
+             Inside = version_1_only(Drv, Hierarchies),
+             [{ok, _} = alcove_cgroup:set(Drv, Inside, Controller, Name, "cgroup.procs", "0") || Controller <- In],
+             {raised, badpid} = unstopped(Drv, Name, fun() -> alcove_cgroup:kill(Drv, Inside, Name) end),
+             alcove_test:event(Drv, Inside, {termsig, sigkill}),
+             alcove_test:event(Drv, Path, {termsig, sigkill}),
+             {ok, []} = alcove_cgroup:procs(Drv, [], Name),
+             {ok, <<"THAWED\n">>} = alcove_cgroup:get(Drv, [], freezer, Name, "freezer.state")
+         end || {Hierarchies, In} <- [{[<<"pids">>, <<"freezer">>], [pids, freezer]},
+                                      {[<<"pids">>], [pids]},
+                                      {[<<"pids">>, <<"freezer">>], [pids]},
+                                      {[<<"freezer">>], [freezer]}]],
+        %% Process 1 of a pid namespace can't be killed from within.
+        First = cloned(Drv, clone_newpid),
+        ok = alcove:unshare(Drv, First, clone_newns),
+        ok = version_1_only(Drv, First, [<<"pids">>, <<"freezer">>]),
+        {ok, 2} = alcove:fork(Drv, First),
+        [ok = alcove_cgroup:attach(Drv, First, Name, Pid) || Pid <- [1, 2]],
+        {error, eperm} = unstopped(Drv, Name, fun() -> alcove_cgroup:kill(Drv, First, Name) end),
+        {ok, [1]} = alcove_cgroup:procs(Drv, First, Name),
+        ok = alcove_cgroup:attach(Drv, First, <<>>, 0),
+        %% A group that was made for a program goes the same way.
+        Maker = version_1_only(Drv, [<<"pids">>, <<"freezer">>]),
+        {ok, Own} = alcove_cgroup:make(Drv, Maker, #{pids => 5}),
+        ok = alcove_cgroup:attach(Drv, Maker, Own, 0),
+        {raised, badpid} = unstopped(Drv, Own, fun() -> alcove_cgroup:remove(Drv, Maker, Own) end),
+        ok = alcove_cgroup:remove(Drv, [], Own),
+        [] = own_dirs()
+    end).
+
+%% One that would stop itself says so and goes on, whatever the version.
+freeze_oneself(Config) ->
+    with_group([], [], Config, fun(Drv, Name) ->
+        Refused = fun(Process, Group) ->
+            {error, {Procs, edeadlk}} = unstopped(Drv, Name, fun() -> alcove_cgroup:freeze(Drv, Process, Group) end),
+            <<"cgroup.procs">> = filename:basename(Procs),
+            lists:last(Process) =:= alcove:getpid(Drv, Process) orelse ct:fail(stopped)
+        end,
+        Path = alcove_test:path(Config),
+        ok = alcove_cgroup:create(Drv, [], [Name, "below"]),
+        ok = alcove_cgroup:attach(Drv, Path, [Name, "below"], 0),
+        Refused(Path, Name),
+        Refused(Path, [Name, "below"]),
+        ok = alcove_cgroup:attach(Drv, Path, <<>>, 0),
+        case alcove_cgroup:supported(Drv, [], freezer) of
+            true ->
+                Inside = version_1_only(Drv, [<<"freezer">>]),
+                ok = alcove_cgroup:attach(Drv, Inside, Name, 0),
+                Refused(Inside, Name),
+                %% Another may, and it goes on with that one's help.
+                ok = alcove_cgroup:freeze(Drv, [], Name),
+                ok = alcove_cgroup:thaw(Drv, [], Name),
+                Refused(Inside, Name);
+            false ->
+                ok
+        end
+    end).
+
 %% What is frozen is killed too, by whichever hierarchy it was frozen.
 kill_frozen(Config) ->
     with_group([], [], Config, fun(Drv, Name) ->
@@ -1243,6 +1414,10 @@ recorded_members(Config) ->
         ok = alcove_cgroup:attach(Drv, Inside, <<"jobs">>, 1),
         <<"1">> = read(filename:join(Jobs, "cgroup.procs")),
         ok = file:write_file(filename:join(Jobs, "cgroup.events"), "populated 1\nfrozen 1\n"),
+        %% It is that process.
+        {error, {<<"/sys/fs/cgroup/jobs/cgroup.procs">>, edeadlk}} = alcove_cgroup:freeze(Drv, Inside, <<"jobs">>),
+        <<>> = read(filename:join(Jobs, "cgroup.freeze")),
+        ok = file:write_file(filename:join(Jobs, "cgroup.procs"), "688\n690\n"),
         ok = alcove_cgroup:freeze(Drv, Inside, <<"jobs">>),
         <<"1">> = read(filename:join(Jobs, "cgroup.freeze")),
         ok = alcove_cgroup:thaw(Drv, Inside, <<"jobs">>),

@@ -15,7 +15,7 @@
 %% options
 -export([environment/1, files/1, merged_and_discarded/1, functions/1, directories/1, users/1, users_by_number/1, users_who_are_so/1,
          capabilities/1, limits/1, policy/1, chrooted/1, namespaces/1, setup_calls/1, control_group/1,
-         control_group_out_of_memory/1, strings/1]).
+         control_group_out_of_memory/1, control_group_with_a_name/1, strings/1]).
 %% streams
 -export([push/1, active_modes/1, lazy/1, held_while_reading_stdin/1, eof_while_output_goes_on/1, owner_is_behind/1,
          read_times_out/1, closed_stdin/1, controlling_process/1, owner_that_reads_nothing/1, shut_down/1,
@@ -50,7 +50,7 @@ groups() ->
                  options_of_the_drv, stray_messages, drv_ends, parent_is_killed, a_drv_of_its_own, another_node]},
      {options, [], [environment, files, merged_and_discarded, functions, directories, users, users_by_number, users_who_are_so,
                     capabilities, limits, policy, chrooted, namespaces, setup_calls, control_group,
-                    control_group_out_of_memory, strings]},
+                    control_group_out_of_memory, control_group_with_a_name, strings]},
      {streams, [], [push, active_modes, lazy, held_while_reading_stdin, eof_while_output_goes_on, owner_is_behind,
                     read_times_out, closed_stdin, controlling_process, owner_that_reads_nothing, shut_down,
                      terminal, terminal_modes, long_lines_of_a_terminal, terminal_size,
@@ -777,6 +777,53 @@ control_group_out_of_memory(Config) ->
         {ok, #{status := {termsig, sigkill}, limit := memory, cgroup := #{memory := #{oom_kills := Kills}}}} =
             alcove_proc:run(Drv, ["tail", "/dev/zero"], #{cgroup => #{memory => 8 bsl 20}, stdout => discard}),
         ?assert(Kills >= 1)
+    end).
+
+%% A group with a name has had other members, and has some beside the program. What the kernel did to those
+%% is not told of the program; what the group as a whole has used, is.
+control_group_with_a_name(Config) ->
+    Drv = drv(Config),
+    with_cgroups(Drv, fun() ->
+        Name = iolist_to_binary(["alcove-use-", os:getpid(), "-named"]),
+        Options = #{cgroup => {Name, #{memory => 16 bsl 20}}, stdout => discard},
+        Run = fun(Argv) -> {ok, Result} = alcove_proc:run(Drv, Argv, Options), Result end,
+        Eats = fun() ->
+            #{limit := memory, status := {termsig, sigkill}} = Run(["tail", "/dev/zero"])
+        end,
+        Others = fun(Result) -> ?assertNot(maps:is_key(limit, Result)) end,
+        try
+            Others(Run(sh("exit 3"))),
+            Bystander = fun(More, Script) ->
+                {ok, Proc} = alcove_proc:start(Drv, sh("echo ready; " ++ Script),
+                                               maps:merge(maps:remove(stdout, Options), More)),
+                receive {alcove_proc, Proc, {stdout, <<"ready\n">>}} -> Proc end
+            end,
+            Outcome = fun(Proc) -> receive {alcove_proc, Proc, {exit, Ended}} -> Ended end end,
+            Exits = Bystander(#{}, "read x; exit 7"),
+            Stopped = Bystander(#{grace => 0}, "read x"),
+            #{cgroup := #{memory := #{oom_kills := Before}}} = Eats(),
+            ?assert(Before >= 1),
+            %% Those beside it, which end by themselves, or by alcove, with the same signal.
+            ok = alcove_proc:write(Exits, "go on\n"),
+            {ok, #{status := 7} = Exited} = Outcome(Exits),
+            Others(Exited),
+            {ok, #{status := {termsig, sigkill}} = WasStopped} = alcove_proc:stop(Stopped),
+            Others(WasStopped),
+            %% Those after it, also if another sends them that signal.
+            Others(#{status := 3} = Run(sh("exit 3"))),
+            Others(#{status := {termsig, sigkill}} = Run(sh("kill -KILL $$"))),
+            #{cgroup := #{memory := Memory}, peak_memory := Peak} = Run(sh("exit 3")),
+            #{oom_kills := After} = Memory,
+            ?assert(After >= Before),
+            %% The program's own, and not that of the group, which was at its limit.
+            ?assert(Peak < 16 bsl 20),
+            [?assert(Most > 8 bsl 20) || #{peak := Most} <- [Memory]],
+            %% One that is killed itself is told of it each time.
+            _ = Eats()
+        after
+            ok = alcove_cgroup:kill(Drv, [], Name),
+            ok = alcove_cgroup:destroy(Drv, [], Name)
+        end
     end).
 
 strings(Config) ->
@@ -1979,7 +2026,26 @@ out_of_memory_is_an_event(Config) ->
             {#{kills := Kills}, #{os_pid := Pid}} = event([alcove, proc, oom]),
             ?assert(Kills >= 1),
             no_event()
-        end)
+        end),
+        %% Of a group with a name, once: those that were killed while the program ran.
+        Name = iolist_to_binary(["alcove-use-", os:getpid(), "-named"]),
+        Run = fun(Argv) ->
+            {ok, _} = alcove_proc:run(Drv, Argv, #{cgroup => {Name, #{memory => 8 bsl 20}}, stdout => discard}),
+            _ = event([alcove, proc, spawn]),
+            _ = event([alcove, proc, exit])
+        end,
+        try
+            with_telemetry(fun() ->
+                [begin
+                     _ = Run(["tail", "/dev/zero"]),
+                     {#{kills := 1}, _} = event([alcove, proc, oom]),
+                     _ = Run(sh("exit 3")),
+                     no_event()
+                 end || _ <- [1, 2]]
+            end)
+        after
+            ok = alcove_cgroup:destroy(Drv, [], Name)
+        end
     end).
 
 %% Of each process at a fork path, where that is asked for.
