@@ -805,6 +805,9 @@ handle_info(join, #state{pool = Pool, draining = Draining} = State) ->
             _ = erlang:send_after(?LOOK, self(), join),
             {noreply, State}
     end;
+handle_info({unwatch, Client, Watch}, State) ->
+    ok = unwatched(Client, Watch),
+    {noreply, State};
 handle_info({'DOWN', Ref, process, _, Reason}, #state{refs = Refs, jobs = Jobs} = State) ->
     case Refs of
         #{Ref := Id} ->
@@ -868,14 +871,29 @@ added(Ref, #job{watch = Watch} = Job, #state{jobs = Jobs, refs = Refs} = State) 
     State#state{jobs = Jobs#{Ref => Job}, refs = Refs#{Watch => Ref}}.
 
 removed(Ref, #state{jobs = Jobs, refs = Refs} = State) ->
-    {#job{watch = Watch, runner = Runner}, Rest} = maps:take(Ref, Jobs),
-    demonitor(Watch, [flush]),
+    {#job{client = Client, watch = Watch, runner = Runner}, Rest} = maps:take(Ref, Jobs),
+    ok = unwatched(Client, Watch),
     Without =
         case Runner of
             {_, Other} -> maps:remove(Other, Refs);
             undefined -> Refs
         end,
     State#state{jobs = Rest, refs = maps:remove(Watch, Without)}.
+
+%% The end of a monitor is a message to the client's node, too, for which the member would wait if
+%% that takes none. A message to nobody there tells whether it does. Until then the monitor stays.
+unwatched(Client, Watch) when node(Client) =/= node() ->
+    case erlang:send({alcove_pool_nobody, node(Client)}, free, [noconnect, nosuspend]) of
+        nosuspend ->
+            _ = erlang:send_after(?LOOK, self(), {unwatch, Client, Watch}),
+            ok;
+        _ ->
+            demonitor(Watch, [flush]),
+            ok
+    end;
+unwatched(_Client, Watch) ->
+    demonitor(Watch, [flush]),
+    ok.
 
 %% The room of a member.
 

@@ -14,7 +14,7 @@
 -export([drv_that_ends/1, no_queue/1, drained_again/1, application_that_restarts/1]).
 %% who waits for less than 200 ms
 -export([no_wait/1, no_wait_where_full/1, short_wait_and_late_view/1, refused_callers/1, no_wait_on_two_nodes/1,
-         no_wait_and_a_node_that_stands_still/1]).
+         no_wait_and_a_node_that_stands_still/1, caller_that_stands_still/1]).
 
 suite() ->
     alcove_test:suite() ++ [{timetrap, alcove_test:ms(900000)}].
@@ -28,7 +28,8 @@ groups() ->
                      drained_again, application_that_restarts, no_wait, no_wait_where_full, short_wait_and_late_view,
                      refused_callers]},
      {several_nodes, [], [least_loaded, lost_nodes, retries, streams, members_that_come_and_go, live_view, lost_before_pg_knows,
-                         a_node_that_stands_still, no_wait_on_two_nodes, no_wait_and_a_node_that_stands_still, ten_thousand]}].
+                         a_node_that_stands_still, no_wait_on_two_nodes, no_wait_and_a_node_that_stands_still,
+                         caller_that_stands_still, ten_thousand]}].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(alcove),
@@ -710,6 +711,34 @@ no_wait_and_a_node_that_stands_still(Config) ->
                 [node(One), alcove_pool:with(?MODULE, #{wait => 0}, fun(Two) -> node(Two) end)]
             end)
         end))
+    end).
+
+%% The room of a program that has ended is free, though its caller's node takes no messages.
+caller_that_stands_still(Config) ->
+    File = filename:join(alcove_test:tmp(Config), "go"),
+    with_nodes(3, fun([A, B, C]) ->
+        join(B, #{max => 1}),
+        [known(Node, 1) || Node <- [A, B, C]],
+        Still = node_of(C),
+        Os = list_to_integer(peer:call(C, os, getpid, [])),
+        Argv = ["sh", "-c", "until [ -e $0 ]; do sleep 0.05; done", File],
+        {_, Caller} = async_in(C, fun() -> alcove_pool:run(?MODULE, Argv, #{}) end),
+        running(B, [1]),
+        alcove_test:signal(Os, "STOP"),
+        try
+            true = in(B, fun() ->
+                Sender = spawn(fun() ->
+                    [erlang:send({nobody, Still}, binary:copy(<<0>>, 16777216)) || _ <- lists:seq(1, 4)]
+                end),
+                alcove_test:until(fun() -> process_info(Sender, status) =:= {status, suspended} end)
+            end),
+            ok = file:write_file(File, <<>>),
+            running(B, [0]),
+            ?assertMatch({ok, #{status := 0}}, in(A, fun() -> alcove_pool:run(?MODULE, ["true"], #{wait => 0}) end))
+        after
+            alcove_test:signal(Os, "CONT")
+        end,
+        ?assertMatch({ok, #{status := 0}}, result(Caller))
     end).
 
 %% A node is killed in the middle, another comes: each run is made once, but for those that were
