@@ -42,7 +42,9 @@
 %% <dl>
 %% <dt>`wait': milliseconds or `infinity'</dt>
 %% <dd>How long to wait for room, 5000 by default. After that time, and when all queues are full,
-%%     the function returns `{error, busy}'.</dd>
+%%     the function returns `{error, busy}'. With less than 200, and with 0, every member is asked
+%%     before that. A member on another node that says nothing for 200 milliseconds is passed
+%%     over.</dd>
 %% <dt>`need': `#{memory => Bytes, cpu => Number}'</dt>
 %% <dd>How much of its member's memory and processors the program takes. It also counts as one
 %%     program.</dd>
@@ -91,7 +93,8 @@
 
 -define(QUEUE, 1000).
 -define(WAIT, 5000).
-%% How often a waiting caller looks for new members, in milliseconds.
+%% How often a waiting caller looks for new members, in milliseconds. Who waits for less time than
+%% that asks each member, and waits for an answer from another node no longer than that.
 -define(LOOK, 200).
 %% How long a member gathers changes of its load before it tells the other nodes, in milliseconds.
 -define(TELL, 5).
@@ -262,7 +265,8 @@ run(Pool, Argv) ->
 %% @doc Runs a program on the node with the least load, and returns when it has ended, as {@link
 %% alcove_proc:run/3} does.
 %%
-%% This takes one message to the node and one back. When the caller ends, so does the program.
+%% This takes one message to the node and one back, and one more each way with a `wait' of less than
+%% 200. When the caller ends, so does the program.
 -spec run(atom(), alcove_proc:argv(), options()) ->
     {ok, alcove_proc:result()} | {error, error()}.
 run(Pool, Argv, Options) ->
@@ -306,7 +310,8 @@ reason(Member, noconnection) -> {nodedown, node(Member)};
 reason(_Member, Reason) -> {member, Reason}.
 
 %% @doc Starts a program on the node with the least load, as {@link alcove_proc:start/3} does. The
-%% Erlang process of the program is on that node, and its messages come from there.
+%% Erlang process of the program is on that node, and its messages come from there. The room is free
+%% when that process has ended, some moments after its last message.
 -spec start(atom(), alcove_proc:argv(), options()) -> {ok, pid()} | {error, error()}.
 start(Pool, Argv, Options) ->
     started(start, Pool, Argv, Options).
@@ -393,6 +398,9 @@ run_option(need, Need) ->
 %% Finds a member for the work, and returns what became of it. The caller first asks, one after the
 %% other, the members that should have room now. If none has, it waits in the queues of all members,
 %% takes the first that grants room, and leaves the other queues.
+%%
+%% What this node knows of the members' load is some milliseconds old, and a queue could answer too
+%% late for a caller that hardly waits. Such a caller asks all members, of which each knows its room.
 placed(Pool, Work, #{wait := Wait} = Own) ->
     case alcove_pool_view:members(Pool) of
         {error, Reason} ->
@@ -400,24 +408,109 @@ placed(Pool, Work, #{wait := Wait} = Own) ->
         [] ->
             {error, {no_member, Pool}};
         Members ->
-            {Room, _} = alcove_pool_view:ranked(Members),
-            asked(Room, Pool, Work, Own, alcove_deadline:in(Wait))
+            {Room, Full} = alcove_pool_view:ranked(Members),
+            Deadline = alcove_deadline:in(Wait),
+            case Wait < ?LOOK of
+                true -> asked(Room ++ Full, #{}, Pool, Work, Own, Deadline);
+                false -> asked(Room, #{}, Pool, Work, Own, Deadline)
+            end
     end.
 
-asked([Member | Members], Pool, Work, Own, Deadline) ->
+%% `Said' has the members that were asked, and why each took nothing.
+asked([Member | Members], Said, Pool, Work, Own, Deadline) ->
     ok = alcove_pool_view:bump(Member),
-    case request(Member, now, Work, Own) of
+    case asked(Member, Work, Own) of
+        {no, Why} -> asked(Members, Said#{Member => Why}, Pool, Work, Own, Deadline);
+        Outcome -> Outcome
+    end;
+asked([], Said, Pool, Work, #{wait := Wait} = Own, Deadline) when Wait < ?LOOK ->
+    case {lists:usort(maps:values(Said)) -- [leaving, gone], alcove_deadline:left(Deadline)} of
+        {[too_large], _} ->
+            {error, too_large};
+        {_, 0} ->
+            {error, busy};
+        _ ->
+            Full = [Member || {Member, full} <- maps:to_list(Said)],
+            joined(Full, #{}, #{}, Pool, Work, Own, Deadline)
+    end;
+asked([], _Said, Pool, Work, Own, Deadline) ->
+    queued(#{}, #{}, Pool, Work, Own, Deadline).
+
+%% Asks one member. It begins the work at once if it has room, and after that the caller can't take
+%% it back: when the member's node stands still, the caller waits until that node is lost. Who hardly
+%% waits asks a member on another node for room first, which may be given up.
+asked(Member, Work, #{wait := Wait} = Own) when Wait < ?LOOK, node(Member) =/= node() ->
+    case offered(Member, Own) of
+        {granted, Offer} -> requested(Member, {held, Offer}, Work, Own);
+        {no, Why} -> {no, Why}
+    end;
+asked(Member, Work, Own) ->
+    requested(Member, now, Work, Own).
+
+requested(Member, When, Work, Own) ->
+    case request(Member, When, Work, Own) of
         {sent, Job} ->
             case answer(Job, infinity) of
-                full -> asked(Members, Pool, Work, Own, Deadline);
-                {lost, noproc} -> asked(Members, Pool, Work, Own, Deadline);
-                Answer -> outcome(Member, Job, Answer)
+                {no, Why, Load} ->
+                    ok = forget(Job),
+                    ok = alcove_pool_view:correct(Member, Load),
+                    {no, Why};
+                {lost, noproc} ->
+                    ok = forget(Job),
+                    {no, gone};
+                Answer ->
+                    outcome(Member, Job, Answer)
             end;
         unsent ->
-            asked(Members, Pool, Work, Own, Deadline)
-    end;
-asked([], Pool, Work, Own, Deadline) ->
-    queued(#{}, #{}, Pool, Work, Own, Deadline).
+            {no, gone}
+    end.
+
+%% A monitor would have the caller wait for a node that takes no messages; the time does without.
+%% This node goes on counting what it has asked of a member that is silent, and so asks it last.
+offered(Member, #{need := Need}) ->
+    Offer = alias(),
+    Sent = erlang:send(Member, {offer, Offer, self(), Need}, [noconnect, nosuspend]),
+    Answer =
+        receive
+            {Offer, Early} -> Early
+        after wait_for(Sent) ->
+            _ = unalias(Offer),
+            receive
+                {Offer, Late} -> Late
+            after 0 -> Sent
+            end
+        end,
+    _ = unalias(Offer),
+    case Answer of
+        granted ->
+            {granted, Offer};
+        {no, Why, Load} ->
+            ok = alcove_pool_view:correct(Member, Load),
+            {no, Why};
+        ok ->
+            %% The member may have given room, or do so later.
+            ok = cancelled(Member, Offer),
+            {no, silent};
+        nosuspend ->
+            {no, silent};
+        noconnect ->
+            {no, gone}
+    end.
+
+wait_for(ok) -> ?LOOK;
+wait_for(_Unsent) -> 0.
+
+%% The caller doesn't wait for a node that takes no messages.
+cancelled(Member, Job) ->
+    Cancel = {'$gen_cast', {cancel, Job}},
+    case erlang:send(Member, Cancel, [noconnect, nosuspend]) of
+        nosuspend ->
+            _ = spawn(fun() -> gen_server:cast(Member, {cancel, Job}) end),
+            ok;
+        %% What a member has for a client on a node that is lost ends with the connection.
+        _ ->
+            ok
+    end.
 
 %% The reference of a job is the monitor of its member and the alias for answers. A caller can know
 %% that a node is lost before `pg' does. It asks nothing of a member there, and nothing is lost.
@@ -470,7 +563,9 @@ outcome(_Member, Job, Answer) ->
 %% `Waiting' has the members in whose queues the caller is, by their jobs. The caller also joins the
 %% queues of members that are new.
 queued(Waiting, Refused, Pool, Work, Own, Deadline) ->
-    New = members(Pool) -- maps:values(Waiting),
+    joined(members(Pool) -- maps:values(Waiting), Waiting, Refused, Pool, Work, Own, Deadline).
+
+joined(New, Waiting, Refused, Pool, Work, Own, Deadline) ->
     Asked = maps:from_list([
         {Job, Member}
      || Member <- New, {sent, Job} <- [request(Member, later, Work, Own)]
@@ -642,13 +737,31 @@ handle_cast(_Message, State) ->
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_info({now, Ref, Client, Need, Work}, State) ->
-    case fits(Need, State) andalso State#state.waiting =:= 0 andalso not State#state.draining of
-        true ->
+    case room(Need, State) of
+        yes ->
             Job = job(Client, Need, granted),
             {noreply, told(begun(Ref, Work, taken(Need, added(Ref, Job, State))))};
-        false ->
-            tell(Ref, full),
+        {no, Why} ->
+            tell(Ref, {no, Why, load(State)}),
             {noreply, State}
+    end;
+handle_info({offer, Ref, Client, Need}, State) ->
+    case room(Need, State) of
+        yes ->
+            tell(Ref, granted),
+            {noreply, told(taken(Need, added(Ref, job(Client, Need, granted), State)))};
+        {no, Why} ->
+            tell(Ref, {no, Why, load(State)}),
+            {noreply, State}
+    end;
+handle_info({{held, Offer}, Ref, Client, Need, Work}, #state{jobs = Jobs} = State) ->
+    case Jobs of
+        #{Offer := #job{phase = granted}} ->
+            Held = added(Ref, job(Client, Need, granted), removed(Offer, State)),
+            {noreply, told(begun(Ref, Work, Held))};
+        %% The connection to the client was lost meanwhile, and the grant with it.
+        #{} ->
+            handle_info({now, Ref, Client, Need, Work}, State)
     end;
 handle_info({later, Ref, Client, Need, _Work}, State) ->
     #state{waiting = Waiting, queue_max = Max, draining = Draining} = State,
@@ -675,6 +788,11 @@ handle_info({go, Ref, Work}, #state{jobs = Jobs} = State) ->
         %% The client has ended, and the grant has ended with it.
         #{} -> {noreply, State}
     end;
+handle_info({ended, Ref}, #state{jobs = Jobs} = State) ->
+    case Jobs of
+        #{Ref := #job{phase = running}} -> {noreply, told(granted(ended(Ref, State)))};
+        #{} -> {noreply, State}
+    end;
 handle_info({'DOWN', Scope, process, _, _}, #state{scope = Scope} = State) ->
     handle_info(join, State#state{scope = undefined});
 handle_info(join, #state{pool = Pool, draining = Draining} = State) ->
@@ -687,6 +805,9 @@ handle_info(join, #state{pool = Pool, draining = Draining} = State) ->
             _ = erlang:send_after(?LOOK, self(), join),
             {noreply, State}
     end;
+handle_info({unwatch, Client, Watch}, State) ->
+    ok = unwatched(Client, Watch),
+    {noreply, State};
 handle_info({'DOWN', Ref, process, _, Reason}, #state{refs = Refs, jobs = Jobs} = State) ->
     case Refs of
         #{Ref := Id} ->
@@ -750,8 +871,8 @@ added(Ref, #job{watch = Watch} = Job, #state{jobs = Jobs, refs = Refs} = State) 
     State#state{jobs = Jobs#{Ref => Job}, refs = Refs#{Watch => Ref}}.
 
 removed(Ref, #state{jobs = Jobs, refs = Refs} = State) ->
-    {#job{watch = Watch, runner = Runner}, Rest} = maps:take(Ref, Jobs),
-    demonitor(Watch, [flush]),
+    {#job{client = Client, watch = Watch, runner = Runner}, Rest} = maps:take(Ref, Jobs),
+    ok = unwatched(Client, Watch),
     Without =
         case Runner of
             {_, Other} -> maps:remove(Other, Refs);
@@ -759,7 +880,36 @@ removed(Ref, #state{jobs = Jobs, refs = Refs} = State) ->
         end,
     State#state{jobs = Rest, refs = maps:remove(Watch, Without)}.
 
+%% The end of a monitor is a message to the client's node, too, for which the member would wait if
+%% that takes none. A message to nobody there tells whether it does. Until then the monitor stays.
+unwatched(Client, Watch) when node(Client) =/= node() ->
+    case erlang:send({alcove_pool_nobody, node(Client)}, free, [noconnect, nosuspend]) of
+        nosuspend ->
+            _ = erlang:send_after(?LOOK, self(), {unwatch, Client, Watch}),
+            ok;
+        _ ->
+            demonitor(Watch, [flush]),
+            ok
+    end;
+unwatched(_Client, Watch) ->
+    demonitor(Watch, [flush]),
+    ok.
+
 %% The room of a member.
+
+%% Whether there is room at once. Nobody overtakes those that wait.
+room(_Need, #state{draining = true}) ->
+    {no, leaving};
+room(Need, #state{waiting = Waiting} = State) ->
+    case possible(Need, State) of
+        false -> {no, too_large};
+        true when Waiting > 0 -> {no, full};
+        true ->
+            case fits(Need, State) of
+                true -> yes;
+                false -> {no, full}
+            end
+    end.
 
 fits(Need, #state{max = Max, limits = Limits, used = #{programs := Programs} = Used}) ->
     Programs < Max andalso
@@ -926,11 +1076,16 @@ runner(Member, Client, Ref, Drv, Argv, Options) ->
         case alcove_proc:start(Drv, Argv, maps:merge(Defaults, Options)) of
             {ok, Pid} ->
                 receive
-                    {alcove_proc, Pid, {exit, Outcome}} -> Ref ! {Ref, {done, Outcome}};
+                    {alcove_proc, Pid, {exit, Outcome}} -> done(Member, Ref, Outcome);
                     {'DOWN', Gone, process, _, _} -> alcove_proc:stop(Pid);
                     {'DOWN', Ended, process, _, _} -> alcove_proc:stop(Pid)
                 end;
             {error, Reason} ->
-                Ref ! {Ref, {done, {error, Reason}}}
+                done(Member, Ref, {error, Reason})
         end,
     ok.
+
+%% The member hears it first, so that its room is free when the client asks for the next program.
+done(Member, Ref, Outcome) ->
+    Member ! {ended, Ref},
+    Ref ! {Ref, {done, Outcome}}.

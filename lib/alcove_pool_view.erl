@@ -9,7 +9,7 @@
 -behaviour(gen_server).
 
 -export([start_link/0, child_specs/0]).
--export([join/1, leave/1, members/1, local/1, tell/2, ranked/1, bump/1]).
+-export([join/1, leave/1, members/1, local/1, tell/2, ranked/1, bump/1, correct/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -export_type([load/0]).
@@ -110,6 +110,17 @@ bump(Member) ->
     try
         Step = ets:lookup_element(?MODULE, Member, 3),
         _ = ets:update_counter(?MODULE, Member, {2, Step}),
+        ok
+    catch
+        error:badarg -> ok
+    end.
+
+%% @doc Notes the load that a member has told a caller, in place of what was noted before.
+-spec correct(pid(), load()) -> ok.
+correct(Member, {Taken, Step}) ->
+    try
+        %% A member that has ended isn't noted again.
+        _ = ets:update_element(?MODULE, Member, [{2, Taken}, {3, Step}]),
         ok
     catch
         error:badarg -> ok

@@ -12,6 +12,9 @@
 -export([least_loaded/1, lost_nodes/1, retries/1, streams/1, members_that_come_and_go/1, live_view/1, lost_before_pg_knows/1, a_node_that_stands_still/1,
          ten_thousand/1]).
 -export([drv_that_ends/1, no_queue/1, drained_again/1, application_that_restarts/1]).
+%% who waits for less than 200 ms
+-export([no_wait/1, no_wait_where_full/1, short_wait_and_late_view/1, refused_callers/1, no_wait_on_two_nodes/1,
+         no_wait_and_a_node_that_stands_still/1, caller_that_stands_still/1]).
 
 suite() ->
     alcove_test:suite() ++ [{timetrap, alcove_test:ms(900000)}].
@@ -22,9 +25,11 @@ all() ->
 groups() ->
     [{one_node, [], [no_more_than_max, busy, needs, first_come_first_served, callers_that_end, leases, draining,
                      results, wrong_arguments, a_member_that_ends, drv_of_a_member, drv_that_ends, no_queue,
-                     drained_again, application_that_restarts]},
+                     drained_again, application_that_restarts, no_wait, no_wait_where_full, short_wait_and_late_view,
+                     refused_callers]},
      {several_nodes, [], [least_loaded, lost_nodes, retries, streams, members_that_come_and_go, live_view, lost_before_pg_knows,
-                         a_node_that_stands_still, ten_thousand]}].
+                         a_node_that_stands_still, no_wait_on_two_nodes, no_wait_and_a_node_that_stands_still,
+                         caller_that_stands_still, ten_thousand]}].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(alcove),
@@ -223,6 +228,83 @@ no_queue(Config) ->
     {_, _} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"]) end),
     true = (state(running))(1),
     ?assertEqual({error, busy}, alcove_pool:run(?MODULE, ["true"])),
+    leave(Member).
+
+%% A caller that runs one program after the other, and doesn't wait, finds room each time.
+no_wait(Config) ->
+    [begin
+         Member = member(Config, #{max => Max}),
+         Run = fun() -> alcove_pool:run(?MODULE, ["true"], #{wait => 0}) end,
+         With = fun() -> alcove_pool:with(?MODULE, #{wait => 0}, fun(_) -> ok end) end,
+         ?assertEqual([], [Outcome || Outcome <- [Run() || _ <- lists:seq(1, 100)], element(1, Outcome) =/= ok]),
+         ?assertEqual([ok], lists:usort([With() || _ <- lists:seq(1, 100)])),
+         %% An error ends a run, too.
+         ?assertEqual([{error, {execvp, enoent}}],
+                      lists:usort([alcove_pool:run(?MODULE, ["no-such-program"], #{wait => 0}) || _ <- lists:seq(1, 10)])),
+         ?assertMatch(#{running := 0, abandoned := 0, refused := 0, started := 210, finished := 210}, info()),
+         leave(Member)
+     end || Max <- [1, 8]].
+
+%% A caller that doesn't wait joins no queue, and hears why it has got nothing.
+no_wait_where_full(Config) ->
+    Member = member(Config, #{max => 2, memory => 10}),
+    Ask = fun(Options) -> alcove_pool:with(?MODULE, Options, fun(_) -> ok end) end,
+    [?assertEqual({error, too_large}, Ask(#{wait => Wait, need => #{memory => 20}})) || Wait <- [0, 1, 100, 500], _ <- [1, 2, 3]],
+    {Pid, _} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"], #{need => #{memory => 5}}) end),
+    true = (state(running))(1),
+    ?assertEqual({error, busy}, Ask(#{wait => 0, need => #{memory => 6}})),
+    ?assertEqual(ok, Ask(#{wait => 0, need => #{memory => 5}})),
+    {Other, _} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"], #{}) end),
+    true = (state(running))(2),
+    ?assertMatch(#{refused := 0, abandoned := 0}, info()),
+    {Time, Busy} = timer:tc(fun() -> [Ask(#{wait => 0}) || _ <- lists:seq(1, 100)] end),
+    ?assertEqual([{error, busy}], lists:usort(Busy)),
+    ?assert(Time < 1000 * alcove_test:ms(1000)),
+    ?assertEqual({error, too_large}, Ask(#{wait => 0, need => #{memory => 11}})),
+    ?assertMatch(#{refused := 0, abandoned := 0, waiting := 0}, info()),
+    %% Nor does it overtake one that waits for room.
+    {Waiter, _} = async(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"], #{wait => infinity, need => #{memory => 10}}) end),
+    true = (state(waiting))(1),
+    exit(Other, kill),
+    true = (state(running))(1),
+    [?assertEqual({error, busy}, Ask(#{wait => Wait})) || Wait <- [0, 1, 100]],
+    [exit(Caller, kill) || Caller <- [Waiter, Pid]],
+    true = (state(running))(0),
+    ?assertEqual(ok, Ask(#{wait => 0})),
+    leave(Member).
+
+%% What a node knows of a member's load is late, and the member itself is asked.
+short_wait_and_late_view(Config) ->
+    Member = member(Config, #{max => 1}),
+    ok = alcove_pool:with(?MODULE, #{}, fun(_) ->
+        true = alcove_test:until(fun() -> {[], [Member]} =:= alcove_pool_view:ranked([Member]) end),
+        sys:suspend(alcove_pool_view)
+    end),
+    try
+        [begin
+             ?assertEqual({[], [Member]}, alcove_pool_view:ranked([Member])),
+             ?assertMatch({Wait, {ok, #{status := 0}}}, {Wait, alcove_pool:run(?MODULE, ["true"], #{wait => Wait})})
+         end || Wait <- [0, 1, 5, 199, 200, infinity]]
+    after
+        sys:resume(alcove_pool_view)
+    end,
+    leave(Member).
+
+%% A caller that gets no room leaves no monitor, no message, and no wrong count of what it asked for.
+refused_callers(Config) ->
+    Member = member(Config, #{max => 10, memory => 10}),
+    ok = alcove_pool:with(?MODULE, #{need => #{memory => 5}}, fun(_) ->
+        Half = fun() -> [{Member, 500000, 100000}] =:= ets:lookup(alcove_pool_view, Member) end,
+        true = alcove_test:until(Half),
+        [begin
+             ?assertEqual({error, Why}, alcove_pool:run(?MODULE, ["true"], #{wait => Wait, need => #{memory => Memory}})),
+             ?assertEqual({monitors, []}, process_info(self(), monitors)),
+             ?assertEqual({messages, []}, process_info(self(), messages)),
+             %% What waits is told some milliseconds later.
+             ?assert(case Wait of 250 -> alcove_test:until(Half); _ -> Half() end)
+         end || {Why, Memory} <- [{busy, 6}, {too_large, 11}], Wait <- [0, 0, 0, 250]],
+        ok
+    end),
     leave(Member).
 
 %% Members outlive the application that callers find them by.
@@ -529,6 +611,134 @@ a_node_that_stands_still(_Config) ->
         after
             alcove_test:signal(Os, "CONT")
         end
+    end).
+
+%% Of two nodes one is full: the other is found, whatever is known of it.
+no_wait_on_two_nodes(_Config) ->
+    with_nodes(3, fun([A, B, C]) ->
+        join(B, #{max => 1, memory => 10}),
+        known(A, 1),
+        Hold = fun(Name) ->
+            in(A, fun() ->
+                true = register(Name, spawn(fun() -> alcove_pool:run(?MODULE, ["sleep", "1000"], #{}) end))
+            end)
+        end,
+        Hold(pool_first),
+        running(A, [1]),
+        join(C, #{max => 1, memory => 20}),
+        known(A, 2),
+        With = fun(Options) -> in(A, fun() -> alcove_pool:with(?MODULE, Options, fun(Drv) -> node(Drv) end) end) end,
+        Other = node_of(C),
+        [?assertEqual({Wait, Other}, {Wait, With(#{wait => Wait})}) || Wait <- [0, 1, 5], _ <- lists:seq(1, 50)],
+        ?assertMatch([{ok, #{status := 0}}],
+                     lists:usort([{ok, maps:with([status], Result)} || _ <- lists:seq(1, 20),
+                                  {ok, Result} <- [in(A, fun() -> alcove_pool:run(?MODULE, ["true"], #{wait => 0}) end)]])),
+        %% One that is full could serve it later, one that is too small never.
+        ?assertEqual({error, too_large}, With(#{wait => 0, need => #{memory => 21}})),
+        ?assertEqual(Other, With(#{wait => 0, need => #{memory => 15}})),
+        %% Both are full, or seem so.
+        Hold(pool_second),
+        running(A, [1, 1]),
+        ?assertEqual({error, busy}, With(#{wait => 0})),
+        ?assertEqual({error, busy}, With(#{wait => 0, need => #{memory => 15}})),
+        ?assertEqual({error, too_large}, With(#{wait => 0, need => #{memory => 21}})),
+        ?assertEqual([0, 0], [maps:get(refused, Info) || Info <- infos(A)]),
+        ?assertEqual([0, 0], [maps:get(abandoned, Info) || Info <- infos(A)]),
+        Seem = fun() -> in(A, fun() -> alcove_pool_view:ranked(alcove_pool:members(?MODULE)) end) end,
+        true = alcove_test:until(fun() -> element(1, Seem()) =:= [] end),
+        ok = in(A, fun() -> sys:suspend(alcove_pool_view) end),
+        in(A, fun() -> [exit(whereis(Name), kill) || Name <- [pool_first, pool_second]] end),
+        running(A, [0, 0]),
+        ?assertMatch({[], [_, _]}, Seem()),
+        Nodes = lists:sort([node_of(B), Other]),
+        ?assertEqual(Nodes, lists:sort(in(A, fun() ->
+            alcove_pool:with(?MODULE, #{wait => 0}, fun(One) ->
+                [node(One), alcove_pool:with(?MODULE, #{wait => 0}, fun(Two) -> node(Two) end)]
+            end)
+        end))),
+        ok = in(A, fun() -> sys:resume(alcove_pool_view) end)
+    end).
+
+%% A node that stands still holds nobody up that doesn't wait, and runs nothing for a caller that was
+%% told that there is no room, also when it goes on.
+no_wait_and_a_node_that_stands_still(Config) ->
+    File = filename:join(alcove_test:tmp(Config), "ran"),
+    with_nodes(3, fun([A, B, C]) ->
+        [join(Node, #{max => 2}) || Node <- [B, C]],
+        [known(Node, 2) || Node <- [A, B, C]],
+        {Still, Moving} = {node_of(C), node_of(B)},
+        Os = list_to_integer(peer:call(C, os, getpid, [])),
+        With = fun(N) ->
+            in(A, fun() -> [alcove_pool:with(?MODULE, #{wait => 0}, fun(Drv) -> node(Drv) end) || _ <- lists:seq(1, N)] end)
+        end,
+        Busy = fun() ->
+            {Time, Outcome} = timer:tc(fun() ->
+                in(A, fun() -> alcove_pool:run(?MODULE, ["touch", File], #{wait => 0}) end)
+            end),
+            ?assertEqual({error, busy}, Outcome),
+            ?assert(Time < 1000 * alcove_test:ms(2000))
+        end,
+        alcove_test:signal(Os, "STOP"),
+        try
+            ?assertEqual([Moving], lists:usort(With(20))),
+            Hold = fun() ->
+                [{ok, _} = alcove_pool:start(?MODULE, ["sleep", "1000"], #{wait => 0}) || _ <- [1, 2]],
+                receive after infinity -> ok end
+            end,
+            async_in(A, Hold),
+            true = alcove_test:until(fun() ->
+                in(B, fun() -> [Member] = alcove_pool_view:local(?MODULE), gen_server:call(Member, running) end) =:= 2
+            end),
+            [Busy() || _ <- [1, 2, 3]],
+            %% Nor when it takes no messages any more.
+            true = in(A, fun() ->
+                Sender = spawn(fun() ->
+                    [erlang:send({nobody, Still}, binary:copy(<<0>>, 16777216)) || _ <- lists:seq(1, 4)]
+                end),
+                true = register(pool_sender, Sender),
+                alcove_test:until(fun() -> process_info(Sender, status) =:= {status, suspended} end)
+            end),
+            [Busy() || _ <- [1, 2, 3]]
+        after
+            alcove_test:signal(Os, "CONT")
+        end,
+        true = alcove_test:until(fun() -> in(A, fun() -> whereis(pool_sender) end) =:= undefined end),
+        %% What was asked of it meanwhile keeps no room there.
+        running(A, [0, 2]),
+        ?assertEqual({error, enoent}, file:read_file(File)),
+        ?assertEqual([Still, Still], in(A, fun() ->
+            alcove_pool:with(?MODULE, #{wait => 0}, fun(One) ->
+                [node(One), alcove_pool:with(?MODULE, #{wait => 0}, fun(Two) -> node(Two) end)]
+            end)
+        end))
+    end).
+
+%% The room of a program that has ended is free, though its caller's node takes no messages.
+caller_that_stands_still(Config) ->
+    File = filename:join(alcove_test:tmp(Config), "go"),
+    with_nodes(3, fun([A, B, C]) ->
+        join(B, #{max => 1}),
+        [known(Node, 1) || Node <- [A, B, C]],
+        Still = node_of(C),
+        Os = list_to_integer(peer:call(C, os, getpid, [])),
+        Argv = ["sh", "-c", "until [ -e $0 ]; do sleep 0.05; done", File],
+        {_, Caller} = async_in(C, fun() -> alcove_pool:run(?MODULE, Argv, #{}) end),
+        running(B, [1]),
+        alcove_test:signal(Os, "STOP"),
+        try
+            true = in(B, fun() ->
+                Sender = spawn(fun() ->
+                    [erlang:send({nobody, Still}, binary:copy(<<0>>, 16777216)) || _ <- lists:seq(1, 4)]
+                end),
+                alcove_test:until(fun() -> process_info(Sender, status) =:= {status, suspended} end)
+            end),
+            ok = file:write_file(File, <<>>),
+            running(B, [0]),
+            ?assertMatch({ok, #{status := 0}}, in(A, fun() -> alcove_pool:run(?MODULE, ["true"], #{wait => 0}) end))
+        after
+            alcove_test:signal(Os, "CONT")
+        end,
+        ?assertMatch({ok, #{status := 0}}, result(Caller))
     end).
 
 %% A node is killed in the middle, another comes: each run is made once, but for those that were
