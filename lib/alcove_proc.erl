@@ -228,7 +228,7 @@
     attach/1, attach/2
 ]).
 %% For supervisors.
--export([start_child/3]).
+-export([start_child/1]).
 -export_type([drv/0, argv/0, options/0, sink/0, server/0, status/0, result/0, outcome/0]).
 -export_type([programs/0, pipe_result/0, pipe_outcome/0]).
 -export_type([attach_options/0, attach_result/0]).
@@ -529,7 +529,7 @@ child_spec(#{drv := Drv, argv := Argv} = Spec) ->
     maps:merge(
         #{
             id => ?MODULE,
-            start => {?MODULE, start_child, [Drv, Argv, Options]},
+            start => {?MODULE, start_child, [alcove_hidden:hide([Drv, Argv, Options])]},
             restart => transient,
             shutdown => Grace + ?KILLED,
             modules => [?MODULE]
@@ -537,12 +537,13 @@ child_spec(#{drv := Drv, argv := Argv} = Spec) ->
         maps:without([drv, argv, options], Spec)
     );
 child_spec(Spec) ->
-    bad_option(Spec, child_spec, [Spec], 1).
+    bad_option(alcove_proc_options:incomplete(Spec), child_spec, [Spec], 1).
 
 %% @private
 %% @doc Starts a program as the child of a supervisor, for {@link child_spec/1}.
--spec start_child(drv(), argv(), options()) -> {ok, pid()} | {error, term()}.
-start_child(Drv, Argv, Options) ->
+-spec start_child(alcove_hidden:hidden()) -> {ok, pid()} | {error, term()}.
+start_child(Hidden) ->
+    [Drv, Argv, Options] = alcove_hidden:reveal(Hidden),
     %% A name that isn't registered yet is an error value, so that the supervisor tries again.
     case alcove_proc_options:parse(child, Drv, Argv, Options) of
         {ok, Parsed} -> alcove_proc_server:start(start_link, Parsed);
