@@ -98,7 +98,7 @@
 %%     option root's stderr is the virtual machine's.</dd>
 %% <dt>`{env, Variables}'</dt>
 %% <dd>Variables that are added to the environment of the virtual machine; the value `false'
-%%     removes a variable. What Erlang itself puts into its environment
+%%     removes a variable. Names are strings, binaries or atoms. What Erlang itself puts into its environment
 %%     is never passed on: `BINDIR', `ROOTDIR', `EMU', `PROGNAME', `ESCRIPT_NAME',
 %%     `ERL_*', `ERTS_*', `RELEASE_*' (a release's cookie is one of these),
 %%     `RELX_*', and the two directories that `erl' puts in front of `PATH'.</dd>
@@ -236,6 +236,9 @@ stop(Drv, drv, _Args) ->
 %%
 %% Give the option `owner' a registered name: without it the owner is the
 %% process that starts Drv, here the supervisor, which has no use for the messages.
+%%
+%% The specification holds the options in a function, so that the supervisor's reports don't show
+%% the environment.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     case alcove_drv_options:parse(Options) of

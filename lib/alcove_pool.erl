@@ -152,7 +152,8 @@ start_link(Options) ->
         {error, Reason} -> {error, Reason}
     end.
 
-%% @doc A child specification for a supervisor.
+%% @doc A child specification for a supervisor, which holds the options in a function, as that of
+%% {@link alcove_drv:child_spec/1} does.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     #{name := Name} = parsed(child_spec, Options),

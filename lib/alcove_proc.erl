@@ -95,7 +95,7 @@
 %%     rights of `user'.</dd>
 %% <dt>`env': `#{Name => Value}' or `[{Name, Value}]'; `clearenv': boolean</dt>
 %% <dd>Variables that are added to Drv's environment, or with `clearenv' to an empty one; the value
-%%     `false' removes a variable.</dd>
+%%     `false' removes a variable. Names are strings, binaries or atoms.</dd>
 %% <dt>`user', `group': a name or a number; `groups': a list of them</dt>
 %% <dd>A user brings its own group and, if it is given by name, its supplementary groups. Names are
 %%     looked up in /etc/passwd and /etc/group of Drv's own root directory.</dd>
@@ -510,6 +510,10 @@ start_link(Drv, Argv, Options) ->
 %%
 %% A program that ends with a status other than 0 has ended abnormally. The child is `transient', so
 %% the supervisor restarts it then, and only then.
+%%
+%% A supervisor logs how it started its children. So the specification holds the program's arguments
+%% and options in a function, which shows nothing of them. The supervisor can be on any node that has
+%% the same build of alcove.
 -spec child_spec(
     {drv(), argv()}
     | {drv(), argv(), options()}

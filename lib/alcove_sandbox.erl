@@ -174,6 +174,9 @@ run(Drv, Argv) ->
     run(Drv, Argv, #{}).
 
 %% @doc Runs a program in a sandbox and returns when it and everything that it started have ended.
+%%
+%% Raises `{badarg, Part}' for the part of the spec that is wrong, or as {@link alcove_proc:run/3}
+%% does. It tells no arguments and no variables' values.
 -spec run(alcove_proc:drv(), alcove_proc:argv(), spec()) -> result().
 run(Drv, Argv, Spec) ->
     Parsed = checked(run, Drv, Argv, Spec),
@@ -209,7 +212,9 @@ start_link(Drv, Argv, Spec) ->
     Started.
 
 %% @doc A child specification for a supervisor, as {@link alcove_proc:child_spec/1} returns one,
-%% with a `spec' in the place of the options.
+%% with a `spec' in the place of the options. A program or a spec that is wrong raises the error
+%% `{badarg, Part}', as with {@link run/3}; a Drv that isn't registered yet is an error when the
+%% supervisor starts the child.
 -spec child_spec(map()) -> supervisor:child_spec().
 child_spec(#{drv := Drv, argv := Argv} = Child) ->
     Spec = maps:get(spec, Child, #{}),

@@ -316,6 +316,17 @@ secrets(Config) ->
               after alcove_test:ms(5000) -> ct:fail(no_report)
               end || _ <- [1, 2]],
     ?assertEqual([{gen_server, terminate}, {proc_lib, crash}], lists:sort(Labels)),
+    %% One that crashes by the message itself.
+    process_flag(trap_exit, true),
+    Next = member(Config, #{}),
+    Next ! {now, make_ref(), self(), no_need, {run, ["true", "hunter2"], #{env => Env}}},
+    receive {'EXIT', Next, {{badmap, no_need}, _}} -> ok end,
+    process_flag(trap_exit, false),
+    receive
+        {log, #{msg := {report, #{label := {gen_server, terminate}} = Report}}} ->
+            ?assertEqual(nomatch, string:find(io_lib:format("~0p", [Report]), "hunter2"))
+    after alcove_test:ms(5000) -> ct:fail(no_report)
+    end,
     ok = logger:remove_handler(?MODULE).
 
 log(#{meta := #{pid := _}} = Event, #{config := Pid}) ->
