@@ -6,7 +6,7 @@
 -export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
          init_per_testcase/2, end_per_testcase/2]).
 %% runs
--export([what_it_wrote/1, statuses/1, errors_say_what_failed/1, wrong_options/1, secrets/1, secrets_of_children/1, usage/1, stdin_of_any_size/1,
+-export([what_it_wrote/1, statuses/1, errors_say_what_failed/1, wrong_options/1, secrets/1, secrets_of_children/1, children_of_another_node/1, usage/1, stdin_of_any_size/1,
          long_argv/1, no_input_is_eof/1, deadline/1, deadline_of_a_start/1, end_beside_a_stopped_parent/1,
          deadline_kills_all/1, output_limit/1, truncated/1,
          caller_traps_exits/1, caller_ends/1, many_and_one_hangs/1, nothing_is_left/1, leftovers_are_left/1,
@@ -43,7 +43,7 @@ all() ->
     [{group, Group} || {Group, _, _} <- groups()].
 
 groups() ->
-    [{runs, [], [what_it_wrote, statuses, errors_say_what_failed, wrong_options, secrets, secrets_of_children, usage, stdin_of_any_size,
+    [{runs, [], [what_it_wrote, statuses, errors_say_what_failed, wrong_options, secrets, secrets_of_children, children_of_another_node, usage, stdin_of_any_size,
                  long_argv, no_input_is_eof, deadline, deadline_of_a_start,
                  end_beside_a_stopped_parent, deadline_kills_all, output_limit, truncated,
                  caller_traps_exits, caller_ends, many_and_one_hangs, nothing_is_left, leftovers_are_left,
@@ -328,6 +328,26 @@ secrets_of_children(Config) ->
         logger:set_primary_config(level, Level),
         process_flag(trap_exit, false)
     end.
+
+%% What a child specification holds goes to a supervisor of another node, and stays good when the code
+%% is loaded again, as an upgrade of a release does it.
+children_of_another_node(Config) ->
+    Out = path(Config, "out"),
+    alcove_test:nodes(fun(There, Here) ->
+        #{start := {Module, Function, Args}} = alcove_test:in_peer(Here, fun() ->
+            alcove_proc:child_spec({{start, []}, ["echo", "hi"], #{stdout => {file, Out}}})
+        end),
+        alcove_test:in_peer(There, fun() ->
+            [begin
+                 {module, _} = code:load_file(alcove_hidden),
+                 true = code:soft_purge(alcove_hidden)
+             end || _ <- [1, 2]],
+            process_flag(trap_exit, true),
+            {ok, Pid} = apply(Module, Function, Args),
+            receive {'EXIT', Pid, normal} -> ok end
+        end),
+        ?assertEqual({ok, <<"hi\n">>}, file:read_file(Out))
+    end).
 
 %% The next report of a supervisor's about this; no event before it has the secret.
 reported(What) ->
