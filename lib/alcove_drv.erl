@@ -44,6 +44,8 @@
     default/0,
     info/1
 ]).
+%% For supervisors.
+-export([start_child/1]).
 %% For the other modules.
 -export([locate/1, inherited/1, answer/2, kind/1, groups/2]).
 
@@ -63,11 +65,11 @@
 
 -type owner() :: pid() | atom().
 -type options() :: [option()] | #{atom() => term()}.
--type variable() :: {Name :: string() | binary(), Value :: string() | binary() | false}.
+-type variable() :: {Name :: string() | binary() | atom(), Value :: string() | binary() | false}.
 -type option() ::
     stderr_to_stdout
     | {stderr_to_stdout, boolean()}
-    | {env, [variable()] | #{string() | binary() => string() | binary() | false}}
+    | {env, [variable()] | #{string() | binary() | atom() => string() | binary() | false}}
     | clearenv
     | {clearenv, boolean()}
     | {exec, string() | binary() | [string() | binary()]}
@@ -96,7 +98,7 @@
 %%     option root's stderr is the virtual machine's.</dd>
 %% <dt>`{env, Variables}'</dt>
 %% <dd>Variables that are added to the environment of the virtual machine; the value `false'
-%%     removes a variable. What Erlang itself puts into its environment
+%%     removes a variable. Names are strings, binaries or atoms. What Erlang itself puts into its environment
 %%     is never passed on: `BINDIR', `ROOTDIR', `EMU', `PROGNAME', `ESCRIPT_NAME',
 %%     `ERL_*', `ERTS_*', `RELEASE_*' (a release's cookie is one of these),
 %%     `RELX_*', and the two directories that `erl' puts in front of `PATH'.</dd>
@@ -234,19 +236,28 @@ stop(Drv, drv, _Args) ->
 %%
 %% Give the option `owner' a registered name: without it the owner is the
 %% process that starts Drv, here the supervisor, which has no use for the messages.
+%%
+%% The specification holds the options in a function, so that the supervisor's reports don't show
+%% the environment.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     case alcove_drv_options:parse(Options) of
         {ok, _} ->
             #{
                 id => ?MODULE,
-                start => {?MODULE, start_link, [Options]},
+                start => {?MODULE, start_child, [alcove_hidden:hide(Options)]},
                 shutdown => 2 * ?STOP,
                 modules => [?MODULE]
             };
         {error, Option} ->
             bad_option(Option, child_spec, [Options])
     end.
+
+%% @private
+%% @doc Starts alcove as the child of a supervisor, for {@link child_spec/1}.
+-spec start_child(alcove_hidden:hidden()) -> {ok, pid()} | {error, term()}.
+start_child(Hidden) ->
+    start_link(alcove_hidden:reveal(Hidden)).
 
 %% @doc Gives a fork path, and what is forked below it later, to a process, which from now
 %% on gets the messages about it.

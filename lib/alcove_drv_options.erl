@@ -79,18 +79,11 @@ parse(Options, _Given) ->
     {error, alcove_explain:shown(Options)}.
 
 %% What may be told of an option that is wrong: of variables the names.
-wrong({env, Env}) when is_map(Env) ->
-    wrong({env, maps:to_list(Env)});
 wrong({env, Env}) ->
-    Named = fun
-        ({Name, _} = Variable) -> variable(Variable) =:= badarg andalso {true, Name};
-        (_) -> {true, no_pair}
-    end,
-    try lists:filtermap(Named, Env) of
-        [Name | _] -> {env, Name};
-        [] -> {env, alcove_explain:shown(Env)}
-    catch
-        error:_ -> {env, alcove_explain:shown(Env)}
+    case alcove_environ:changes(Env) of
+        {error, {name, Name}} -> {env, Name};
+        {error, {no_pair, _, _}} -> {env, no_pair};
+        {error, no_list} -> {env, alcove_explain:shown(Env)}
     end;
 wrong({Name, Value}) when is_atom(Name) ->
     case lists:member(Name, names()) andalso Name =/= exec of
@@ -157,31 +150,10 @@ words(Command) ->
         Bytes -> binary:split(Bytes, [<<" ">>, <<"\t">>], [global, trim_all])
     end.
 
-variables(Env) when is_map(Env) ->
-    variables(maps:to_list(Env));
 variables(Env) ->
-    every(fun variable/1, Env).
-
-variable({Name, Value}) ->
-    case {text(Name), Value} of
-        {badarg, _} ->
-            badarg;
-        %% Elixir's word for it.
-        {Key, Unset} when Unset =:= false; Unset =:= nil ->
-            without_equals(Key, {Key, false});
-        {Key, _} ->
-            case alcove_text:bytes(Value) of
-                error -> badarg;
-                Bytes -> without_equals(Key, {Key, Bytes})
-            end
-    end;
-variable(_) ->
-    badarg.
-
-without_equals(Key, Variable) ->
-    case binary:match(Key, <<"=">>) of
-        nomatch -> Variable;
-        _ -> badarg
+    case alcove_environ:changes(Env) of
+        {ok, Changes} -> Changes;
+        {error, _} -> badarg
     end.
 
 every(Fun, Terms) ->

@@ -17,7 +17,7 @@
 -module(alcove_environ).
 
 -export([directory/0, variables/0, variables/2, own/1, strings/1, inherited/2]).
--export([absolute/2, program/2]).
+-export([absolute/2, program/2, changes/1]).
 
 -export_type([variable/0, change/0, given/0, inherited/0, login/0]).
 
@@ -78,6 +78,52 @@ is_fresh({_, _, Since}, Now) -> Now - Since < ?REMEMBERED.
 variables(Variables, Changes) ->
     Changed = maps:merge(maps:from_list(Variables), maps:from_list(Changes)),
     [Variable || {_, Value} = Variable <- maps:to_list(Changed), is_binary(Value)].
+
+%% @doc The variables that an option names: pairs of names and values, in a map or a list. The error
+%% tells the name of the first that is wrong, or its place, and never a value, which may be a secret.
+-spec changes(term()) ->
+    {ok, [change()]} | {error, {name, term()} | {no_pair, N :: pos_integer(), term()} | no_list}.
+changes(Given) when is_map(Given) ->
+    changes(maps:to_list(Given));
+changes(Given) when is_list(Given), length(Given) >= 0 ->
+    changes(1, Given, []);
+changes(_Given) ->
+    {error, no_list}.
+
+changes(_N, [], Changes) ->
+    {ok, lists:reverse(Changes)};
+changes(N, [{Name, Value} | Given], Changes) ->
+    case {name(Name), value(Value)} of
+        {error, _} -> {error, {name, told(Name)}};
+        {_, error} -> {error, {name, told(Name)}};
+        Change -> changes(N + 1, Given, [Change | Changes])
+    end;
+changes(N, [NoPair | _], _Changes) ->
+    {error, {no_pair, N, alcove_explain:shown(NoPair)}}.
+
+name(Name) when is_atom(Name) ->
+    name(atom_to_binary(Name));
+name(Name) ->
+    case alcove_text:nonempty(Name) of
+        error ->
+            error;
+        Bytes ->
+            case binary:match(Bytes, <<"=">>) of
+                nomatch -> Bytes;
+                _ -> error
+            end
+    end.
+
+%% `nil' is Elixir's word for it.
+value(Unset) when Unset =:= false; Unset =:= nil -> false;
+value(Value) -> alcove_text:bytes(Value).
+
+%% What is no text at all is no name either.
+told(Name) ->
+    case is_atom(Name) orelse alcove_text:bytes(Name) =/= error of
+        true -> Name;
+        false -> alcove_explain:shown(Name)
+    end.
 
 %% @doc Variables as execve(2) has them.
 -spec strings([variable()]) -> [binary()].

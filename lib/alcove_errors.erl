@@ -45,7 +45,8 @@
     | {cgroup_limits, pos_integer()}
     | {function, pos_integer()}
     | {regexp, pos_integer()}
-    | {{option, term()}, pos_integer()}.
+    | {{option, term()}, pos_integer()}
+    | {{spec, term()}, pos_integer()}.
 
 %% @doc Whether a reason is one of those that pass, because something was used up at that moment: it
 %% says nothing about the machine.
@@ -74,34 +75,47 @@ named({{in_calls, Index, N}, Position}, Args) when is_integer(N), N > 0 ->
 named(Cause, _Args) ->
     Cause.
 
-%% Arguments and environments of programs must not get into a log: for a function that takes them,
-%% the stack only has the arity.
+%% Arguments and environments of programs must not get into a log. So the stack only has the arity of
+%% a function, unless the function is known to take neither.
 told(Module, Function, Args) ->
-    case secret(Module, Function, Args) of
-        true -> length(Args);
-        false -> Args
+    case is_harmless(Module, Function, Args) of
+        true -> Args;
+        false -> length(Args)
     end.
 
-secret(alcove_proc, Function, _Args) ->
-    lists:member(Function, [run, start, start_link, child_spec, pipe]);
-secret(alcove_drv, Function, _Args) ->
-    lists:member(Function, [start, start_link, child_spec]);
-secret(alcove, call, Args) ->
-    lists:any(fun secret_call/1, Args);
-secret(alcove, Function, Args) when Function =:= batch; Function =:= spawn ->
+is_harmless(alcove_proc, Function, _Args) ->
+    lists:member(Function, [
+        active, attach, await, close, controlling_process, eof, fold, info, read, signal, stop, winsize, write
+    ]);
+is_harmless(alcove_drv, Function, _Args) ->
+    lists:member(Function, [controlling_process, info, stop]);
+is_harmless(alcove_pool, Function, _Args) ->
+    Function =:= drain;
+is_harmless(alcove, call, Args) when length(Args) =< 3 ->
+    is_harmless_call(lists:nth(2, Args));
+is_harmless(alcove, call, Args) ->
+    is_harmless_call(lists:nth(3, Args));
+is_harmless(alcove, Function, Args) when Function =:= batch; Function =:= spawn ->
     try
-        lists:any(fun({Call, _}) -> secret_call(Call) end, lists:last(Args))
+        lists:all(fun({Call, _}) -> is_harmless_call(Call) end, lists:last(Args))
     catch
         %% The argument is no list of calls.
-        error:_ -> true
+        error:_ -> false
     end;
-secret(alcove, Function, _Args) ->
-    secret_call(Function);
-secret(_Module, _Function, _Args) ->
-    false.
+is_harmless(alcove, Function, _Args) ->
+    kinds(Function) =:= none orelse is_harmless_call(Function);
+is_harmless(Module, _Function, _Args) ->
+    lists:member(Module, [alcove_cgroup, alcove_top]).
 
-secret_call(Call) ->
-    lists:member(Call, [execvp, execve, fexecve, execveat, setenv, spawn, batch]).
+%% A call that isn't in the table may be a misspelt one that takes arguments.
+is_harmless_call(Call) ->
+    case kinds(Call) of
+        Kinds when is_list(Kinds) ->
+            Call =/= setenv andalso
+                not lists:any(fun(Kind) -> lowercase(Kind) =:= "strvec" end, Kinds);
+        _ ->
+            false
+    end.
 
 %% @doc The explanation that the shell and the logger show.
 -spec format_error(term(), erlang:stacktrace()) -> #{pos_integer() | general => unicode:chardata()}.
@@ -191,22 +205,38 @@ text(function) ->
 text(regexp) ->
     "not a regular expression";
 text({option, Option}) ->
-    alcove_explain:option(Option).
+    alcove_explain:option(Option);
+text({spec, {Name, _} = Part}) ->
+    %% What a sandbox has in common with alcove_proc, or is explained there.
+    Explained = [argv, drv, env, network | alcove_sandbox_spec:options()],
+    case lists:member(Name, Explained) of
+        true -> alcove_explain:option(Part);
+        false -> io_lib:format("a wrong part of a sandbox: ~0tp", [Part])
+    end;
+text({spec, Part}) ->
+    io_lib:format("a wrong part of a sandbox: ~0tp", [Part]).
 
 kind(Call, N) ->
+    case kinds(Call) of
+        Kinds when is_list(Kinds) -> lists:nth(N, Kinds);
+        _ -> unknown
+    end.
+
+%% The kinds of a call's arguments; `none' if there is no such call.
+kinds(Call) ->
     %% The library may not be loaded where the exception is shown.
     try lists:keyfind(Call, 1, alcove_nif:calls()) of
-        {Call, _, Arguments, _, _, _} ->
-            {_, Kind} = lists:nth(N, Arguments),
-            Kind;
-        false ->
-            unknown
+        {Call, _, Arguments, _, _, _} -> [Kind || {_, Kind} <- Arguments];
+        false -> none
     catch
         _:_ -> unknown
     end.
 
+lowercase(Kind) ->
+    string:lowercase(atom_to_list(Kind)).
+
 expected(Kind) ->
-    case string:lowercase(atom_to_list(Kind)) of
+    case lowercase(Kind) of
         "i32" -> "not an integer of 32 bits";
         "u32" -> "not a non-negative integer of 32 bits";
         "i64" -> "not an integer of 64 bits";

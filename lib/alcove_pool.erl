@@ -74,9 +74,11 @@
 -behaviour(gen_server).
 
 -export([start_link/1, child_spec/1]).
+%% For supervisors.
+-export([start_child/1]).
 -export([run/2, run/3, start/3, start_link/3, with/3]).
 -export([drain/1, drain/2, info/1, members/1]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
 -export_type([options/0, need/0, error/0]).
 
@@ -153,16 +155,23 @@ start_link(Options) ->
         {error, Reason} -> {error, Reason}
     end.
 
-%% @doc A child specification for a supervisor.
+%% @doc A child specification for a supervisor, which holds the options in a function, as that of
+%% {@link alcove_drv:child_spec/1} does.
 -spec child_spec(options()) -> supervisor:child_spec().
 child_spec(Options) ->
     #{name := Name} = parsed(child_spec, Options),
     #{
         id => {?MODULE, Name},
-        start => {?MODULE, start_link, [Options]},
+        start => {?MODULE, start_child, [alcove_hidden:hide(Options)]},
         shutdown => ?SHUTDOWN,
         modules => [?MODULE]
     }.
+
+%% @private
+%% @doc Starts a member as the child of a supervisor, for {@link child_spec/1}.
+-spec start_child(alcove_hidden:hidden()) -> {ok, pid()} | {error, term()}.
+start_child(Hidden) ->
+    start_link(alcove_hidden:reveal(Hidden)).
 
 parsed(Function, Options) ->
     Defaults = #{
@@ -176,10 +185,24 @@ parsed(Function, Options) ->
     Parsed = maps:merge(Defaults, Given),
     is_map_key(name, Parsed) orelse wrong(Function, [Options], 1, {name, missing}),
     _ = [
-        wrong(Function, [Options], 1, Option)
+        wrong(Function, [Options], 1, told(Defaults#{name => undefined}, Option))
      || {Name, Value} = Option <- maps:to_list(Parsed), not member_option(Name, Value)
     ],
+    ok = startable(Parsed, Function, [Options]),
     Parsed.
+
+%% What may be told of an option that is wrong. What isn't an option here may be a misspelt one, or
+%% one of a program.
+told(Known, {Name, Value}) when is_map_key(Name, Known), Name =/= drv -> {Name, Value};
+told(_Known, Option) -> alcove_explain:shown(Option).
+
+startable(#{drv := {start, Options}}, Function, Args) ->
+    case alcove_drv_options:parse(Options) of
+        {ok, _} -> ok;
+        {error, Option} -> wrong(Function, Args, 1, {drv, {start, Option}})
+    end;
+startable(_Parsed, _Function, _Args) ->
+    ok.
 
 given(_Function, _Args, _Position, Options) when is_map(Options) ->
     Options;
@@ -187,7 +210,7 @@ given(Function, Args, Position, Options) ->
     try
         maps:from_list(lists:reverse(Options))
     catch
-        error:_ -> wrong(Function, Args, Position, Options)
+        error:_ -> wrong(Function, Args, Position, {options, alcove_explain:shown(Options)})
     end.
 
 member_option(name, Name) -> is_atom(Name) andalso Name =/= undefined;
@@ -344,7 +367,8 @@ started(Function, Pool, Argv, Options) ->
 -spec with(atom(), options(), fun((alcove:drv()) -> Result)) -> Result | {error, error()}.
 with(Pool, Options, Fun) when is_function(Fun, 1) ->
     {Own, More} = own(with, [Pool, Options, Fun], Options),
-    More =:= #{} orelse wrong(with, [Pool, Options, Fun], 2, hd(maps:to_list(More))),
+    More =:= #{} orelse
+        wrong(with, [Pool, Options, Fun], 2, alcove_explain:shown(hd(maps:to_list(More)))),
     leased(Pool, Own, fun(Drv, _Lease) -> {give, Fun(Drv)} end);
 with(Pool, Options, Fun) ->
     alcove_errors:raise(badarg, ?MODULE, with, [Pool, Options, Fun], {function, 3}).
@@ -378,7 +402,7 @@ kept({Member, Job}, Pid) ->
 own(Function, Args, Options) ->
     Position = [N || {N, Arg} <- lists:zip(lists:seq(1, length(Args)), Args), Arg =:= Options],
     Given = given(Function, Args, lists:last(Position), Options),
-    is_atom(hd(Args)) orelse wrong(Function, Args, 1, {pool, hd(Args)}),
+    is_atom(hd(Args)) orelse wrong(Function, Args, 1, {pool, alcove_explain:shown(hd(Args))}),
     Names = [wait, need, retry],
     Own = maps:merge(#{wait => ?WAIT, need => #{}, retry => 0}, maps:with(Names, Given)),
     _ = [
@@ -842,11 +866,26 @@ handle_info(_Message, State) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{own = undefined}) ->
-    ok;
 terminate(_Reason, #state{own = Drv}) ->
-    _ = alcove_drv:stop(Drv),
-    ok.
+    _ = Drv =:= undefined orelse alcove_drv:stop(Drv),
+    forget_all().
+
+%% The report of a crash would show the messages that wait, and with them the arguments of programs.
+forget_all() ->
+    receive
+        _ -> forget_all()
+    after 0 -> ok
+    end.
+
+%% @private
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(Status) ->
+    Hidden = fun
+        (message, _) -> hidden;
+        (log, _) -> [];
+        (_, Value) -> Value
+    end,
+    maps:map(Hidden, Status).
 
 %% Tells a client. A node that is slow to take messages doesn't hold up the member.
 tell(Ref, Answer) ->

@@ -95,7 +95,7 @@
 %%     rights of `user'.</dd>
 %% <dt>`env': `#{Name => Value}' or `[{Name, Value}]'; `clearenv': boolean</dt>
 %% <dd>Variables that are added to Drv's environment, or with `clearenv' to an empty one; the value
-%%     `false' removes a variable.</dd>
+%%     `false' removes a variable. Names are strings, binaries or atoms.</dd>
 %% <dt>`user', `group': a name or a number; `groups': a list of them</dt>
 %% <dd>A user brings its own group and, if it is given by name, its supplementary groups. Names are
 %%     looked up in /etc/passwd and /etc/group of Drv's own root directory.</dd>
@@ -232,7 +232,7 @@
     attach/1, attach/2
 ]).
 %% For supervisors.
--export([start_child/3]).
+-export([start_child/1]).
 -export_type([drv/0, argv/0, options/0, sink/0, server/0, status/0, result/0, outcome/0]).
 -export_type([programs/0, pipe_result/0, pipe_outcome/0]).
 -export_type([attach_options/0, attach_result/0]).
@@ -514,6 +514,10 @@ start_link(Drv, Argv, Options) ->
 %%
 %% A program that ends with a status other than 0 has ended abnormally. The child is `transient', so
 %% the supervisor restarts it then, and only then.
+%%
+%% A supervisor logs how it started its children. So the specification holds the program's arguments
+%% and options in a function, which shows nothing of them. The supervisor can be on any node that has
+%% the same build of alcove.
 -spec child_spec(
     {drv(), argv()}
     | {drv(), argv(), options()}
@@ -533,7 +537,7 @@ child_spec(#{drv := Drv, argv := Argv} = Spec) ->
     maps:merge(
         #{
             id => ?MODULE,
-            start => {?MODULE, start_child, [Drv, Argv, Options]},
+            start => {?MODULE, start_child, [alcove_hidden:hide([Drv, Argv, Options])]},
             restart => transient,
             shutdown => Grace + ?KILLED,
             modules => [?MODULE]
@@ -541,12 +545,13 @@ child_spec(#{drv := Drv, argv := Argv} = Spec) ->
         maps:without([drv, argv, options], Spec)
     );
 child_spec(Spec) ->
-    bad_option(Spec, child_spec, [Spec], 1).
+    bad_option(alcove_proc_options:incomplete(Spec), child_spec, [Spec], 1).
 
 %% @private
 %% @doc Starts a program as the child of a supervisor, for {@link child_spec/1}.
--spec start_child(drv(), argv(), options()) -> {ok, pid()} | {error, term()}.
-start_child(Drv, Argv, Options) ->
+-spec start_child(alcove_hidden:hidden()) -> {ok, pid()} | {error, term()}.
+start_child(Hidden) ->
+    [Drv, Argv, Options] = alcove_hidden:reveal(Hidden),
     %% A name that isn't registered yet is an error value, so that the supervisor tries again.
     case alcove_proc_options:parse(child, Drv, Argv, Options) of
         {ok, Parsed} -> alcove_proc_server:start(start_link, Parsed);

@@ -2,7 +2,7 @@
 %% @doc The options of {@link alcove_proc}: what they may be, and their defaults.
 -module(alcove_proc_options).
 
--export([parse/4, pipe/3, names/0, data/1, is_signal/1, is_dimension/1]).
+-export([parse/4, pipe/3, incomplete/1, names/0, data/1, is_signal/1, is_dimension/1, is_id_range/1]).
 
 -export_type([parsed/0, sink/0, input/0, name/0, programs/0]).
 
@@ -116,19 +116,27 @@
     {ok, parsed()} | {error, Option :: term()}.
 parse(later, Drv, Argv, Options) ->
     Now = fun(Name) when is_atom(Name), Name =/= undefined -> self(); (Other) -> Other end,
-    Given = [
-        case Option of
-            {owner, Owner} when Owner =/= none -> {owner, Now(Owner)};
-            _ -> Option
-        end
-     || Option <- pairs(Options)
-    ],
-    checked(child, Now(Drv), Argv, Given);
+    Given = fun
+        ({owner, Owner}) when Owner =/= none -> {owner, Now(Owner)};
+        (Option) -> Option
+    end,
+    case pairs(Options) of
+        Pairs when is_list(Pairs), length(Pairs) >= 0 ->
+            checked(child, Now(Drv), Argv, lists:map(Given, Pairs));
+        _ ->
+            checked(child, Now(Drv), Argv, Options)
+    end;
 parse(How, Drv, Argv, Options) ->
     case checked(How, Drv, Argv, Options) of
         {ok, Parsed} -> {ok, begun(Parsed)};
         {error, Option} -> {error, Option}
     end.
+
+%% @doc What is wrong with a child specification that lacks `drv' or `argv', or is none.
+-spec incomplete(term()) -> term().
+incomplete(#{drv := _}) -> {argv, alcove_explain:argv(no_list)};
+incomplete(#{}) -> {drv, missing};
+incomplete(Other) -> alcove_explain:shown(Other).
 
 checked(How, Drv, Argv, Options) ->
     try
@@ -326,7 +334,7 @@ drv({start, Options} = Drv) ->
 drv(Drv) ->
     case alcove_drv:locate(Drv) of
         {ok, Pid} -> Pid;
-        _ -> refuse({drv, Drv})
+        _ -> refuse({drv, alcove_explain:shown(Drv)})
     end.
 
 %% The error tells what is wrong with a program and its arguments, but not their values, which may
@@ -611,53 +619,12 @@ is_dimension(N) -> is_integer(N) andalso N > 0 andalso N =< 16#ffff.
 data(Data) ->
     alcove_text:data(Data).
 
-%% The error of a wrong variable has its name only: values may be secrets.
-env(Env) when is_map(Env) ->
-    env(maps:to_list(Env));
-env(Env) when is_list(Env), length(Env) >= 0 ->
-    env(1, Env);
-env(_) ->
-    error.
-
-env(_N, []) ->
-    [];
-env(N, [Variable | Variables]) ->
-    case variable(Variable) of
-        error ->
-            {error,
-                case Variable of
-                    {Name, _} -> Name;
-                    _ -> {element, N}
-                end};
-        Known ->
-            case env(N + 1, Variables) of
-                {error, _} = Error -> Error;
-                Rest -> [Known | Rest]
-            end
-    end.
-
-variable({Name, Unset}) when Unset =:= false; Unset =:= nil ->
-    case name(Name) of
-        error -> error;
-        Bytes -> {Bytes, false}
-    end;
-variable({Name, Value}) ->
-    case {name(Name), alcove_text:bytes(Value)} of
-        {error, _} -> error;
-        {_, error} -> error;
-        Variable -> Variable
-    end;
-variable(_) ->
-    error.
-
-name(Name) when is_atom(Name) ->
-    name(atom_to_binary(Name));
-name(Name) ->
-    case alcove_text:bytes(Name) of
-        Bytes when is_binary(Bytes), Bytes =/= <<>> ->
-            check(binary:match(Bytes, <<"=">>) =:= nomatch, Bytes);
-        _ ->
-            error
+env(Env) ->
+    case alcove_environ:changes(Env) of
+        {ok, Changes} -> Changes;
+        {error, {name, Name}} -> {error, Name};
+        {error, {no_pair, N, _}} -> {error, {element, N}};
+        {error, no_list} -> error
     end.
 
 id(Id) when is_integer(Id) ->
@@ -710,15 +677,16 @@ known(Group, Prefix, Name) ->
         [] -> error
     end.
 
-range({Inside, Outside, Count} = Range) ->
-    Ids = [Inside, Outside, Count],
-    check(
-        lists:all(fun is_integer/1, Ids) andalso lists:min(Ids) >= 0 andalso Count > 0 andalso
-            lists:max([Inside, Outside]) + Count =< 16#ffffffff,
-        Range
-    );
-range(_) ->
-    error.
+range(Range) ->
+    check(is_id_range(Range), Range).
+
+%% @doc Whether a term is a range of ids, as user_namespaces(7) maps them.
+-spec is_id_range(term()) -> boolean().
+is_id_range({Inside, Outside, Count}) ->
+    lists:all(fun is_integer/1, [Inside, Outside, Count]) andalso Inside >= 0 andalso Outside >= 0 andalso
+        Count > 0 andalso max(Inside, Outside) + Count =< 16#ffffffff;
+is_id_range(_) ->
+    false.
 
 %% A program of seccomp(2) is compiled already.
 seccomp(Policy) when is_map(Policy) ->

@@ -149,7 +149,7 @@
 -export([run/2, run/3, start_link/2, start_link/3, child_spec/1, explain/1, explain/2]).
 -export([from_oci/1, from_oci/2]).
 %% For supervisors.
--export([start_child/3]).
+-export([start_child/1, start_child/3]).
 
 -export_type([spec/0, result/0, bundle/0, oci/0, oci_options/0, oci_why/0]).
 
@@ -174,17 +174,21 @@ run(Drv, Argv) ->
     run(Drv, Argv, #{}).
 
 %% @doc Runs a program in a sandbox and returns when it and everything that it started have ended.
+%%
+%% Raises `{badarg, Part}' for the part of the spec that is wrong, or as {@link alcove_proc:run/3}
+%% does. It tells no arguments and no variables' values.
 -spec run(alcove_proc:drv(), alcove_proc:argv(), spec()) -> result().
 run(Drv, Argv, Spec) ->
-    Parsed = parse(Spec, run, [Drv, Argv, Spec]),
+    Parsed = checked(run, Drv, Argv, Spec),
+    Located = located(run, [Drv, Argv, Spec]),
     Run = fun(Given) ->
         Options = Given#{
             stdout => collect(maps:get(stdout, Given, collect), Parsed),
             stderr => collect(maps:get(stderr, Given, collect), Parsed)
         },
-        alcove_proc:run(Drv, Argv, Options)
+        alcove_proc:run(Located, Argv, Options)
     end,
-    case attempted(Drv, Parsed, run, Run) of
+    case attempted(Located, Parsed, run, Run) of
         {Outcome, Force} -> alcove_sandbox_limits:result(Outcome, Force)
     end.
 
@@ -201,21 +205,27 @@ start_link(Drv, Argv) ->
 %% alcove_proc} work with the pid that this returns.
 -spec start_link(alcove_proc:drv(), alcove_proc:argv(), spec()) -> {ok, pid()} | {error, term()}.
 start_link(Drv, Argv, Spec) ->
-    Parsed = parse(Spec, start_link, [Drv, Argv, Spec]),
-    Start = fun(Options) -> alcove_proc:start_link(Drv, Argv, Options) end,
-    {Started, _Force} = attempted(Drv, Parsed, start, Start),
+    Parsed = checked(start_link, Drv, Argv, Spec),
+    Located = located(start_link, [Drv, Argv, Spec]),
+    Start = fun(Options) -> alcove_proc:start_link(Located, Argv, Options) end,
+    {Started, _Force} = attempted(Located, Parsed, start, Start),
     Started.
 
 %% @doc A child specification for a supervisor, as {@link alcove_proc:child_spec/1} returns one,
-%% with a `spec' in the place of the options.
+%% with a `spec' in the place of the options. A program or a spec that is wrong raises the error
+%% `{badarg, Part}', as with {@link run/3}; a Drv that isn't registered yet is an error when the
+%% supervisor starts the child.
 -spec child_spec(map()) -> supervisor:child_spec().
 child_spec(#{drv := Drv, argv := Argv} = Child) ->
     Spec = maps:get(spec, Child, #{}),
-    _ = parse(Spec, child_spec, [Child]),
+    case parsed(Drv, Argv, Spec) of
+        {ok, _} -> ok;
+        {error, Part} -> wrong(Part, child_spec, [Child], 1)
+    end,
     maps:merge(
         #{
             id => ?MODULE,
-            start => {?MODULE, start_child, [Drv, Argv, Spec]},
+            start => {?MODULE, start_child, [alcove_hidden:hide([Drv, Argv, Spec])]},
             restart => transient,
             shutdown => 20000,
             modules => [alcove_proc]
@@ -223,18 +233,36 @@ child_spec(#{drv := Drv, argv := Argv} = Child) ->
         maps:without([drv, argv, spec], Child)
     );
 child_spec(Child) ->
-    error({badarg, Child}, [Child]).
+    wrong(alcove_proc_options:incomplete(Child), child_spec, [Child], 1).
 
 %% @private
 %% @doc Starts a program as the child of a supervisor, for {@link child_spec/1}.
+-spec start_child(alcove_hidden:hidden()) -> {ok, pid()} | {error, term()}.
+start_child(Hidden) ->
+    [Drv, Argv, Spec] = alcove_hidden:reveal(Hidden),
+    start_child(Drv, Argv, Spec).
+
+%% @private
+%% @doc As {@link start_child/1}. A name that isn't registered yet is an error value, so that the
+%% supervisor tries again.
 -spec start_child(alcove_proc:drv(), alcove_proc:argv(), spec()) -> {ok, pid()} | {error, term()}.
 start_child(Drv, Argv, Spec) ->
-    Parsed = parse(Spec, start_child, [Drv, Argv, Spec]),
+    case parsed(Drv, Argv, Spec) of
+        {ok, #{options := Given} = Parsed} ->
+            case alcove_proc_options:parse(child, Drv, Argv, Given) of
+                {ok, #{drv := Located}} -> begun_child(Located, Argv, Parsed);
+                {error, Option} -> {error, {badarg, Option}}
+            end;
+        {error, Part} ->
+            {error, {badarg, Part}}
+    end.
+
+begun_child(Located, Argv, Parsed) ->
     Start = fun(Options) ->
         Discard = #{owner => none, stdin => none, stdout => discard, stderr => discard},
-        alcove_proc:start_link(Drv, Argv, maps:merge(Discard, Options))
+        alcove_proc:start_link(Located, Argv, maps:merge(Discard, Options))
     end,
-    {Started, _Force} = attempted(Drv, Parsed, child, Start),
+    {Started, _Force} = attempted(Located, Parsed, child, Start),
     Started.
 
 %% @doc As {@link explain/2}, for the Drv of the application.
@@ -253,14 +281,20 @@ explain(Spec) ->
 %% `best_effort', it returns the error of {@link run/3}.
 -spec explain(alcove_proc:drv(), spec()) -> {ok, map()} | {error, term()}.
 explain(Drv, Spec) ->
-    Parsed = parse(Spec, explain, [Drv, Spec]),
+    Args = [Drv, Spec],
+    Parsed =
+        case alcove_sandbox_spec:parse(Spec) of
+            {ok, Known} -> Known;
+            {error, Part} -> wrong(Part, explain, Args, 2)
+        end,
+    Located = located(explain, Args),
     Try = fun(Options) ->
-        case alcove_sandbox_here:try_out(located(Drv), Options) of
+        case alcove_sandbox_here:try_out(Located, Options) of
             ok -> {ok, Options};
             {error, Reason} -> {error, Reason}
         end
     end,
-    case attempted(Drv, Parsed#{best_effort := true}, explain, Try) of
+    case attempted(Located, Parsed#{best_effort := true}, explain, Try) of
         {{ok, #{setup := Calls, rlimits := Rlimits, namespaces := Namespaces}}, Force} ->
             Lacking = maps:from_list(
                 [{Name, Why} || {Name, {lacking, Why}} <- maps:to_list(Force)]
@@ -312,37 +346,62 @@ from_oci(Bundle, Options) ->
         alcove_sandbox_oci:read(Bundle, Options)
     catch
         throw:{badarg, Part} ->
-            Arguments = [Bundle, Options],
-            erlang:raise(error, {badarg, Part}, [{?MODULE, from_oci, Arguments, []}])
+            Args = [Bundle, Options],
+            %% What isn't a directory or an option may be a configuration.
+            Shown = alcove_explain:shown(Part),
+            case Part of
+                Options -> wrong(Shown, from_oci, Args, 2);
+                {_Name, _Value} -> wrong(Shown, from_oci, Args, 2);
+                _ -> wrong(hd([Part || is_text(Part)] ++ [Shown]), from_oci, Args, 1)
+            end
     end.
 
-parse(Spec, Function, Arguments) ->
-    case alcove_sandbox_spec:parse(Spec) of
-        {ok, Parsed} ->
-            Parsed;
-        {error, Part} ->
-            erlang:raise(error, {badarg, Part}, [{?MODULE, Function, Arguments, []}])
+is_text(Text) when is_list(Text), length(Text) > 0 -> lists:all(fun is_integer/1, Text);
+is_text(Text) -> is_binary(Text).
+
+%% The spec, of a call whose arguments are all right as far as that can be known without Drv.
+checked(Function, Drv, Argv, Spec) ->
+    case parsed(Drv, Argv, Spec) of
+        {ok, Parsed} -> Parsed;
+        {error, {drv, _} = Part} -> wrong(Part, Function, [Drv, Argv, Spec], 1);
+        {error, {argv, _} = Part} -> wrong(Part, Function, [Drv, Argv, Spec], 2);
+        {error, Part} -> wrong(Part, Function, [Drv, Argv, Spec], 3)
     end.
+
+parsed(Drv, Argv, Spec) ->
+    case alcove_sandbox_spec:parse(Spec) of
+        {ok, #{options := Options} = Parsed} ->
+            case is_start(Drv) orelse alcove_proc_options:parse(later, Drv, Argv, Options) of
+                true -> {error, {drv, alcove_explain:shown(Drv)}};
+                {ok, _} -> {ok, Parsed};
+                {error, Option} -> {error, Option}
+            end;
+        {error, Part} ->
+            {error, Part}
+    end.
+
+%% A sandbox looks at what Drv has before it starts anything.
+is_start({start, _}) -> true;
+is_start(_) -> false.
+
+located(Function, [Drv | _] = Args) ->
+    case alcove_drv:locate(Drv) of
+        {ok, Pid} -> Pid;
+        error -> wrong({drv, alcove_explain:shown(Drv)}, Function, Args, 1)
+    end.
+
+-spec wrong(term(), atom(), [term(), ...], pos_integer()) -> no_return().
+wrong(Part, Function, Args, Position) ->
+    alcove_errors:raise({badarg, Part}, ?MODULE, Function, Args, {{spec, Part}, Position}).
 
 %%--------------------------------------------------------------------
 %% From a spec to options of alcove_proc
 %%--------------------------------------------------------------------
 
-located({start, _} = Drv) ->
-    error({badarg, {drv, Drv}});
-located(Name) when is_atom(Name) ->
-    case whereis(Name) of
-        Drv when is_pid(Drv) -> Drv;
-        undefined -> error({badarg, {drv, Name}})
-    end;
-located(Drv) ->
-    Drv.
-
 %% Starts a program, and returns the outcome and what is in force. With best effort, a start that
 %% failed is followed by a search for what this machine lacks, and by a start without that.
-attempted(Drv, Parsed, How, Start) ->
+attempted(Located, Parsed, How, Start) ->
     #{listen := Listeners} = Parsed,
-    Located = located(Drv),
     case alcove_sandbox_listen:present(Located, Listeners) of
         ok ->
             Watcher = alcove_sandbox_listen:watched(Located, Listeners),

@@ -153,7 +153,8 @@ given(Drv, Path, Names) ->
 
 range(First, Count) ->
     case {string:to_integer(First), string:to_integer(Count)} of
-        {{From, <<>>}, {N, <<>>}} when From > 0, N > 0, From + N =< 16#ffffffff -> [{From, N}];
+        %% Nobody is given root's id.
+        {{From, <<>>}, {N, <<>>}} when From =/= 0 -> [{From, N} || alcove_proc_options:is_id_range({0, From, N})];
         _ -> []
     end.
 

@@ -2,7 +2,7 @@
 %% @doc The spec of {@link alcove_sandbox}: checks it, and adds the defaults.
 -module(alcove_sandbox_spec).
 
--export([parse/1]).
+-export([parse/1, options/0]).
 
 -export_type([spec/0, root/0, mount/0, tmpfs/0, limits/0, range/0]).
 
@@ -54,7 +54,7 @@
     ids := own | subordinate | {Uids :: [range()], Gids :: [range()]},
     home := path(),
     cwd := path(),
-    env := [{binary(), binary()}],
+    env := [alcove_environ:variable()],
     limits := limits(),
     seccomp := default | none | alcove_seccomp:policy() | alcove_seccomp:program(),
     best_effort := boolean(),
@@ -107,7 +107,12 @@ parse(Given) when is_map(Given) ->
         throw:{spec, Part} -> {error, Part}
     end;
 parse(Given) ->
-    {error, Given}.
+    {error, alcove_explain:shown(Given)}.
+
+%% @doc The options that are those of {@link alcove_proc}.
+-spec options() -> [atom(), ...].
+options() ->
+    ?OPTIONS.
 
 -spec refuse(term()) -> no_return().
 refuse(Part) ->
@@ -186,9 +191,13 @@ key(ids, Ids) when Ids =:= own; Ids =:= subordinate -> Ids;
 key(ids, {Uids, Gids}) -> {ranges(Uids), ranges(Gids)};
 key(home, Path) -> path(Path);
 key(cwd, Path) -> path(Path);
-key(env, Env) when is_map(Env) -> key(env, maps:to_list(Env));
-key(env, Env) when is_list(Env), length(Env) >= 0 -> [variable(V) || V <- Env];
-key(env, Env) -> refuse({env, alcove_explain:shown(Env)});
+key(env, Env) ->
+    case alcove_environ:changes(Env) of
+        {ok, Changes} -> Changes;
+        {error, {name, Name}} -> refuse({env, Name});
+        {error, {no_pair, _, Shown}} -> refuse({env, Shown});
+        {error, no_list} -> refuse({env, alcove_explain:shown(Env)})
+    end;
 key(limits, Limits) when is_map(Limits) ->
     maps:merge(?LIMITS, maps:map(fun limit/2, Limits));
 key(seccomp, Policy) when Policy =:= default; Policy =:= none -> Policy;
@@ -200,7 +209,14 @@ key(seccomp, Program) when is_list(Program) ->
         error:badarg -> refuse({seccomp, Program})
     end;
 key(best_effort, Flag) when is_boolean(Flag) -> Flag;
-key(Name, Value) -> refuse({Name, Value}).
+%% A file's contents and an unknown key, which may be a misspelt one, may be secrets.
+key(mounts, Mounts) -> refuse({mounts, alcove_explain:shown(Mounts)});
+key(Name, Value) ->
+    Known = [cwd | maps:keys(maps:without([asked, without, options], defaults()))],
+    case lists:member(Name, Known) of
+        true -> refuse({Name, Value});
+        false -> refuse({alcove_explain:shown(Name), alcove_explain:shown(Value)})
+    end.
 
 mount(system) -> system;
 mount(proc) -> {proc, <<"/proc">>};
@@ -230,10 +246,11 @@ mount({file, Path, Data, Mode}) ->
         try
             iolist_to_binary(Data)
         catch
-            error:badarg -> refuse({file, Path, Data})
+            error:badarg -> refuse({file, Path, alcove_explain:shown(Data)})
         end,
     {file, target(Path), Bytes, mode(Mode)};
 mount({symlink, Text, Path}) -> {symlink, text(symlink, Text), target(Path)};
+mount(Mount) when element(1, Mount) =:= file -> refuse({mounts, alcove_explain:shown(Mount)});
 mount(Mount) -> refuse({mounts, Mount}).
 
 is_options(Options) when is_list(Options), length(Options) >= 0 -> Options -- [noexec, alone] =:= [];
@@ -276,18 +293,12 @@ mode(Mode) when is_integer(Mode), Mode >= 0, Mode =< 8#777 -> Mode;
 mode(Mode) -> refuse({mode, Mode}).
 
 ranges([_ | _] = Ranges) when length(Ranges) >= 0 ->
-    lists:foreach(fun(Range) -> is_range(Range) orelse refuse({ids, Range}) end, Ranges),
+    lists:foreach(
+        fun(Range) -> alcove_proc_options:is_id_range(Range) orelse refuse({ids, Range}) end, Ranges
+    ),
     Ranges;
 ranges(Ranges) ->
     refuse({ids, Ranges}).
-
-is_range({Inside, Outside, Count}) ->
-    is_id(Inside) andalso is_id(Outside) andalso is_integer(Count) andalso Count > 0 andalso
-        max(Inside, Outside) + Count =< 16#ffffffff;
-is_range(_) ->
-    false.
-
-is_id(Id) -> is_integer(Id) andalso Id >= 0.
 
 ids(_Name, {Uid, Gid} = Ids) when
     is_integer(Uid), Uid >= 0, Uid < 16#ffffffff, is_integer(Gid), Gid >= 0, Gid < 16#ffffffff
@@ -295,25 +306,6 @@ ids(_Name, {Uid, Gid} = Ids) when
     Ids;
 ids(Name, Value) ->
     refuse({Name, Value}).
-
-variable({Name, Value}) when is_atom(Name) ->
-    variable({atom_to_binary(Name), Value});
-variable({Name, Unset}) when Unset =:= false; Unset =:= nil ->
-    {text(env, Name), false};
-variable({Name, Value}) ->
-    case text(env, Name) of
-        Bytes when Bytes =/= <<>> ->
-            binary:match(Bytes, <<"=">>) =:= nomatch orelse refuse({env, Name}),
-            %% A value isn't told.
-            case alcove_text:bytes(Value) of
-                error -> refuse({env, Name});
-                Set -> {Bytes, Set}
-            end;
-        _ ->
-            refuse({env, Name})
-    end;
-variable(Variable) ->
-    refuse({env, alcove_explain:shown(Variable)}).
 
 text(Name, Text) ->
     case alcove_text:bytes(Text) of

@@ -226,13 +226,13 @@ verbose(_Config) ->
      end || {Option, N} <- [{{verbose, 0}, 0}, {{verbose, 2}, 2}, {verbose, 1}]].
 
 wrong_options_are_named(_Config) ->
-    Wrong = [no_such_option, {no_such_option, 1}, {env, a}, {env, [{a, "1"}]},
+    Wrong = [no_such_option, {no_such_option, 1}, {env, a}, {env, [{1, "1"}]},
              {env, [{"A=B", "1"}]}, {env, [{"", "1"}]}, {env, [{"A", [0]}]}, {env, [{"A", <<"1", 0>>}]},
              {exec, a}, {exec, 1}, {exec, "a" ++ [0]}, {progname, a}, {progname, ""}, {progname, [0]},
              {exit_status, 2}, {exit_status, yes}, {termsig, -1}, {verbose, -1}, {verbose, a},
              {verbose, 1 bsl 40}, {maxchild, -1}, {maxchild, a}, {maxchild, 1 bsl 40}, {maxforkdepth, -1},
              {maxforkdepth, a}, {maxforkdepth, 1 bsl 40}, {timeout, -1}, {timeout, a}, {stderr_to_stdout, 1},
-             {owner, 1}, {owner, "a"}, {telemetry, 1}, {name, "a"}, {name, undefined}, {env, #{a => "1"}},
+             {owner, 1}, {owner, "a"}, {telemetry, 1}, {name, "a"}, {name, undefined}, {env, #{1 => "1"}},
              1, "a", {}],
     [begin
          Named = try alcove_drv:start([{exit_status, true}, Option]) of

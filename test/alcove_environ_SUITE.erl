@@ -6,7 +6,7 @@
 
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
 -export([working_directory/1, relative_paths/1, deleted_directory/1, environment/1, options_of_the_drv/1,
-         child_of_a_process/1, supervised/1, another_node/1, login/1, consistent/1, bytes/1]).
+         child_of_a_process/1, supervised/1, another_node/1, login/1, consistent/1, bytes/1, names/1]).
 %% Called in another virtual machine.
 -export([odd/0]).
 
@@ -14,7 +14,7 @@ suite() ->
     alcove_test:suite().
 
 all() ->
-    [working_directory, relative_paths, deleted_directory, environment, options_of_the_drv, child_of_a_process,
+    [names, working_directory, relative_paths, deleted_directory, environment, options_of_the_drv, child_of_a_process,
      supervised, another_node, login, consistent, bytes].
 
 init_per_suite(Config) ->
@@ -93,6 +93,50 @@ relative_paths(Config) ->
     ok = file:write_file(Script, "#!/bin/sh\necho ran\n"),
     ok = file:change_mode(Script, 8#755),
     both(Config, fun(Drv) -> ?assertEqual(<<"ran">>, out(Drv, ["./script"])) end).
+
+%% The same is a variable for a program, a Drv and a sandbox, and the same isn't.
+names(Config) ->
+    Drv = drv(Config),
+    Ways = [
+        fun(Env) -> alcove_proc:child_spec({Drv, ["true"], #{env => Env}}) end,
+        fun(Env) -> alcove_drv:child_spec(#{env => Env}) end,
+        fun(Env) -> alcove_proc:child_spec({{start, [{env, Env}]}, ["true"]}) end,
+        fun(Env) -> alcove_sandbox:child_spec(#{drv => Drv, argv => ["true"], spec => #{env => Env}}) end,
+        fun(Env) -> alcove_pool:child_spec(#{name => a, drv => {start, #{env => Env}}}) end
+    ],
+    Good = [{'ALCOVE_A', "1"}, {"ALCOVE_A", <<"1">>}, {<<"ALCOVE_A">>, [$1]}, {"ALCOVE_A", ""}, {"ALCOVE_A", "x=y"},
+            {'ALCOVE_A', false}, {"ALCOVE_A", nil}, {"alcove a", "1"}, {[16#20ac], [16#20ac]}],
+    [#{} = Way(Env) || Way <- Ways, Variable <- Good, Env <- [[Variable], maps:from_list([Variable])]],
+    Wrong = [{{name, Name}, {Name, Value}} || Name <- ["", <<>>, '', "A=B", <<"A=B">>, 'A=B', "A\0", 1, {"A"}],
+                                             Value <- ["1", false, nil]] ++
+        [{{name, "A"}, {"A", Value}} || Value <- [1, true, undefined, "\0", [16#110000], ["x" | y], self()]] ++
+        [{pair, NoPair} || NoPair <- ["A=1", 'A', {"A"}, {"A", "1", "2"}, 1]],
+    [begin
+         Told = fun(Way, Env) -> try Way(Env) of Spec -> {taken, Spec} catch error:{badarg, Option} -> Option end end,
+         Options = [Told(Way, Env) || Way <- Ways, Env <- [[{"B", "1"}, Variable]] ++ [#{Name => Value} || {Name, Value} <- [Variable]]],
+         ?assertEqual([], [Option || {taken, _} = Option <- Options], {env, Variable}),
+         [case Option of
+              {env, _} -> ok;
+              {drv, {start, {env, _}}} -> ok
+          end || Option <- Options],
+         case What of
+             {name, Name} ->
+                 Shown = case Name of {"A"} -> {'[...]'}; "A\0" -> '[...]'; _ -> Name end,
+                 ?assertEqual([{drv, {start, {env, Shown}}}, {env, Shown}], lists:usort(Options));
+             pair ->
+                 ok
+         end
+     end || {What, Variable} <- Wrong],
+    [?assertError({badarg, _}, Way(Env)) || Way <- Ways, Env <- [[{"A", "1"} | x], "A=1", <<"A=1">>, 'A', 1, {"A", "1"}]],
+    %% And it is set: of two for the same, the last.
+    Env = [{'ALCOVE_A', "1"}, {"ALCOVE_B", ""}, {<<"ALCOVE_C">>, "1"}, {"ALCOVE_C", "2"}, {'PWD', false}],
+    Script = ["/bin/sh", "-c", "printenv ALCOVE_A ALCOVE_B ALCOVE_C"],
+    ?assertEqual(<<"1\n\n2">>, out(Drv, Script, #{env => Env})),
+    ?assertEqual(<<"1\n\n2">>, out({start, [{env, Env}]}, Script)),
+    alcove_test:need([root, {call, mount_setattr}], fun() ->
+        {ok, #{stdout := Out}} = alcove_sandbox:run(Drv, Script, #{env => Env}),
+        ?assertEqual(<<"1\n\n2\n">>, Out)
+    end).
 
 %% A directory that was deleted, before a Drv starts or after it has.
 deleted_directory(Config) ->

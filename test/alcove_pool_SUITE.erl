@@ -7,7 +7,9 @@
 %% one node
 -export([no_more_than_max/1, busy/1, needs/1, first_come_first_served/1, callers_that_end/1, leases/1,
          draining/1, results/1, wrong_arguments/1, a_member_that_ends/1,
-         drv_of_a_member/1]).
+         drv_of_a_member/1, secrets/1]).
+%% The handler of logger's.
+-export([log/2]).
 %% several
 -export([least_loaded/1, lost_nodes/1, retries/1, streams/1, members_that_come_and_go/1, live_view/1, lost_before_pg_knows/1, a_node_that_stands_still/1,
          ten_thousand/1]).
@@ -24,7 +26,7 @@ all() ->
 
 groups() ->
     [{one_node, [], [no_more_than_max, busy, needs, first_come_first_served, callers_that_end, leases, draining,
-                     results, wrong_arguments, a_member_that_ends, drv_of_a_member, drv_that_ends, no_queue,
+                     results, wrong_arguments, secrets, a_member_that_ends, drv_of_a_member, drv_that_ends, no_queue,
                      drained_again, application_that_restarts, no_wait, no_wait_where_full, short_wait_and_late_view,
                      refused_callers]},
      {several_nodes, [], [least_loaded, lost_nodes, retries, streams, members_that_come_and_go, live_view, lost_before_pg_knows,
@@ -347,6 +349,70 @@ wrong_arguments(_Config) ->
     ?assertError({badarg, {argv, _}}, alcove_pool:run(a, "ls", #{})),
     ?assertError({badarg, _}, alcove_pool:run("a", ["true"], #{})),
     ?assertEqual({error, {no_member, a}}, alcove_pool:run(a, ["true"])).
+
+%% What isn't right is told by its name, and none of it is a secret.
+secrets(Config) ->
+    Env = #{"SECRET" => "hunter2"},
+    [?assertError({badarg, Told}, alcove_pool:start_link(Options))
+     || {Told, Options} <- [{{environment, '#{...}'}, #{name => a, environment => Env}},
+                            {{drv, {start, {env, "A=B"}}}, #{name => a, drv => {start, [{env, [{"A=B", "hunter2"}]}]}}},
+                            {{drv, {strt, '#{...}'}}, #{name => a, drv => {strt, Env}}},
+                            {{options, '[...]'}, [{name, a}, Env]}]],
+    [?assertError({badarg, Told}, apply(alcove_pool, run, Args))
+     || {Told, Args} <- [{{pool, '[...]'}, [["true", "hunter2"], ["true"]]}, {{environment, '#{...}'}, [a, ["true"], #{environment => Env}]},
+                         {{options, '[...]'}, [a, ["true"], [{env, Env} | x]]}]],
+    ?assertError({badarg, {env, '#{...}'}}, alcove_pool:with(a, #{env => Env}, fun(Drv) -> Drv end)),
+    %% The exception says which argument is wrong.
+    try alcove_pool:run(a, ["true", "hunter2"], #{max => 2, env => Env}) of
+        Ran -> ct:fail(Ran)
+    catch
+        error:Reason:Stack ->
+            ?assertMatch([{alcove_pool, run, 3, _} | _], Stack),
+            ?assertMatch(#{3 := _}, alcove_errors:format_error(Reason, Stack))
+    end,
+    %% A member that crashes while a caller's message waits for it.
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), level => all}),
+    Self = self(),
+    Drv = alcove_test:drv(Config),
+    {Parent, Ended} = spawn_monitor(fun() ->
+        {ok, Member} = alcove_pool:start_link(#{name => ?MODULE, drv => Drv}),
+        Self ! {member, Member},
+        receive stop -> exit(boom) end
+    end),
+    Member = receive {member, Pid} -> Pid end,
+    ok = sys:suspend(Member),
+    {_, Caller} = spawn_monitor(fun() ->
+        exit(alcove_pool:run(?MODULE, ["true", "--password=hunter2"], #{env => Env}))
+    end),
+    true = alcove_test:until(fun() -> process_info(Member, message_queue_len) =/= {message_queue_len, 0} end),
+    Gone = monitor(process, Member),
+    Parent ! stop,
+    receive {'DOWN', Gone, process, Member, boom} -> ok end,
+    receive {'DOWN', Ended, process, Parent, boom} -> ok end,
+    receive {'DOWN', Caller, process, _, Answer} -> ?assertEqual({error, {member, boom}}, Answer) end,
+    %% The report of the server, and that of the process.
+    Labels = [receive
+                  {log, #{msg := {report, #{label := Label}}} = Event} ->
+                      ?assertEqual(nomatch, string:find(io_lib:format("~0p", [Event]), "hunter2")),
+                      Label
+              after alcove_test:ms(5000) -> ct:fail(no_report)
+              end || _ <- [1, 2]],
+    ?assertEqual([{gen_server, terminate}, {proc_lib, crash}], lists:sort(Labels)),
+    %% One that crashes by the message itself.
+    process_flag(trap_exit, true),
+    Next = member(Config, #{}),
+    Next ! {now, make_ref(), self(), no_need, {run, ["true", "hunter2"], #{env => Env}}},
+    receive {'EXIT', Next, {{badmap, no_need}, _}} -> ok end,
+    process_flag(trap_exit, false),
+    receive
+        {log, #{msg := {report, #{label := {gen_server, terminate}} = Report}}} ->
+            ?assertEqual(nomatch, string:find(io_lib:format("~0p", [Report]), "hunter2"))
+    after alcove_test:ms(5000) -> ct:fail(no_report)
+    end,
+    ok = logger:remove_handler(?MODULE).
+
+log(#{meta := #{pid := _}} = Event, #{config := Pid}) ->
+    Pid ! {log, Event}.
 
 a_member_that_ends(Config) ->
     Member = member(Config, #{max => 2}),

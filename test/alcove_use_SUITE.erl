@@ -6,7 +6,7 @@
 -export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
          init_per_testcase/2, end_per_testcase/2]).
 %% runs
--export([what_it_wrote/1, statuses/1, errors_say_what_failed/1, wrong_options/1, usage/1, stdin_of_any_size/1,
+-export([what_it_wrote/1, statuses/1, errors_say_what_failed/1, wrong_options/1, secrets/1, secrets_of_children/1, children_of_another_node/1, usage/1, stdin_of_any_size/1,
          long_argv/1, no_input_is_eof/1, deadline/1, deadline_of_a_start/1, end_beside_a_stopped_parent/1,
          deadline_kills_all/1, output_limit/1, truncated/1,
          caller_traps_exits/1, caller_ends/1, many_and_one_hangs/1, nothing_is_left/1, leftovers_are_left/1,
@@ -43,7 +43,7 @@ all() ->
     [{group, Group} || {Group, _, _} <- groups()].
 
 groups() ->
-    [{runs, [], [what_it_wrote, statuses, errors_say_what_failed, wrong_options, usage, stdin_of_any_size,
+    [{runs, [], [what_it_wrote, statuses, errors_say_what_failed, wrong_options, secrets, secrets_of_children, children_of_another_node, usage, stdin_of_any_size,
                  long_argv, no_input_is_eof, deadline, deadline_of_a_start,
                  end_beside_a_stopped_parent, deadline_kills_all, output_limit, truncated,
                  caller_traps_exits, caller_ends, many_and_one_hangs, nothing_is_left, leftovers_are_left,
@@ -207,6 +207,166 @@ wrong_options(Config) ->
             ?assertEqual(nomatch, re:run(io_lib:format("~0p", [{Argv, Trace}]), "secret"))
     end,
     bare(Drv).
+
+%% What an exception tells is never an argument of a program or a variable, whatever was called with
+%% whatever: each function that takes such, with what is right, nearly right and in the wrong place.
+secrets(Config) ->
+    Drv = drv(Config),
+    Argv = ["true", "--password=hunter2"],
+    Env = #{"SECRET" => "hunter2"},
+    Wrong = #{env => Env, nonsense => 1},
+    Terms = [
+        Drv, no_such_drv, Argv, ["true", "--password=hunter2" | end_of_list], "true --password=hunter2",
+        [{"A", "1"}, ["true", "hunter2"]], <<"hunter2">>, Wrong, maps:to_list(Wrong), [{env, Env} | nonsense],
+        #{env => [{"SECRET", "hunter2"}, {"A=B", "hunter2"}]}, #{environment => Env}, #{stdin => [hunter2]},
+        {Drv, Argv, Wrong}, {Argv, Wrong}, {start, [{env, Env}, nonsense]}, {start, maps:to_list(Wrong)}, {"/nowhere", Wrong},
+        #{drv => Drv, argv => Argv, options => Wrong, spec => Wrong}, #{argv => Argv, options => Wrong},
+        #{name => ?MODULE, drv => {start, [{env, Env}, nonsense]}}, #{name => ?MODULE, drv => {strt, [{env, Env}]}},
+        #{mounts => [{file, "/x", "hunter2", 0, 0}]}, #{mounts => [{file, "/x", [hunter2]} | x]}, fun(_) -> ok end
+    ],
+    %% What a program, or a child specification, is no argument of; and what isn't for users.
+    Others = #{
+        alcove_proc => [write, eof, close, read, fold, active, await, signal, stop, winsize, info,
+                        controlling_process, attach],
+        alcove_sandbox => [],
+        alcove_pool => [drain, info, members, init, handle_call, handle_cast, handle_info, terminate, format_status],
+        alcove_drv => [stop, controlling_process, info, default, locate, inherited, answer, kind, groups, init,
+                       handle_call, handle_cast, handle_info, terminate, format_status]
+    },
+    Called = [
+        told(Module, Function, Args)
+     || {Module, Not} <- maps:to_list(Others),
+        {Function, Arity} <- Module:module_info(exports),
+        {Function, Arity} =/= {start_child, 1},
+        Arity > 0,
+        not lists:member(Function, [module_info | Not]),
+        Args <- combinations(Arity, [Drv, Argv, Wrong], Terms)
+    ],
+    %% Most are wrong.
+    ?assert(length([raised || raised <- Called]) > length(Called) div 2),
+    %% The calls, and what is nearly one.
+    Vector = ["true", "--password=hunter2" | x],
+    [raised = told(alcove, Function, Args)
+     || {Function, Args} <- [
+            {execvp, [Drv, [], "true", Vector]}, {execvp, [Drv, "true", Vector]},
+            {execve, [Drv, [], a, Argv, ["SECRET=hunter2"]]}, {fexecve, [Drv, [], a, Argv, ["SECRET=hunter2"]]},
+            {setenv, [Drv, [], "SECRET", "hunter2", a]}, {call, [Drv, [], execvp, ["true", Vector]]},
+            {call, [Drv, execve, [a, Argv, ["SECRET=hunter2"]]]}, {call, [Drv, [], "execve", [a, Argv, Argv]]},
+            {call, [Drv, [], exceve, ["true", Argv, Argv], 1000]}, {batch, [Drv, [], [{exceve, ["true", Argv, Argv]}]]},
+            {batch, [Drv, [{getpid, []}, {setenv, ["A", "hunter2", a]}]]}, {batch, [Drv, [], Argv]},
+            {spawn, [Drv, [], fork, [{execvp, ["true", Vector]}]]}, {spawn, [Drv, nothing, [{getpid, []}, {execvp, Argv}]]}
+        ]],
+    %% What takes no such thing tells its arguments.
+    ?assertError(badarg, alcove:chmod(Drv, [], "/tmp", a)),
+    [?assertMatch([{alcove, _, [Drv | _], _} | _],
+                  try apply(alcove, Function, Args) catch error:_:Stack -> Stack end)
+     || {Function, Args} <- [{chmod, [Drv, [], "/tmp", a]}, {call, [Drv, [], chmod, ["/tmp", a]]}, {define, [Drv, [], "x"]},
+                             {batch, [Drv, [], [{getpid, []}, {chdir, [a]}]]}]],
+    bare(Drv).
+
+%% Any term in one place, and in the others those that could be right.
+combinations(Arity, Right, Terms) ->
+    lists:usort([Args || N <- lists:seq(1, Arity), Args <- places(Arity, N, Right, Terms)]).
+
+places(0, _N, _Right, _Terms) -> [[]];
+places(Arity, Arity, Right, Terms) -> [[Term | Rest] || Term <- Terms, Rest <- places(Arity - 1, 0, Right, Terms)];
+places(Arity, N, Right, Terms) -> [[Term | Rest] || Term <- Right, Rest <- places(Arity - 1, N, Right, Terms)].
+
+%% Calls a function, and looks for the secret in all that anybody could log of what comes of it.
+told(Module, Function, Args) ->
+    Told = try {returned, apply(Module, Function, Args)} catch Class:Reason:Stack -> {raised, {Class, Reason, Stack}} end,
+    case is_told(Told) of
+        true -> ct:fail({Module, Function, Args, Told});
+        false -> stopped_again(Told)
+    end.
+
+is_told(Term) ->
+    lists:any(fun(Format) -> string:find(io_lib:format(Format, [Term]), "hunter2") =/= nomatch end, ["~0p", "~0tp"]).
+
+stopped_again({raised, {error, Reason, [{Module, Function, _, Info} | _] = Stack}}) ->
+    %% It says which argument is wrong, and why.
+    #{} = Why = alcove_errors:format_error(Reason, Stack),
+    ?assertMatch({_, 1, false}, {{Module, Function, Info}, map_size(Why), is_told(Why)}),
+    raised;
+stopped_again({raised, _}) ->
+    raised;
+stopped_again({returned, {ok, Pid}}) when is_pid(Pid) ->
+    unlink(Pid),
+    %% A program may have ended by itself.
+    _ = (catch gen_server:stop(Pid, shutdown, 10000)),
+    returned;
+stopped_again({returned, _}) ->
+    returned.
+
+%% A supervisor's reports show neither, when it starts children, when they can't start, and when they
+%% end: of all kinds of children.
+secrets_of_children(Config) ->
+    process_flag(trap_exit, true),
+    {ok, _} = application:ensure_all_started(alcove),
+    Drv = drv(Config),
+    Env = #{"SECRET" => "hunter2"},
+    #{level := Level} = logger:get_primary_config(),
+    ok = logger:set_primary_config(level, all),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), level => all}),
+    try
+        Failing = sh("# hunter2\nread x; exit 3"),
+        Children = [
+            alcove_drv:child_spec(#{env => Env, name => alcove_use}),
+            alcove_pool:child_spec(#{name => ?MODULE, drv => {start, #{env => Env}}}),
+            alcove_proc:child_spec(#{drv => Drv, argv => Failing, options => #{env => Env, stdin => stream}}),
+            alcove_sandbox:child_spec(#{drv => Drv, argv => Failing, spec => #{env => Env, stdin => stream}})
+        ],
+        Sandboxes = alcove_test:can({call, mount_setattr}) =:= true,
+        [begin
+             {ok, Sup} = supervisor:start_link(?MODULE, [Child]),
+             case lists:member(Id, [alcove_proc, alcove_sandbox]) of
+                 true -> ok = alcove_proc:eof(child(Id, Sup));
+                 false -> exit(child(Id, Sup), kill)
+             end,
+             #{msg := {report, #{report := Report}}} = reported(child_terminated),
+             {mfargs, {_, start_child, [Hidden]}} = lists:keyfind(mfargs, 1, proplists:get_value(offender, Report)),
+             ?assert(is_function(Hidden)),
+             ok = gen_server:stop(Sup, shutdown, 20000)
+         end || #{id := Id} = Child <- Children, Id =/= alcove_sandbox orelse Sandboxes],
+        {error, _} = supervisor:start_link(?MODULE, [alcove_proc:child_spec({Drv, ["/nowhere", "hunter2"], #{env => Env}})]),
+        _ = reported(start_error)
+    after
+        logger:remove_handler(?MODULE),
+        logger:set_primary_config(level, Level),
+        process_flag(trap_exit, false)
+    end.
+
+%% What a child specification holds goes to a supervisor of another node, and stays good when the code
+%% is loaded again, as an upgrade of a release does it.
+children_of_another_node(Config) ->
+    Out = path(Config, "out"),
+    alcove_test:nodes(fun(There, Here) ->
+        #{start := {Module, Function, Args}} = alcove_test:in_peer(Here, fun() ->
+            alcove_proc:child_spec({{start, []}, ["echo", "hi"], #{stdout => {file, Out}}})
+        end),
+        alcove_test:in_peer(There, fun() ->
+            [begin
+                 {module, _} = code:load_file(alcove_hidden),
+                 true = code:soft_purge(alcove_hidden)
+             end || _ <- [1, 2]],
+            process_flag(trap_exit, true),
+            {ok, Pid} = apply(Module, Function, Args),
+            receive {'EXIT', Pid, normal} -> ok end
+        end),
+        ?assertEqual({ok, <<"hi\n">>}, file:read_file(Out))
+    end).
+
+%% The next report of a supervisor's about this; no event before it has the secret.
+reported(What) ->
+    receive
+        {log, Event} ->
+            false = is_told(Event),
+            case Event of
+                #{msg := {report, #{label := {supervisor, What}}}} -> Event;
+                _ -> reported(What)
+            end
+    after alcove_test:ms(10000) -> ct:fail({no_report, What})
+    end.
 
 %% Wall time, processor time and memory come together.
 usage(Config) ->
@@ -1740,7 +1900,7 @@ supervised(Config) ->
     ?assertEqual(60000, Late - Soon),
     [?assertError({badarg, Option}, alcove_proc:child_spec(Spec))
      || {Option, Spec} <- [{nothing, nothing}, {{no_such, 1}, {Drv, ["true"], #{no_such => 1}}},
-                           {{drv, "x"}, #{drv => "x", argv => ["true"]}}]],
+                           {{drv, '[...]'}, #{drv => "x", argv => ["true"]}}]],
     ?assertError({badarg, {argv, _}}, alcove_proc:child_spec({Drv, []})),
     process_flag(trap_exit, false),
     bare(Drv).
