@@ -154,7 +154,8 @@ given(Drv, Path, Names) ->
 range(First, Count) ->
     case {string:to_integer(First), string:to_integer(Count)} of
         %% Nobody is given root's id.
-        {{From, <<>>}, {N, <<>>}} when From =/= 0 -> [{From, N} || alcove_proc_options:is_id_range({0, From, N})];
+        {{From, <<>>}, {N, <<>>}} when From =/= 0 ->
+            [{From, N} || alcove_proc_options:is_id_range({0, From, N})];
         _ -> []
     end.
 

@@ -256,6 +256,29 @@ secrets(Config) ->
             {batch, [Drv, [{getpid, []}, {setenv, ["A", "hunter2", a]}]]}, {batch, [Drv, [], Argv]},
             {spawn, [Drv, [], fork, [{execvp, ["true", Vector]}]]}, {spawn, [Drv, nothing, [{getpid, []}, {execvp, Argv}]]}
         ]],
+    %% A sandbox says which part of which argument is wrong.
+    Whys = fun(Function, Args) ->
+        try apply(alcove_sandbox, Function, Args) of
+            Done -> ct:fail(Done)
+        catch
+            error:{badarg, Part}:Trace -> {Part, alcove_errors:format_error({badarg, Part}, Trace)}
+        end
+    end,
+    [begin
+         {Part, #{Position := Text}} = Whys(Function, Args),
+         ?assertMatch({match, _}, re:run(Text, Pattern))
+     end || {Function, Args, Position, Part, Pattern} <- [
+                {run, [Drv, Argv, #{limits => #{memory => -1}}], 3, {limits, {memory, -1}}, "part of a sandbox.*memory,-1"},
+                {start_link, [Drv, Argv, #{lines => 0}], 3, {lines, 0}, "lines,0.*longest line"},
+                {explain, [Drv, #{user => 0}], 2, {user, 0}, "user,0"},
+                {run, [{start, [{env, Env}]}, Argv, #{}], 1, {drv, {start, '[...]'}}, "not a Drv"},
+                {run, [no_such_drv, Argv, #{}], 1, {drv, no_such_drv}, "not a Drv.*no_such_drv"},
+                {child_spec, [#{argv => Argv}], 1, {drv, missing}, "not a Drv.*missing"}]],
+    {{argv, _}, #{2 := _}} = Whys(run, [Drv, "true hunter2", #{}]),
+    %% A supervisor tries again when a name isn't there.
+    [{error, {badarg, {drv, no_such_drv}}} = apply(Module, Function, Args)
+     || #{start := {Module, Function, Args}} <- [alcove_sandbox:child_spec(#{drv => no_such_drv, argv => Argv}),
+                                                 alcove_proc:child_spec(#{drv => no_such_drv, argv => Argv})]],
     %% What takes no such thing tells its arguments.
     ?assertError(badarg, alcove:chmod(Drv, [], "/tmp", a)),
     [?assertMatch([{alcove, _, [Drv | _], _} | _],
