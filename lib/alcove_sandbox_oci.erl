@@ -9,8 +9,8 @@
 -export([read/2]).
 
 -import(alcove_sandbox_oci_items, [
-    array/3, at/2, boolean/3, integer/3, is_nothing/1, natural/3, object/3, path/3, required/3,
-    text/3, unsupported/1
+    array/3, at/2, boolean/3, integer/3, natural/3, object/3, path/3, required/3, text/3,
+    unsupported/1
 ]).
 
 -include_lib("kernel/include/file.hrl").
@@ -261,10 +261,8 @@ in_bundle(Dir, Bundle) -> iolist_to_binary(filename:join(Bundle, Dir)).
 
 %% Programs that the runtime would run, most of them on the host and as root.
 hooks(Path, Hooks) when is_map(Hooks) ->
-    [
-        {unsupported, at(Path, Name), <<"hooks are programs on the host">>}
-     || {Name, Value} <- lists:sort(maps:to_list(Hooks)), is_binary(Name), not is_nothing(Value)
-    ];
+    Hook = unsupported(<<"hooks are programs on the host">>),
+    object(Path, Hooks, maps:from_keys([Name || Name <- maps:keys(Hooks), is_binary(Name)], Hook));
 hooks(Path, _Hooks) ->
     [{wrong, Path, {invalid, <<"an object">>}}].
 

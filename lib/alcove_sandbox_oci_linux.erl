@@ -11,8 +11,11 @@
 -type item() :: alcove_sandbox_oci_items:item().
 -type path() :: alcove_sandbox_oci_items:path().
 
-%% The kernel's own period, in microseconds.
+%% The kernel's own period, in microseconds, and its longest.
 -define(PERIOD, 100000).
+-define(LONGEST, 1000000).
+%% The kernel takes no quota below a millisecond, and sandboxes have its own period.
+-define(LEAST, 0.01).
 %% More bytes, or processes, the kernel takes for fewer; and more processors than there are.
 -define(MOST, 16#7fffffffffffffff).
 -define(CPUS, 16#100000).
@@ -249,16 +252,24 @@ cpu(Path, Cpu) ->
             end
         }).
 
-%% The kernel takes a period of at most a second.
-quota(Path, #{<<"quota">> := Quota} = Cpu) ->
-    case {Quota, maps:get(<<"period">>, Cpu, ?PERIOD)} of
-        {Quota, 0} when is_integer(Quota), Quota > 0, Quota =< ?CPUS * ?PERIOD ->
-            [{limit, cpu, Quota / ?PERIOD}];
-        {Quota, Period} when
-            is_integer(Quota), Quota > 0, is_integer(Period), Period > 0, Period =< 1000000,
-            Quota =< ?CPUS * Period
-        ->
-            [{limit, cpu, Quota / Period}];
+quota(Path, #{<<"quota">> := Quota} = Cpu) when is_integer(Quota), Quota > 0 ->
+    At = at(Path, <<"quota">>),
+    case period(Cpu) of
+        Period when is_integer(Period), Quota =< ?CPUS * Period ->
+            %% This is more than the configuration has: the second item says so, or is ignored.
+            case Quota / Period of
+                Cpus when Cpus < ?LEAST ->
+                    [{limit, cpu, ?LEAST}, {unsupported, At, <<"less than 0.01 processors">>}];
+                Cpus ->
+                    [{limit, cpu, Cpus}]
+            end;
+        _ ->
+            [{wrong, At, {invalid, <<"microseconds, as the period">>}}]
+    end;
+quota(Path, Cpu) when is_map(Cpu) ->
+    case {maps:get(<<"quota">>, Cpu, 0), period(Cpu)} of
+        {_, error} ->
+            [{wrong, at(Path, <<"period">>), {invalid, <<"microseconds, a second at most">>}}];
         {-1, _} ->
             [{limit, cpu, infinity}];
         {0, _} ->
@@ -268,6 +279,13 @@ quota(Path, #{<<"quota">> := Quota} = Cpu) ->
     end;
 quota(_Path, _Cpu) ->
     [].
+
+period(Cpu) ->
+    case maps:get(<<"period">>, Cpu, 0) of
+        0 -> ?PERIOD;
+        Period when is_integer(Period), Period > 0, Period =< ?LONGEST -> Period;
+        _ -> error
+    end.
 
 %% A sandbox has the devices of `dev', whatever the configuration denies, and no others.
 device(Path, Device) ->
@@ -288,12 +306,15 @@ device(Path, Device) ->
 %%--------------------------------------------------------------------
 
 sysctl(Path, Values, Isolated) when is_map(Values) ->
-    Items = [
-        text(At, Value, fun(Text) -> one_sysctl(At, Name, Text, Isolated) end)
-     || {Name, Value} <- lists:sort(maps:to_list(Values)), is_binary(Name), At <- [at(Path, Name)]
-    ],
-    Own = [{Name, Text} || {sysctl, {Name, Text}} <- lists:append(Items)],
-    [Item || Item <- lists:append(Items), element(1, Item) =/= sysctl] ++
+    Table = maps:from_list([
+        {Name, fun(At, Value) ->
+            text(At, Value, fun(Text) -> one_sysctl(At, Name, Text, Isolated) end)
+        end}
+     || Name <- maps:keys(Values), is_binary(Name)
+    ]),
+    Items = object(Path, Values, Table),
+    Own = [{Name, Text} || {sysctl, {Name, Text}} <- Items],
+    [Item || Item <- Items, element(1, Item) =/= sysctl] ++
         [{set, sysctl, maps:from_list(Own)} || Own =/= []];
 sysctl(Path, _Values, _Isolated) ->
     [{wrong, Path, {invalid, <<"an object">>}}].

@@ -1,20 +1,43 @@
 %% @private
 %% @doc The filter of an OCI configuration as a policy of {@link alcove_seccomp}.
 %%
-%% If several rules match a call, the most restrictive one holds, so that a policy is never
-%% weaker than what libseccomp makes of the configuration. Calls of other architectures are
-%% always refused.
+%% If several rules match a call, the most restrictive one holds. So a policy admits no call that
+%% libseccomp's filter of the configuration refuses. It may refuse it in another way: as all
+%% policies, it kills the process for a call of another architecture, and answers ENOSYS to x32
+%% numbers and, unless the default is to allow or to log, to numbers above all that are known. It
+%% answers so also where the default kills, as runc does, since C libraries try new calls.
+%%
+%% == Arguments of 32 bits ==
+%%
+%% The kernel ignores the upper half of an argument that it takes as an int, and a filter can't
+%% know which ones these are. With 64 bits, a program would evade a condition on such an argument
+%% by one bit in the upper half: `eq 40' wouldn't match 16#100000028, `ne 40' would. With 32 bits,
+%% `eq', `lt', `le' and `masked_eq' match more than with 64, and `ne', `ge' and `gt' match less.
+%% (Of negative ints, whose upper half is all ones, `ge' and `gt' match more, `lt' and `le' less.)
+%%
+%% So the rule: if an int can have the value, a condition has 32 bits where this refuses more, and
+%% 64 bits otherwise. Of a rule at least as strict as the default, those that match more have 32
+%% bits, and of another rule those that match less. This is never weaker than what the
+%% configuration says of all 64 bits; nor, for values below 2^32, than what it says of the lower
+%% half. For pointers and sizes it is stricter: an admission by `ne 0' doesn't admit a size of 4
+%% GiB. An argument below 2^31 gets what the configuration says.
 -module(alcove_sandbox_oci_seccomp).
 
 -export([items/2]).
 
 -import(alcove_sandbox_oci_items, [
-    array/3, natural/3, object/3, required/3, text/3, unsupported/1
+    array/3, at/2, natural/3, object/3, required/3, text/3, unsupported/1
 ]).
 
 -type item() :: alcove_sandbox_oci_items:item().
 
 -define(EPERM, 1).
+-define(ENOSYS, 38).
+-define(LOW, 16#ffffffff).
+%% A program of the kernel has so many instructions at most, and each rule takes some.
+-define(MOST, 4096).
+%% The least int as an argument of 64 bits.
+-define(NEGATIVE, 16#ffffffff80000000).
 -define(OPERATORS, #{
     <<"SCMP_CMP_NE">> => ne,
     <<"SCMP_CMP_LT">> => lt,
@@ -40,11 +63,13 @@
 -spec items(alcove_sandbox_oci_items:path(), term()) -> [item()].
 items(Path, Seccomp) ->
     Errno = errno(Seccomp, <<"defaultErrnoRet">>),
-    Default = action(value(Seccomp, <<"defaultAction">>), Errno),
+    Action = action(value(Seccomp, <<"defaultAction">>), Errno),
+    Default = in_force(Action),
     required(Path, Seccomp, [<<"defaultAction">>]) ++
         policy(
+            Path,
             object(Path, Seccomp, #{
-                <<"defaultAction">> => fun(At, Value) -> checked(At, action(Value, Errno)) end,
+                <<"defaultAction">> => fun(At, _) -> checked(At, Action) end,
                 <<"defaultErrnoRet">> => fun error_number/2,
                 <<"architectures">> => fun(At, Names) -> array(At, Names, fun architecture/2) end,
                 <<"flags">> => fun(At, Flags) -> array(At, Flags, fun flag/2) end,
@@ -61,11 +86,18 @@ items(Path, Seccomp) ->
 value(Map, Key) when is_map(Map) -> maps:get(Key, Map, none);
 value(_, _) -> none.
 
-policy(Items, Default) ->
+policy(Path, Items, Default) ->
     Ranked = [{rank(Action), Rule} || {rule, {_, _, Action} = Rule} <- Items],
     Rules = [Rule || {_, Rule} <- lists:keysort(1, Ranked)],
     [Item || Item <- Items, element(1, Item) =/= rule] ++
-        [{set, seccomp, #{default => Default, rules => Rules}} || is_action(Default)].
+        case is_action(Default) andalso sized(Rules, Default) of
+            false ->
+                [];
+            too_many ->
+                [{wrong, at(Path, <<"syscalls">>), {invalid, <<"fewer rules with conditions">>}}];
+            Sized ->
+                [{set, seccomp, #{default => Default, rules => Sized}}]
+        end.
 
 %% The most restrictive first.
 rank(kill_process) -> 0;
@@ -74,6 +106,11 @@ rank(trap) -> 2;
 rank({errno, _}) -> 3;
 rank(log) -> 4;
 rank(allow) -> 5.
+
+%% What the kernel does if nobody traces the process, or is asked. This holds if the option `ignore'
+%% names the action, so that the calls aren't made for lack of a rule.
+in_force({unsupported, _}) -> {errno, ?ENOSYS};
+in_force(Action) -> Action.
 
 is_action({errno, _}) -> true;
 is_action(Action) -> is_atom(Action).
@@ -130,7 +167,8 @@ flag(Path, _) -> [{wrong, Path, {invalid, <<"a flag SECCOMP_FILTER_FLAG_...">>}}
 %%--------------------------------------------------------------------
 
 rule(Path, Rule, Default, Known) ->
-    Action = action(value(Rule, <<"action">>), errno(Rule, <<"errnoRet">>)),
+    Given = action(value(Rule, <<"action">>), errno(Rule, <<"errnoRet">>)),
+    Action = in_force(Given),
     Refuses = is_action(Action) andalso is_action(Default) andalso rank(Action) < rank(Default),
     Items =
         required(Path, Rule, [<<"names">>, <<"action">>]) ++
@@ -138,11 +176,9 @@ rule(Path, Rule, Default, Known) ->
                 <<"names">> => fun(At, Names) ->
                     array(At, Names, fun(Nth, Name) -> name(Nth, Name, Refuses, Known) end)
                 end,
-                <<"action">> => fun(At, _) -> checked(At, Action) end,
+                <<"action">> => fun(At, _) -> checked(At, Given) end,
                 <<"errnoRet">> => fun error_number/2,
-                <<"args">> => fun(At, Args) ->
-                    array(At, Args, fun(Nth, Arg) -> argument(Nth, Arg, Refuses) end)
-                end
+                <<"args">> => fun(At, Args) -> array(At, Args, fun argument/2) end
             }),
     Calls = [Name || {call, Name} <- Items],
     Conditions = [Condition || {condition, Condition} <- Items],
@@ -189,7 +225,8 @@ known() ->
      || Name <- lists:usort(Names)
     ]).
 
-argument(Path, Arg, Refuses) ->
+%% A member that isn't known leaves the condition in force, whether or not it is ignored.
+argument(Path, Arg) ->
     Names = [<<"index">>, <<"value">>, <<"op">>],
     Items =
         required(Path, Arg, Names) ++
@@ -207,14 +244,20 @@ argument(Path, Arg, Refuses) ->
                     (At, _) -> [{wrong, At, {invalid, <<"an operator SCMP_CMP_...">>}}]
                 end
             }),
-    case Items of
-        [] ->
-            #{<<"index">> := Index, <<"value">> := Value, <<"op">> := Operator} = Arg,
-            Two = maps:get(<<"valueTwo">>, Arg, 0),
-            [{condition, condition(Index, maps:get(Operator, ?OPERATORS), Value, Two, Refuses)}];
-        _ ->
-            Items
-    end.
+    Items ++
+        case lists:keymember(wrong, 1, Items) of
+            true ->
+                [];
+            false ->
+                #{<<"index">> := Index, <<"value">> := Value, <<"op">> := Name} = Arg,
+                case maps:get(Name, ?OPERATORS) of
+                    masked_eq ->
+                        Two = maps:get(<<"valueTwo">>, Arg, 0),
+                        [{condition, {Index, {masked_eq, Value}, Two}}];
+                    Operator ->
+                        [{condition, {Index, Operator, Value}}]
+                end
+        end.
 
 word(Path, Value) ->
     natural(Path, Value, fun
@@ -222,11 +265,97 @@ word(Path, Value) ->
         (_) -> [{wrong, Path, {invalid, <<"a number of 64 bits">>}}]
     end).
 
-condition(Index, masked_eq, Mask, Value, _Refuses) ->
-    {Index, {masked_eq, Mask}, Value, 64};
-%% The kernel ignores the upper half of most arguments: a program must not evade a refusal by
-%% setting bits there.
-condition(Index, eq, Value, _Two, true) when Value < 1 bsl 32 ->
-    {Index, eq, Value, 32};
-condition(Index, Operator, Value, _Two, _Refuses) ->
-    {Index, Operator, Value, 64}.
+%%--------------------------------------------------------------------
+%% 32 or 64 bits
+%%--------------------------------------------------------------------
+
+%% The rules of a policy, of those of a configuration in the order of their strictness.
+sized(Rules, Default) ->
+    {Strict, Lenient} = lists:splitwith(
+        fun({_, _, Action}) -> rank(Action) =< rank(Default) end, Rules
+    ),
+    Admitted = lists:foldl(fun admitted/2, #{}, Lenient),
+    Counts = [
+        Count
+     || Rule <- Lenient, {_, Key} <- evaded(Rule, Admitted), {Count, _} <- [maps:get(Key, Admitted)]
+    ],
+    case lists:sum(Counts) > ?MOST of
+        true ->
+            too_many;
+        false ->
+            [{Calls, bits(more, All), Action} || {Calls, All, Action} <- Strict] ++
+                lists:append([lenient(Rule, Admitted) || Rule <- Lenient])
+    end.
+
+%% A call that such a rule matches with fewer bits, but not with more, is for the default or for a
+%% rule that is less strict. The latter mustn't admit more than this rule.
+lenient({Calls, All, Action} = Rule, Admitted) ->
+    [
+        {[Call], bits(more, All) ++ Others, Action}
+     || {Call, Key} <- evaded(Rule, Admitted),
+        {_, Admissions} <- [maps:get(Key, Admitted)],
+        Others <- Admissions
+    ] ++ [{Calls, bits(less, All), Action}].
+
+%% The calls of a rule for which there are rules that are less strict.
+evaded({Calls, All, Action}, Admitted) ->
+    [
+        {Call, Key}
+     || bits(more, All) =/= bits(less, All),
+        Call <- Calls,
+        Rank <- lists:seq(rank(Action) + 1, rank(allow)),
+        Key <- [{number(Call), Rank}],
+        is_map_key(Key, Admitted)
+    ].
+
+%% The conditions of rules by call and strictness, with how many there are.
+admitted({Calls, All, Action}, Admitted) ->
+    Conditions = bits(less, All),
+    lists:foldl(
+        fun(Call, Now) ->
+            Add = fun({Count, Others}) -> {Count + 1, [Conditions | Others]} end,
+            maps:update_with({number(Call), rank(Action)}, Add, {1, [Conditions]}, Now)
+        end,
+        Admitted,
+        Calls
+    ).
+
+%% Calls may have two names.
+number(Call) -> alcove_nif:seccomp_number(Call, native).
+
+%% Conditions with 32 bits where they match more or less with them, else with 64.
+bits(Wanted, Conditions) ->
+    [
+        case with_32_bits(Operator, Value) of
+            Wanted -> {Index, low(Operator), Value band ?LOW, 32};
+            _ -> {Index, Operator, Value, 64}
+        end
+     || {Index, Operator, Value} <- Conditions
+    ].
+
+low({masked_eq, Mask}) -> {masked_eq, Mask band ?LOW};
+low(Operator) -> Operator.
+
+%% Whether a condition matches more or less with 32 bits than with 64: `same' if there is no
+%% difference, or if no int can have the value. A mask whose lower half is 0 isn't about an int.
+with_32_bits({masked_eq, Mask}, Value) ->
+    case {Mask band ?LOW, Mask bsr 32, (Mask band Value) bsr 32} of
+        {_, 0, _} -> same;
+        {0, _, _} -> same;
+        {_, _, 0} -> more;
+        {_, Upper, Upper} when Mask band Value band (1 bsl 31) =/= 0 -> more;
+        _ -> same
+    end;
+with_32_bits(Operator, Value) when Value =< ?LOW ->
+    case lists:member(Operator, [eq, lt, le]) of
+        true -> more;
+        false -> less
+    end;
+%% A negative int.
+with_32_bits(Operator, Value) when Value >= ?NEGATIVE ->
+    case lists:member(Operator, [eq, ge, gt]) of
+        true -> more;
+        false -> less
+    end;
+with_32_bits(_Operator, _Value) ->
+    same.

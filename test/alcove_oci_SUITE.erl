@@ -11,6 +11,7 @@
 -export([spec_of_a_config/1, bad_process/1, bad_root/1, bad_mounts/1, bad_linux/1, bad_seccomp/1, bad_whole/1,
          policy_of_a_config/1, most_restrictive/1, no_atoms/1, ignored/1, atom_keys/1, files/1, bad_arguments/1,
          every_prefix/1, documented/1]).
+-export([upper_halves/1, killed_by_default/1, least_quota/1, unknown_members/1, ignored_in_part/1, names_for_keys/1]).
 
 suite() ->
     alcove_test:suite() ++ [{timetrap, alcove_test:ms(180000)}].
@@ -20,10 +21,10 @@ all() ->
 
 groups() ->
     Both = [default_config, rootless_config, terminal, mounts, process, hidden_paths, hidden_in_the_hosts_proc, hidden_behind_links,
-            hostile_root, filter, limits_hold, writable],
+            hostile_root, filter, upper_halves, killed_by_default, limits_hold, least_quota, writable],
     [{reading, [parallel], [spec_of_a_config, bad_process, bad_root, bad_mounts, bad_linux, bad_seccomp, bad_whole,
                             policy_of_a_config, most_restrictive, ignored, atom_keys, files, bad_arguments,
-                            every_prefix, documented]},
+                            every_prefix, documented, unknown_members, ignored_in_part, names_for_keys]},
      {root, [], [no_atoms, mapped | Both]}, {rootless, [], Both}].
 
 init_per_suite(Config) ->
@@ -902,6 +903,204 @@ paths(List) when is_list(List) ->
     [[]] ++ [[N | Path] || {N, Value} <- lists:zip(lists:seq(0, length(List) - 1), List), Path <- paths(Value)];
 paths(_) ->
     [[]].
+
+%% ---------------------------------------------------------------------------
+%% What is ignored, and what is evaded
+%% ---------------------------------------------------------------------------
+
+%% A policy that admits all calls but these, for which there are rules.
+all_but(Calls, Default, Rules) ->
+    Others = [atom_to_binary(Name) || {Name, _} <- alcove_nif:seccomp_calls(native), not lists:member(Name, Calls)],
+    policy((rules(Default, [rule(Others, <<"SCMP_ACT_ALLOW">>, []) | Rules]))#{<<"defaultErrnoRet">> => 28}).
+
+filtered(Drv, Policy, Fun) ->
+    {ok, Pid} = alcove:fork(Drv, []),
+    ok = alcove_seccomp:install(Drv, [Pid], Policy),
+    try
+        Fun([Pid])
+    after
+        %% It may be dead.
+        catch alcove:exit(Drv, [Pid], 0)
+    end.
+
+%% The kernel takes a family and a type of socket(2) as ints. A bit in their upper halves opens nothing.
+upper_halves(Config) ->
+    High = 1 bsl 32,
+    Allow = <<"SCMP_ACT_ALLOW">>,
+    Error = <<"SCMP_ACT_ERRNO">>,
+    All = 16#ffffffffffffffff,
+    Masked = fun(Rule, Mask, Value) ->
+                     Rule#{<<"args">> => [#{<<"index">> => 0, <<"op">> => <<"SCMP_CMP_MASKED_EQ">>, <<"value">> => Mask,
+                                            <<"valueTwo">> => Value}]}
+             end,
+    Socket = fun(Action, Args) -> rule([<<"socket">>], Action, Args) end,
+    %% The default, the rules, and what is said of the families inet (2) and unix (1).
+    Cases = [{Error, [Socket(Allow, [{0, <<"NE">>, 2}])], enospc, ok},
+             {Error, [Socket(Allow, [{0, <<"GT">>, 1}])], ok, enospc},
+             {Error, [Socket(Allow, [{0, <<"GE">>, 2}])], ok, enospc},
+             {Error, [Socket(Allow, [{0, <<"NE">>, 2}, {1, <<"NE">>, 5}])], enospc, ok},
+             %% Those of one argument, any of which suffices.
+             {Error, [Socket(Allow, [{0, <<"GT">>, 2}, {0, <<"LT">>, 2}])], enospc, ok},
+             %% The error is another than the default's.
+             {Error, [(Socket(Error, [{0, <<"EQ">>, 2}, {2, <<"EQ">>, 0}]))#{<<"errnoRet">> => 22},
+                      Socket(Allow, [{2, <<"NE">>, 9}])], einval, ok},
+             {Allow, [Socket(Error, [{0, <<"EQ">>, 2}])], eperm, ok},
+             {Allow, [Socket(Error, [{0, <<"LT">>, 2}])], ok, eperm},
+             {Allow, [Socket(Error, [{0, <<"LE">>, 1}])], ok, eperm},
+             {Allow, [Socket(Error, [{0, <<"NE">>, 1}])], eperm, ok},
+             {Allow, [Socket(Error, [{0, <<"GT">>, 1}])], eperm, ok},
+             {Allow, [Masked(Socket(Error, []), All, 2)], eperm, ok},
+             %% Stricter than another rule, if not than the default.
+             {<<"SCMP_ACT_KILL_PROCESS">>, [Socket(Error, [{0, <<"EQ">>, 2}]), Socket(Allow, [])], eperm, ok}],
+    Policies = [{all_but([socket], Default, Rules), Inet, Unix} || {Default, Rules, Inet, Unix} <- Cases],
+    %% A number that isn't an int is compared as a whole.
+    Whole = all_but([ftruncate], Error, [rule([<<"ftruncate">>], Allow, [{1, <<"LE">>, High}])]),
+    with(Config, fun(Drv) ->
+        [filtered(Drv, Policy, fun(Child) ->
+             Says = fun(Family) ->
+                            case alcove:syscall(Drv, Child, socket, [Family, 1, 0]) of
+                                {ok, Fd, _} -> ok = alcove:close(Drv, Child, Fd);
+                                {error, Reason} -> Reason
+                            end
+                    end,
+             Of = [Rule || {[socket], _, _} = Rule <- maps:get(rules, Policy)],
+             {Inet, Unix, Of} = {Says(2), Says(1), Of},
+             %% Whatever isn't refused is what the kernel makes of it.
+             [{Inet, Of} = {Says(Upper + 2), Of} || Upper <- [High, 16#ffffffff00000000]],
+             case Unix of
+                 %% Admitted as an int: as a number of 64 bits it needn't be.
+                 ok -> true = lists:member(Says(High + 1), [ok, enospc, eperm]);
+                 _ -> {Unix, Of} = {Says(High + 1), Of}
+             end
+         end) || {Policy, Inet, Unix} <- Policies],
+        filtered(Drv, Whole, fun(Child) ->
+            [{Size, {error, Reason}} = {Size, alcove:syscall(Drv, Child, ftruncate, [-1, Size])}
+             || {Size, Reason} <- [{0, ebadf}, {High, ebadf}, {High + 1, enospc}]]
+        end)
+    end).
+
+%% A default that kills does so for all calls that are known; newer ones aren't there, as in runc.
+killed_by_default(Config) ->
+    Newer = lists:max([Number || {_, Number} <- alcove_nif:seccomp_calls(native)]) + 1,
+    Policies = [all_but([getppid], Default, [])
+                || Default <- [<<"SCMP_ACT_KILL">>, <<"SCMP_ACT_KILL_PROCESS">>, <<"SCMP_ACT_KILL_THREAD">>, <<"SCMP_ACT_TRAP">>]],
+    with(Config, fun(Drv) ->
+        [filtered(Drv, Policy, fun(Child) ->
+             {error, enosys} = alcove:syscall(Drv, Child, Newer, []),
+             {error, enosys} = alcove:syscall(Drv, Child, 16#3fffffff, []),
+             badpid = try alcove:syscall(Drv, Child, getppid, []) catch error:Reason -> Reason end
+         end) || Policy <- Policies]
+    end).
+
+%% Less than the kernel takes.
+least_quota(Config) ->
+    Cpu = fun(Cpu) -> set([<<"linux">>, <<"resources">>, <<"cpu">>], Cpu, runc()) end,
+    Quota = fun(Quota, Period) -> Cpu(#{<<"quota">> => Quota, <<"period">> => Period}) end,
+    [{error, {oci, [{<<"linux.resources.cpu.quota">>, {unsupported, _}}]}} = read(Oci)
+     || Oci <- [Quota(1000, 1000000), Quota(9999, 1000000), Quota(1, 1000), Cpu(#{<<"quota">> => 999}), Quota(999, 0)]],
+    [{error, {oci, [{<<"linux.resources.cpu.period">>, {invalid, _}}]}} = read(Cpu(Wrong))
+     || Period <- [<<"5">>, -1, 1000001, 1.5],
+        Wrong <- [#{<<"period">> => Period}, #{<<"period">> => Period, <<"quota">> => -1}, #{<<"period">> => Period, <<"quota">> => 0}]],
+    [{error, {oci, [{<<"linux.resources.cpu.quota">>, {invalid, _}}]}} = read(Quota(Wrong, 1000)) || Wrong <- [-2, 1.5, <<"5">>]],
+    {ok, #{spec := #{limits := #{cpu := 0.5}}}} = read(Quota(500, 1000)),
+    Bundle = bundle(Config),
+    Least = script(Quota(10000, 1000000), "true"),
+    Less = script(Quota(9999, 1000000), "true"),
+    with(Config, fun(Drv) ->
+        {ok, #{spec := #{limits := #{cpu := 0.01}} = Spec, argv := Argv}} = alcove_sandbox:from_oci({Bundle, Least}),
+        %% Without the limit that isn't supported, the least one holds.
+        {ok, #{spec := Spec, ignored := [_]}} =
+            alcove_sandbox:from_oci({Bundle, Less}, #{ignore => ["linux.resources.cpu.quota"]}),
+        case alcove_sandbox:explain(Drv, #{}) of
+            {ok, #{lacking := #{cpu := _}}} ->
+                {error, {sandbox, {cpu, no_control_group}}} = alcove_sandbox:run(Drv, Argv, Spec);
+            {ok, _} ->
+                {ok, #{status := 0, sandbox := #{cpu := {cgroup, 0.01}}}} = alcove_sandbox:run(Drv, Argv, Spec),
+                #{limits := Limits} = Spec,
+                {error, {cgroup, {_, einval}}} = alcove_sandbox:run(Drv, Argv, Spec#{limits := Limits#{cpu := 0.009}})
+        end
+    end).
+
+%% A configuration with an object of every kind.
+everything() ->
+    Condition = fun(Index, Op) -> #{<<"index">> => Index, <<"op">> => <<"SCMP_CMP_", Op/binary>>, <<"value">> => 16#7e020000} end,
+    Filter = rules(<<"SCMP_ACT_ERRNO">>,
+                   [#{<<"names">> => [<<"clone">>], <<"action">> => <<"SCMP_ACT_ALLOW">>,
+                      <<"args">> => [Condition(0, <<"MASKED_EQ">>), Condition(1, <<"EQ">>), Condition(2, <<"NE">>)]},
+                    #{<<"names">> => [<<"socket">>], <<"action">> => <<"SCMP_ACT_KILL">>, <<"args">> => [Condition(1, <<"LT">>)]}]),
+    Values = [{[<<"linux">>, <<"seccomp">>], Filter},
+              {[<<"linux">>, <<"resources">>],
+               #{<<"memory">> => #{<<"limit">> => 1 bsl 26}, <<"cpu">> => #{<<"quota">> => 5000, <<"period">> => 10000},
+                 <<"pids">> => #{<<"limit">> => 9}, <<"devices">> => [#{<<"allow">> => false, <<"access">> => <<"rwm">>}]}},
+              {[<<"linux">>, <<"sysctl">>], #{<<"kernel.msgmax">> => <<"5">>}},
+              {[<<"process">>, <<"rlimits">>],
+               [#{<<"type">> => <<"RLIMIT_CPU">>, <<"soft">> => 1, <<"hard">> => 2},
+                #{<<"type">> => <<"RLIMIT_NOFILE">>, <<"soft">> => 9, <<"hard">> => 9}]},
+              {[<<"process">>, <<"user">>], #{<<"uid">> => 0, <<"gid">> => 0, <<"umask">> => 8#077}},
+              {[<<"hooks">>], #{<<"prestart">> => []}},
+              {[<<"mounts">>],
+               maps:get(<<"mounts">>, runc("runc-rootless.json")) ++
+                   [mount("/x", "bind", "/y", ["rbind", "ro", "noexec"]), mount("/z", "tmpfs", "tmpfs", ["size=1k", "ro", "mode=700"])]}],
+    lists:foldl(fun({Path, Value}, Oci) -> set(Path, Value, Oci) end, runc("runc-rootless.json"), Values).
+
+%% The option `ignore' leaves out a member that isn't known, wherever it is, and nothing else.
+unknown_members(_Config) ->
+    Oci = everything(),
+    {ok, #{spec := Spec, argv := Argv, stricter := Stricter, ignored := []}} = read(Oci),
+    Objects = objects(Oci) -- [[<<"annotations">>]],
+    [] = [[<<"linux">>, <<"seccomp">>, <<"syscalls">>, 0, <<"args">>, 2], [<<"mounts">>, 7], [<<"process">>, <<"rlimits">>, 1],
+          [<<"linux">>, <<"namespaces">>, 0], [<<"linux">>, <<"uidMappings">>, 0], [<<"linux">>, <<"resources">>, <<"devices">>, 0],
+          [<<"hooks">>], [<<"process">>, <<"capabilities">>], [<<"linux">>, <<"sysctl">>]] -- Objects,
+    [begin
+         With = set(Path ++ [<<"nosuch">>], <<"x">>, Oci),
+         {Path, {error, {oci, [{At, {unsupported, _}}]}}} = {Path, read(With)},
+         [{Path, {ok, #{spec := Spec, argv := Argv, stricter := Stricter, ignored := [{At, {unsupported, _}}]}}} =
+              {Path, alcove_sandbox:from_oci({"/b", With}, #{ignore => Ignore})}
+          || Ignore <- [all, [At]]]
+     end || Path <- Objects].
+
+objects(Oci) ->
+    [Path || Path <- lists:usort(paths(Oci)), is_map(get_in(Path, Oci))].
+
+get_in([], Value) -> Value;
+get_in([N | Path], Array) when is_integer(N) -> get_in(Path, lists:nth(N + 1, Array));
+get_in([Key | Path], Object) -> get_in(Path, maps:get(Key, Object)).
+
+%% What isn't supported is left out, and what restricts the program besides stays.
+ignored_in_part(_Config) ->
+    Seccomp = fun(Filter, Path) ->
+                      {ok, #{spec := #{seccomp := Policy}, ignored := [{At, {unsupported, _}}]}} =
+                          alcove_sandbox:from_oci({"/b", seccomp(Filter)}, #{ignore => [<<"linux.seccomp.", Path/binary>>]}),
+                      {At, At} = {At, <<"linux.seccomp.", Path/binary>>},
+                      {ok, _} = alcove_seccomp:compile(Policy),
+                      Policy
+              end,
+    Rule = fun(Names, Action) -> rule(Names, Action, [{0, <<"EQ">>, 5}]) end,
+    [begin
+         %% Where nobody is asked, the kernel answers ENOSYS.
+         #{default := allow, rules := [{[mount], [{0, eq, 5, 32}], {errno, 38}}]} =
+             Seccomp(rules(<<"SCMP_ACT_ALLOW">>, [Rule([<<"mount">>], Asks)]), <<"syscalls[0].action">>),
+         #{default := {errno, 38}, rules := [{[mount], [{0, eq, 5, 32}], kill_process}, {[read], [], allow}]} =
+             Seccomp(rules(Asks, [Rule([<<"mount">>], <<"SCMP_ACT_KILL">>), rule([<<"read">>], <<"SCMP_ACT_ALLOW">>, [])]),
+                     <<"defaultAction">>)
+     end || Asks <- [<<"SCMP_ACT_NOTIFY">>, <<"SCMP_ACT_TRACE">>]],
+    #{rules := [{[mount], [{0, eq, 5, 32}], {errno, 1}}]} =
+        Seccomp(rules(<<"SCMP_ACT_ALLOW">>, [Rule([<<"nosuch">>, <<"mount">>], <<"SCMP_ACT_ERRNO">>)]), <<"syscalls[0].names[0]">>),
+    %% A namespace of its own instead of another's, and a mount without its mapping.
+    {ok, #{spec := Spec}} = read(everything()),
+    [{ok, #{spec := Spec, ignored := [_]}} = alcove_sandbox:from_oci({"/b", set(Path, Value, everything())}, #{ignore => all})
+     || {Path, Value} <- [{[<<"linux">>, <<"namespaces">>, 0, <<"path">>], <<"/proc/1/ns/pid">>},
+                          {[<<"mounts">>, 7, <<"uidMappings">>], [#{}]},
+                          {[<<"process">>, <<"user">>, <<"additionalGids">>], [5]},
+                          {[<<"linux">>, <<"sysctl">>, <<"kernel.core_pattern">>], <<"x">>},
+                          {[<<"linux">>, <<"seccomp">>, <<"flags">>], [<<"SECCOMP_FILTER_FLAG_LOG">>]},
+                          {[<<"linux">>, <<"resources">>, <<"memory">>, <<"swap">>], 5},
+                          {[<<"linux">>, <<"resources">>, <<"cpu">>, <<"shares">>], 5}]].
+
+%% A member whose key is no name isn't left out in silence.
+names_for_keys(_Config) ->
+    [{At, {error, {oci, [{At, {invalid, <<"an object with names for keys">>}}]}}} = {At, read(set(Path ++ ["key"], <<"x">>, everything()))}
+     || {Path, At} <- [{[<<"hooks">>], <<"hooks">>}, {[<<"linux">>, <<"sysctl">>], <<"linux.sysctl">>}, {[<<"process">>], <<"process">>}]].
 
 documented(_Config) ->
     %% A part of it is about networks, which are root's.
