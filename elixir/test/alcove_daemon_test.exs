@@ -38,6 +38,26 @@ defmodule Alcove.DaemonTest do
     refute running?("sleep 4720")
   end
 
+  test "shows nobody its arguments and variables", %{drv: drv} do
+    options = [
+      argv: ["sh", "-c", "exit 3", "--password=hunter2"],
+      env: %{"SECRET" => "hunter2"},
+      drv: drv
+    ]
+
+    for child <- [
+          Daemon.child_spec(options),
+          Alcove.Sandbox.child_spec({options[:argv], options})
+        ] do
+      refute inspect(child, limit: :infinity) =~ "hunter2"
+    end
+
+    for bad <- [["secret hunter2" | options], %{argv: options[:argv]}] do
+      error = assert_raise ArgumentError, fn -> Daemon.start_link(bad) end
+      refute Exception.message(error) =~ "hunter2"
+    end
+  end
+
   test "ends with its daemon, however that ends", %{drv: drv} do
     Process.flag(:trap_exit, true)
     {:ok, pid} = Daemon.start_link(argv: ["sleep", "4721"], drv: drv)

@@ -46,8 +46,13 @@ defmodule Alcove.Command do
   end
 
   def pipe(_drv, programs, _options) do
-    raise ArgumentError, "expected a list of programs, got: #{inspect(programs)}"
+    raise ArgumentError, "expected a list of programs, got: #{shown(programs)}"
   end
+
+  # Arguments and variables may be secrets, which no error shows.
+  @doc false
+  @spec shown(term) :: String.t()
+  def shown(term), do: term |> :alcove_explain.shown() |> inspect()
 
   defp piped({argv, options}) do
     {argv, for({name, value} <- keyword(options), value != nil, do: {name, value})}
@@ -61,7 +66,7 @@ defmodule Alcove.Command do
     if Keyword.keyword?(options) do
       options
     else
-      raise ArgumentError, "expected options as keywords or a map, got: #{inspect(options)}"
+      raise ArgumentError, "expected options as keywords or a map, got: #{shown(options)}"
     end
   end
 

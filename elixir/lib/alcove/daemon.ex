@@ -89,11 +89,15 @@ defmodule Alcove.Daemon do
   def child_spec(options) do
     %{
       id: options[:id] || options[:name] || __MODULE__,
-      start: {__MODULE__, :start_link, [options]},
+      start: {__MODULE__, :start_child, [:alcove_hidden.hide(options)]},
       restart: options[:restart] || @own[:restart],
       shutdown: options[:shutdown] || (options[:grace] || @grace) + @ended
     }
   end
+
+  @doc false
+  @spec start_child(:alcove_hidden.hidden()) :: GenServer.on_start()
+  def start_child(hidden), do: hidden |> :alcove_hidden.reveal() |> start_link()
 
   @doc """
   Starts a program, and returns when it is ready.
@@ -116,7 +120,7 @@ defmodule Alcove.Daemon do
 
   defp own(options) do
     Keyword.keyword?(options) ||
-      raise ArgumentError, "expected keywords, got: #{inspect(options)}"
+      raise ArgumentError, "expected keywords, got: #{Command.shown(options)}"
 
     own = @own |> Keyword.merge(Keyword.take(options, Keyword.keys(@own))) |> Map.new()
 

@@ -105,15 +105,18 @@ defmodule Alcove.Sandbox do
   def child_spec({argv, options}) when is_list(argv) do
     %{
       id: __MODULE__,
-      start: {__MODULE__, :start_child, [argv, options]},
+      start: {__MODULE__, :start_child, [:alcove_hidden.hide({argv, options})]},
       restart: :transient,
       shutdown: 20_000
     }
   end
 
   @doc false
-  @spec start_child(Alcove.argv(), Alcove.options()) :: {:ok, pid} | {:error, Alcove.reason()}
-  def start_child(argv, options), do: argv |> Command.new(options) |> call(:start_child)
+  @spec start_child(:alcove_hidden.hidden()) :: {:ok, pid} | {:error, Alcove.reason()}
+  def start_child(hidden) do
+    {argv, options} = :alcove_hidden.reveal(hidden)
+    argv |> Command.new(options) |> call(:start_child)
+  end
 
   @doc """
   What is done for a spec, and what this machine lacks: see `:alcove_sandbox.explain/2`.
