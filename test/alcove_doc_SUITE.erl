@@ -12,7 +12,7 @@
 
 %% The site takes some seconds of two processors, and more where others have them.
 suite() ->
-    [{timetrap, {minutes, 10}}].
+    [{timetrap, alcove_test:ms(600000)}].
 
 all() ->
     [in_the_shell, pages_name_functions, files_have_what_pages_say, {group, site}].
