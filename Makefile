@@ -43,11 +43,12 @@ check:
 	scripts/install-deps.sh check
 	scripts/check.sh
 
-# Remove what was built; the crates of others stay in target/.
+# Remove what was built; what make dist made stays in dist/, and the crates of others in target/.
 VM = $(or $(ALCOVE_VM),_build/vm)
 clean:
 	rebar3 clean
-	rm -rf _build/eg _build/test _build/ci _build/old
+	rm -rf _build/eg _build/test _build/ci _build/old _build/cross _build/doc _build/mix doc bench/out
+	rm -rf target/loom target/miri target/sanitize
 	if cd "$(VM)" 2>/dev/null; then rm -rf kernels roots logs lock work.*; rmdir "$$PWD"; fi
 
 .PHONY: bench bench-check

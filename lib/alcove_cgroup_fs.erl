@@ -7,8 +7,8 @@
 
 -export([run/3, fail/1, must_read/3, must_write/4, read_value/3, must_read_value/3, words/2]).
 -export([passing/1]).
--export([mkdir/2, rmdir/2, subgroups/2, tree/2, remove/2]).
--export([wait/2, pause/1]).
+-export([mkdir/2, rmdir/2, tree/2, remove/2]).
+-export([wait/2]).
 
 -type process() :: alcove_file:process().
 -type reason() :: alcove:posix() | {Where :: binary() | atom(), alcove:posix()}.
@@ -103,7 +103,7 @@ mkdir({Drv, Pids}, Path) ->
 rmdir({Drv, Pids}, Path) ->
     alcove:rmdir(Drv, Pids, Path).
 
-%% @doc The directories of the groups that are directly in a group.
+%% The directories of the groups that are directly in a group.
 -spec subgroups(process(), binary()) -> {ok, [binary()]} | {error, {binary(), alcove:posix()}}.
 subgroups({Drv, Pids} = Process, Path) ->
     case alcove:stat(Drv, Pids, Path) of

@@ -7,7 +7,7 @@
 %% members any more. This module refuses both with EBUSY.
 -module(alcove_cgroup_v2).
 
--export([enable/3, check_member/2, check_members/2, leaf/2, leaf_name/0, is_delegated/2, is_root/2]).
+-export([enable/3, check_member/2, leaf/2, leaf_name/0, is_delegated/2, is_root/2]).
 -export([kill/2, freezers/2, freeze/2, thaw/2, is_populated/2, figures/0]).
 
 -import(alcove_cgroup_fs, [fail/1, must_read/3, must_write/4]).
@@ -52,7 +52,7 @@ must_be_writable({Drv, Pids}, Path) ->
 missing(Process, Path, Controllers) ->
     Controllers -- alcove_cgroup_text:words(must_read(Process, Path, ?SUBTREE)).
 
-%% @doc Refuses a group that has members, as it can't have controllers for groups in it.
+%% Refuses a group that has members, as it can't have controllers for groups in it.
 -spec check_members(process(), binary()) -> ok.
 check_members(Process, Path) ->
     (is_domain(Process, Path) andalso members(Process, Path) =/= []) andalso

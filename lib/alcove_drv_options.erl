@@ -2,7 +2,7 @@
 %% @doc The options of {@link alcove_drv:start/1}.
 -module(alcove_drv_options).
 
--export([parse/1, names/0, words/1]).
+-export([parse/1, names/0]).
 
 -export_type([options/0]).
 
@@ -139,7 +139,7 @@ u32(N) -> range(N, 0, ?MAX_U32).
 range(N, Min, Max) when is_integer(N), N >= Min, N =< Max -> N;
 range(_, _, _) -> badarg.
 
-%% @doc The words of a command: a string is split at its blanks, a list of strings
+%% The words of a command: a string is split at its blanks, a list of strings
 %% is taken as it is.
 -spec words(term()) -> [binary()] | badarg.
 words([Word | _] = Words) when is_list(Word); is_binary(Word) ->

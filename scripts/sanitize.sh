@@ -5,12 +5,20 @@
 #
 #   scripts/sanitize.sh [SUITE...]
 #
-# Not those with filters of system calls: the sanitizer makes some of its own.
+# With suites, as attach for test/alcove_attach_SUITE.erl, only these. Not those with filters of
+# system calls: the sanitizer makes some of its own.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 . scripts/rust.sh
 use_cargo || { missing_rust >&2; exit 1; }
-[ $# -gt 0 ] || set -- alcove_SUITE alcove_calls_SUITE alcove_proc_SUITE alcove_drv_SUITE
+for suite; do
+    [ -e "test/alcove_${suite}_SUITE.erl" ] || { echo "there is no suite $suite" >&2; exit 2; }
+done
+if [ $# -gt 0 ]; then
+    suites=$(printf ',test/alcove_%s_SUITE' "$@")
+else
+    suites=,test/alcove_SUITE$(printf ',test/alcove_%s_SUITE' calls proc drv)
+fi
 
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/sanitize \
@@ -19,11 +27,14 @@ rebar3 compile
 top=$PWD
 built=$top/target/sanitize/$host/debug
 
-copy=$(mktemp -d "${TMPDIR:-/tmp}/alcove_sanitize.XXXXXX")
+# A colon ends a directory of PATH, and so does a blank or a comma the name of the sanitizer's log: what
+# it finds would be in no log that is looked for.
+directory=${TMPDIR:-/tmp}
+case $directory in *[[:space:],:\"\']*) directory=/tmp ;; esac
+copy=$(mktemp -d "$directory/alcove_sanitize.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
 tar cf - --exclude=./target --exclude=./_build --exclude=./.git . | tar xf - -C "$copy"
 cd "$copy"
-suites=$(printf ',test/%s' "$@")
 status=0
 
 # Runs the suites with what is in priv, and with variables. Leaks are the end of a process's

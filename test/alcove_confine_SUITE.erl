@@ -186,7 +186,7 @@ dropped_privileges_and_the_parents_death(Config) ->
               ok = alcove:execvp(Drv, Direct, "sleep", ["sleep", "1000"]),
               _ = alcove_test:signal(lists:last(Path), "KILL"),
               ok = alcove_test:event(Drv, Path, {termsig, sigkill}),
-              [?assert(alcove_test:until(fun() -> not alcove_test:alive(lists:last(P)) end, 1000))
+              [?assert(alcove_test:until(fun() -> not alcove_test:alive(lists:last(P)) end, alcove_test:ms(1000)))
                || P <- [Child, Program, Direct]]
       end).
 

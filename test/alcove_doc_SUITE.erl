@@ -6,16 +6,16 @@
 
 -export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1, init_per_group/2, end_per_group/2,
          init_per_testcase/2, end_per_testcase/2]).
--export([in_the_shell/1, pages_name_functions/1]).
+-export([in_the_shell/1, pages_name_functions/1, files_have_what_pages_say/1]).
 %% site
 -export([start_page/1, all_is_there/1, all_is_found/1, a_dead_link_is_found/1]).
 
 %% The site takes some seconds of two processors, and more where others have them.
 suite() ->
-    [{timetrap, {minutes, 10}}].
+    [{timetrap, alcove_test:ms(600000)}].
 
 all() ->
-    [in_the_shell, pages_name_functions, {group, site}].
+    [in_the_shell, pages_name_functions, files_have_what_pages_say, {group, site}].
 
 groups() ->
     [{site, [], [start_page, all_is_there, all_is_found, a_dead_link_is_found]}].
@@ -77,6 +77,55 @@ pages_name_functions(_Config) ->
                       {Page, Module, Function, Arity})
           end || {match, All} <- [Named], [Module, Function | Arity] <- All]
      end || Page <- ["README.md" | guides()]].
+
+%% A file of the sources that a page names is there, and has the functions that stand after it, as in
+%% `tree.rs`, `over` and `reply`, or before it, as in `due` in `tree.rs`.
+files_have_what_pages_say(_Config) ->
+    Sources = sources(),
+    Pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md" | guides()],
+    Named = [{Page, Name} || Page <- Pages, Name <- named(Page)],
+    ?assert(length(Named) > 50),
+    ?assertEqual([], [{Page, File} || {Page, {File, _}} <- Named, having(File, Sources) =:= []]),
+    ?assertEqual([], [{Page, File, Function}
+                      || {Page, {File, Functions}} <- Named, Function <- Functions,
+                         not lists:any(fun(Source) -> defines(Source, Function) end, having(File, Sources))]).
+
+%% The files that a page names, each with what it says that they have.
+named(Page) ->
+    {ok, Text} = file:read_file(filename:join(alcove_test:top(), Page)),
+    File = "`([a-z_0-9/]+\\.(?:rs|erl))`(?:\\*\\*)?",
+    Name = "`[A-Za-z_:]+(?:/[0-9])?`",
+    After = File ++ "((?:,\\s+" ++ Name ++ ")*(?:\\s+and\\s+" ++ Name ++ ")?)",
+    Before = "(" ++ Name ++ ")\\s+in\\s+" ++ File,
+    [{Path, names(Functions)} || [Path, Functions] <- matches(Text, After)] ++
+        [{Path, names(Function)} || [Function, Path] <- matches(Text, Before)].
+
+names(Text) ->
+    [Name || [Name] <- matches(Text, "`([A-Za-z_:]+)(?:/[0-9])?`")].
+
+matches(Text, Pattern) ->
+    case re:run(Text, Pattern, [global, {capture, all_but_first, list}]) of
+        {match, All} -> All;
+        nomatch -> []
+    end.
+
+sources() ->
+    Top = alcove_test:top(),
+    [filename:join(Top, Path) || Kind <- ["{lib,test,examples}/*.erl", "native/*/**/*.rs"],
+                                 Path <- filelib:wildcard(Kind, Top)].
+
+having(File, Sources) ->
+    [Source || Source <- Sources, lists:suffix("/" ++ File, Source)].
+
+defines(Source, Name) ->
+    {ok, Text} = file:read_file(Source),
+    Last = lists:last(string:lexemes(Name, ":")),
+    Pattern = case filename:extension(Source) of
+                  ".rs" -> "\\b(fn|struct|enum|trait|type|const|static|mod) " ++ Last ++ "\\b";
+                  ".erl" -> "^" ++ Last ++ "\\("
+              end,
+    re:run(Text, Pattern, [multiline, {capture, none}]) =:= match.
+
 
 %% ---------------------------------------------------------------------------
 %% The site

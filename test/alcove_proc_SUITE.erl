@@ -940,15 +940,22 @@ until_emfile() ->
     no_messages(),
     %% The listening socket still takes connections, files can be opened.
     {ok, Client} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}]),
-    {ok, Server} = gen_tcp:accept(Listen, 5000),
+    {ok, Server} = gen_tcp:accept(Listen, alcove_test:ms(5000)),
     ok = gen_tcp:send(Client, "hello"),
-    {ok, <<"hello">>} = gen_tcp:recv(Server, 5, 5000),
+    {ok, <<"hello">>} = gen_tcp:recv(Server, 5, alcove_test:ms(5000)),
     {ok, _} = file:read_file("/proc/self/status"),
     %% Those that are there go on, and an end makes room.
     [true = lists:last(Path) =:= alcove:getpid(Drv, Path) || Path <- Paths ++ Branches],
     ok = alcove:exit(Drv, hd(Paths), 0),
     ok = alcove_test:event(Drv, hd(Paths), {exit_status, 0}),
-    {ok, Pid} = alcove:fork(Drv, hd(Branches)),
+    %% Another thread closes the channels of the process, a moment after its end was told.
+    true = alcove_test:until(fun() ->
+                                     case alcove:fork(Drv, hd(Branches)) of
+                                         {ok, Child} -> self() ! {room, Child}, true;
+                                         {error, emfile} -> false
+                                     end
+                             end),
+    Pid = receive {room, Room} -> Room end,
     Pid = alcove:getpid(Drv, hd(Branches) ++ [Pid]),
     {error, emfile} = alcove:fork(Drv, hd(Branches)),
     %% Nobody that the parent doesn't know of is left of the forks that failed.
@@ -1075,7 +1082,7 @@ settled(Root, Least) ->
     alcove_test:descendants(Root).
 
 gone(Pids) ->
-    _ = alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, Pids) end, 1000),
+    _ = alcove_test:until(fun() -> not lists:any(fun alcove_test:alive/1, Pids) end, alcove_test:ms(1000)),
     ?assertEqual([], [os:cmd(lists:concat(["ps -o pid,ppid,pgid,sid,stat,args -p ", Pid, " | tail -1"]))
                       || Pid <- Pids, alcove_test:alive(Pid)]).
 

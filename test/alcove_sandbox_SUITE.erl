@@ -722,7 +722,7 @@ listens(Config) ->
                 <<"2 2 2 http:unknown hello">> = answer(Address, 8080),
                 <<"2 2 2 http:unknown hello">> = answer({local, Path}, 0),
                 {ok, #{status := 0, stdout := <<"13 13 13 13 13 0">>, stderr := <<>>}} = alcove_proc:await(Pid),
-                alcove_test:until(fun() -> file:read_link_info(Path) =:= {error, enoent} end),
+                true = alcove_test:until(fun() -> file:read_link_info(Path) =:= {error, enoent} end),
                 {error, econnrefused} = connected(Address, 8080),
                 %% Whatever filter it has, and with whatever it is to go without.
                 {ok, Again} = Perl([?SERVER, Tries], #{listen => [{tcp, inet:ntoa(Address), 8080}], seccomp => none,
@@ -743,7 +743,7 @@ listens(Config) ->
                 {ok, _} = file:read_link_info(Path),
                 {error, {sandbox, {listen, {{unix, _}, eaddrinuse}}}} = Perl(?SERVER, #{listen => Listen}),
                 {ok, _} = alcove_proc:stop(Killed),
-                alcove_test:until(fun() -> file:read_link_info(Path) =:= {error, enoent} end),
+                true = alcove_test:until(fun() -> file:read_link_info(Path) =:= {error, enoent} end),
                 Self = self(),
                 {Owner, Ref} = spawn_monitor(fun() ->
                                                      {ok, _} = Perl(?SERVER, #{listen => Listen}),
@@ -752,7 +752,7 @@ listens(Config) ->
                                              end),
                 receive there -> ok; {'DOWN', Ref, process, Owner, Why} -> error(Why) end,
                 exit(Owner, kill),
-                alcove_test:until(fun() -> file:read_link_info(Path) =:= {error, enoent} end),
+                true = alcove_test:until(fun() -> file:read_link_info(Path) =:= {error, enoent} end),
                 Free = lowest(Drv),
                 ok
         end) end),

@@ -17,7 +17,7 @@
 -define(CALLERS, 8).
 -define(OPERATIONS, 10000).
 %% No operation waits for anything but alcove, so this is a hang.
--define(HANG, 20000).
+-define(HANG, (alcove_test:ms(20000))).
 %% For how many milliseconds nothing may hold a scheduler.
 -define(HELD, 5).
 
@@ -234,7 +234,7 @@ current(Table) ->
                     [{drv, Drv, _, Guardian}] = ets:lookup(Table, drv),
                     is_process_alive(Drv) andalso alcove_test:alive(Guardian)
             end,
-    alcove_test:until(Alive, 3000) orelse error({drv_lives, ets:lookup(Table, drv)}),
+    alcove_test:until(Alive, alcove_test:ms(3000)) orelse error({drv_lives, ets:lookup(Table, drv)}),
     [Current] = ets:lookup(Table, drv),
     Current.
 

@@ -7,7 +7,7 @@
 -module(alcove_test).
 
 -export([suite/0, ms/1, init_suite/1, init_case/1, init_case/2, end_case/1]).
--export([both/2, start/0, start/1, stop/1, fork/2, chain/3, shell/3, run/3, run/4]).
+-export([both/2, start/0, start/1, stop/1, fork/2, chain/3, shell/3, run/3]).
 -export([event/3, collect/3, output/2, until/2, until/1, badarg/1, badpid/1, alive_after/2]).
 -export([tmp/1, drv/1, path/1, constant/1, busybox/0, chroot_dir/1]).
 -export([need/2, skip/1, root/0, can/1, top/0, probe/0, probe/1, executable/2]).
@@ -195,16 +195,10 @@ shell(Drv, Path, Script) ->
     run(Drv, Path, ["/bin/sh", "-c", Script]).
 
 %% Runs a program in a new child of a process; its fork path.
-run(Drv, Path, Argv) ->
-    run(Drv, Path, fork, Argv).
-
-run(Drv, Path, How, [Arg0 | _] = Argv) ->
-    {ok, Pid} = case How of
-                    fork -> alcove:fork(Drv, Path);
-                    {clone, Flags} -> alcove:clone(Drv, Path, Flags)
-                end,
-    ok = alcove:execvp(Drv, Path ++ [Pid], Arg0, Argv),
-    Path ++ [Pid].
+run(Drv, Path, [Arg0 | _] = Argv) ->
+    Child = fork(Drv, Path),
+    ok = alcove:execvp(Drv, Child, Arg0, Argv),
+    Child.
 
 %% The next event of a process must be this one.
 event(Drv, Path, Event) ->

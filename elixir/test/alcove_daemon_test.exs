@@ -72,9 +72,9 @@ defmodule Alcove.DaemonTest do
   test "says how the program has ended", %{drv: drv} do
     Process.flag(:trap_exit, true)
     {:ok, pid} = Daemon.start_link(argv: ["sh", "-c", "sleep 0.1; exit 3"], drv: drv)
-    assert_receive {:EXIT, ^pid, {:exit_status, 3}}, 5000
+    assert_receive {:EXIT, ^pid, {:exit_status, 3}}
     {:ok, pid} = Daemon.start_link(argv: ["sh", "-c", "sleep 0.1"], drv: drv)
-    assert_receive {:EXIT, ^pid, :normal}, 5000
+    assert_receive {:EXIT, ^pid, :normal}
 
     assert {:error, {:execvp, :enoent}} = Daemon.start_link(argv: ["no-such"], drv: drv)
     assert_raise ArgumentError, fn -> Daemon.start_link(argv: "ls") end
@@ -91,7 +91,7 @@ defmodule Alcove.DaemonTest do
       capture_log(fn ->
         options = [argv: ["sh", "-c", script], drv: drv, log_output: :error, log_prefix: "it: "]
         {:ok, pid} = Daemon.start_link(options)
-        assert_receive {:EXIT, ^pid, :normal}, 5000
+        assert_receive {:EXIT, ^pid, :normal}
       end)
 
     for line <- ["it: one", "it: two", "it: three", "it: ÿ", "it: last"], do: assert(log =~ line)

@@ -99,7 +99,7 @@ defmodule AlcoveSandboxTest do
   test "is started, supervised and explained" do
     assert {:ok, pid} = Sandbox.start_link(["cat"])
     :ok = :alcove_proc.write(pid, "x")
-    assert_receive {:alcove_proc, ^pid, {:stdout, "x"}}, 10_000
+    assert_receive {:alcove_proc, ^pid, {:stdout, "x"}}
     :ok = :alcove_proc.eof(pid)
     assert {:ok, %{status: 0}} = :alcove_proc.await(pid)
 

@@ -45,7 +45,7 @@ defmodule Alcove.StreamTest do
         drv |> Alcove.stream!(["yes", "4715"], []) |> Enum.each(fn _ -> send(test, :read) end)
       end)
 
-    assert_receive :read, 5000
+    assert_receive :read
     Task.shutdown(task, :brutal_kill)
     await(fn -> not running?("yes 4715") end)
   end

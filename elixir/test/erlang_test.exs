@@ -58,8 +58,8 @@ defmodule Alcove.ErlangTest do
     ]
 
     {:ok, sup} = Supervisor.start_link(children, strategy: :one_for_one)
-    assert_receive {:alcove_proc, _, {:stdout, "hi\n"}}, 5000
-    assert_receive {:alcove_proc, _, {:exit, {:ok, %{status: 0}}}}, 5000
+    assert_receive {:alcove_proc, _, {:stdout, "hi\n"}}
+    assert_receive {:alcove_proc, _, {:exit, {:ok, %{status: 0}}}}
     assert {:error, {:already_started, _}} = :alcove_drv.start(name: __MODULE__.Drv)
     :ok = Supervisor.stop(sup)
     assert Process.whereis(__MODULE__.Drv) == nil
@@ -68,23 +68,15 @@ defmodule Alcove.ErlangTest do
   test "a GenServer that gets lines", %{drv: drv} do
     Process.flag(:trap_exit, true)
     {:ok, pid} = Alcove.Test.Lines.start_link(drv, self())
-    assert_receive {:line, "1"}, 5000
-    assert_receive {:line, "2"}, 5000
-    assert_receive {:EXIT, ^pid, :normal}, 5000
+    assert_receive {:line, "1"}
+    assert_receive {:line, "2"}
+    assert_receive {:EXIT, ^pid, :normal}
   end
 
   test "all of it ends with a task", %{drv: drv} do
     task = Task.async(fn -> :alcove_proc.run(drv, ["sleep", "1000"]) end)
     assert Task.yield(task, 200) == nil
     Task.shutdown(task, :brutal_kill)
-    assert gone?(drv, 500)
-  end
-
-  defp gone?(drv, n) do
-    case :alcove.tree(drv) do
-      %{children: []} -> true
-      _ when n > 0 -> Process.sleep(10) && gone?(drv, n - 1)
-      _ -> false
-    end
+    Alcove.Test.await(fn -> match?(%{children: []}, :alcove.tree(drv)) end)
   end
 end

@@ -1,9 +1,17 @@
-{:ok, _} = Application.ensure_all_started(:logger)
-ExUnit.start()
-
 defmodule Alcove.Test do
   @moduledoc false
   # What more than one test needs.
+
+  @doc """
+  How long something may take on this machine, of what it may on a fast one, in milliseconds:
+  `ALCOVE_TEST_SLOW=20` in the environment is a machine that is twenty times slower.
+  """
+  def ms(ms) do
+    case System.get_env("ALCOVE_TEST_SLOW", "") do
+      "" -> ms
+      factor -> ms * String.to_integer(factor)
+    end
+  end
 
   @doc """
   Whether a process with this command line is there.
@@ -32,11 +40,15 @@ defmodule Alcove.Test do
   @doc """
   Waits until it is true.
   """
-  def await(fun, n \\ 1000) do
+  def await(fun, left \\ ms(10_000)) do
     cond do
       fun.() -> :ok
-      n == 0 -> raise "it doesn't come true"
-      true -> Process.sleep(10) && await(fun, n - 1)
+      left <= 0 -> raise "it doesn't come true"
+      true -> Process.sleep(10) && await(fun, left - 10)
     end
   end
 end
+
+{:ok, _} = Application.ensure_all_started(:logger)
+# How long `assert_receive` waits, and how long a test may take.
+ExUnit.start(assert_receive_timeout: Alcove.Test.ms(10_000), timeout: Alcove.Test.ms(60_000))

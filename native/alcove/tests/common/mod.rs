@@ -24,8 +24,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+/// How long something may take on this machine, of what it may on a fast one:
+/// `ALCOVE_TEST_SLOW=20` in the environment is a machine that is twenty times slower.
+pub fn slow(time: Duration) -> Duration {
+    match std::env::var("ALCOVE_TEST_SLOW") {
+        Ok(factor) if !factor.is_empty() => time * factor.parse::<u32>().unwrap(),
+        _ => time,
+    }
+}
+
 /// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub fn patience() -> Duration {
+    slow(Duration::from_secs(60))
+}
 
 /// A tree of processes: the guardian, its lifeline and root.
 pub struct Tree {
@@ -71,7 +82,7 @@ impl Tree {
         );
         (&control).write_all(&bytes[sent.unwrap()..]).unwrap();
         let channels = vec![control.into(), stdin_writer, stdout_reader, stderr_reader];
-        lifeline.set_read_timeout(Some(PATIENCE)).unwrap();
+        lifeline.set_read_timeout(Some(patience())).unwrap();
         Tree {
             guardian,
             lifeline: Some(lifeline),
@@ -183,7 +194,7 @@ impl Node {
     fn new(channels: Vec<OwnedFd>, pid: i32) -> Node {
         let mut channels = channels.into_iter();
         let control = UnixStream::from(channels.next().unwrap());
-        control.set_read_timeout(Some(PATIENCE)).unwrap();
+        control.set_read_timeout(Some(patience())).unwrap();
         let mut file = || channels.next().map(File::from);
         Node {
             pid,
@@ -608,7 +619,7 @@ pub fn children(of: i32) -> Vec<i32> {
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        assert!(start.elapsed() < patience(), "never: {what}");
         std::thread::yield_now();
     }
 }

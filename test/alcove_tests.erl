@@ -1,0 +1,99 @@
+%% @doc The layers of the Erlang modules, as docs/architecture.md lists them: the list has every module,
+%% and no module calls one of a higher layer.
+-module(alcove_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+
+%% Calls of a higher layer that there still are. None may be added; one that is no more is taken out.
+-define(UPWARD, [
+    %% An exception about an unknown option says which one may be meant.
+    {alcove_explain, alcove_proc_options},
+    %% At its end a Drv removes the groups of its programs.
+    {alcove_drv, alcove_cgroup_own}
+]).
+
+%% Modules that use each other, in whatever round. None may be added.
+-define(CYCLES, [
+    [
+        alcove,
+        alcove_cgroup_fs,
+        alcove_cgroup_members,
+        alcove_cgroup_own,
+        alcove_cgroup_paths,
+        alcove_cgroup_v1,
+        alcove_cgroup_v2,
+        alcove_default,
+        alcove_drv,
+        alcove_drv_options,
+        alcove_errors,
+        alcove_explain,
+        alcove_file,
+        alcove_proc_options,
+        alcove_seccomp,
+        alcove_tree
+    ],
+    [alcove_call, alcove_proxy],
+    [alcove_proc, alcove_proc_attach],
+    [
+        alcove_sandbox_here,
+        alcove_sandbox_kinds,
+        alcove_sandbox_listen,
+        alcove_sandbox_network,
+        alcove_sandbox_paths,
+        alcove_sandbox_plan
+    ]
+]).
+
+list_has_every_module_test() ->
+    Listed = lists:append(layers()),
+    ?assertEqual({missing, []}, {missing, modules() -- Listed}),
+    ?assertEqual({nowhere_or_twice, []}, {nowhere_or_twice, Listed -- modules()}).
+
+no_module_calls_a_higher_layer_test() ->
+    Layers = lists:zip(lists:seq(1, length(layers())), layers()),
+    Layer = maps:from_list([{Module, N} || {N, Modules} <- Layers, Module <- Modules]),
+    Upward = [Call || {From, To} = Call <- calls(), map_get(From, Layer) < map_get(To, Layer)],
+    ?assertEqual(lists:sort(?UPWARD), lists:sort(Upward)).
+
+no_more_modules_use_each_other_test() ->
+    Graph = digraph:new(),
+    _ = [digraph:add_vertex(Graph, Module) || Module <- modules()],
+    _ = [digraph:add_edge(Graph, From, To) || {From, To} <- calls()],
+    Cycles = digraph_utils:cyclic_strong_components(Graph),
+    true = digraph:delete(Graph),
+    ?assertEqual([], [
+        lists:sort(Cycle)
+     || Cycle <- Cycles, not lists:any(fun(Known) -> Cycle -- Known =:= [] end, ?CYCLES)
+    ]).
+
+%% The modules of each layer, the lowest first: the rows of the table.
+layers() ->
+    {ok, Text} = file:read_file(filename:join([alcove_test:top(), "docs", "architecture.md"])),
+    [_, After] = string:split(Text, "\n## The Erlang modules\n"),
+    [Section | _] = string:split(After, "\n## "),
+    [
+        [binary_to_atom(Module) || [Module] <- names(Row)]
+     || Row <- string:split(Section, "\n", all), names(Row) =/= [], binary:first(Row) =:= $|
+    ].
+
+names(Row) ->
+    case re:run(Row, "`(alcove[a-z_0-9]*)`", [global, {capture, all_but_first, binary}]) of
+        {match, Names} -> Names;
+        nomatch -> []
+    end.
+
+modules() ->
+    Files = filelib:wildcard(filename:join([alcove_test:top(), "lib", "*.erl"])),
+    lists:sort([list_to_atom(filename:basename(File, ".erl")) || File <- Files]).
+
+%% Which module calls which other.
+calls() ->
+    {ok, Xref} = xref:start([{xref_mode, modules}]),
+    xref:set_default(Xref, [{warnings, false}]),
+    _ = [
+        {ok, _} = xref:add_module(Xref, code:which(Module))
+     || Module <- modules()
+    ],
+    {ok, Calls} = xref:q(Xref, "strict ME | M || M"),
+    xref:stop(Xref),
+    Calls.
