@@ -538,7 +538,13 @@ own_groups_leave_nothing_open(Config) ->
 %% of version 1 they are in the uppermost that it sees, of version 2, whose rules bind its own, it is an error.
 outside_the_namespace(Config) ->
     with_group([], [pids], Config, fun(Drv, Name) ->
-        ok = alcove_cgroup:create(Drv, [], [Name, "in"]),
+        %% Of version 2, the one above can't have members, as it has controllers for those in it.
+        {Outside, Shows} = case version(Drv, <<"pids">>) of
+                               1 -> {Name, <<"/..">>};
+                               2 -> {[Name, "beside"], <<"/../beside">>}
+                           end,
+        [ok = alcove_cgroup:create(Drv, [], Group) || Group <- [[Name, "in"], Outside]],
+        ok = alcove_cgroup:enable(Drv, [], [Name, "in"], [pids]),
         [Pid] = Inside = cloned(Drv, clone_newns),
         ok = alcove:mount(Drv, Inside, "none", "/", "", [rec, private], ""),
         ok = alcove_cgroup:attach(Drv, [], [Name, "in"], Pid),
@@ -554,9 +560,9 @@ outside_the_namespace(Config) ->
                      {Root, Of}
                  end || {Root, Options} <- lists:reverse(alcove_cgroup:cgroup(Drv)),
                         lists:any(fun(C) -> lists:member(C, Options) end, [<<"pids">>, <<"cgroup2">>])],
-        ok = alcove_cgroup:attach(Drv, [], Name, Pid),
+        ok = alcove_cgroup:attach(Drv, [], Outside, Pid),
         {ok, Now} = alcove:read_file(Drv, Inside, "/proc/self/cgroup"),
-        [?assertEqual({Of, <<"/..">>}, {Of, proplists:get_value(Of, alcove_cgroup_text:memberships(Now))})
+        [?assertEqual({Of, Shows}, {Of, proplists:get_value(Of, alcove_cgroup_text:memberships(Now))})
          || {_, Of} <- Shown],
         Around = fun() -> {ok, Names} = file:list_dir("/sys/fs/cgroup"), lists:sort(Names) end,
         Before = Around(),
@@ -1070,41 +1076,48 @@ unstopped(Drv, Name, Fun) ->
 %% A process that is a member itself kills all others first, in version 1 too, where it must not stop
 %% itself. With the freezer or without, and where it isn't in the freezer's group.
 kill_oneself(Config) ->
-    with_group([], [pids, freezer], Config, fun(Drv, Name) ->
-        version(Drv, <<"pids">>) =:= 2 andalso alcove_test:skip("pids is in version 2"),
-        ok = alcove_cgroup:create(Drv, [], [Name, "below"]),
-        Script = "sleep 100 & (setsid sleep 101 &) ; echo ready; wait",
-        [begin
-             Path = run_in(Drv, [Name, "below"], ["sh", "-c", Script]),
-             <<"ready\n">> = alcove:stdout(Drv, Path, alcove_test:ms(5000)),
-             Inside = version_1_only(Drv, Hierarchies),
-             [{ok, _} = alcove_cgroup:set(Drv, Inside, Controller, Name, "cgroup.procs", "0") || Controller <- In],
-             {raised, badpid} = unstopped(Drv, Name, fun() -> alcove_cgroup:kill(Drv, Inside, Name) end),
-             alcove_test:event(Drv, Inside, {termsig, sigkill}),
-             alcove_test:event(Drv, Path, {termsig, sigkill}),
-             {ok, []} = alcove_cgroup:procs(Drv, [], Name),
-             {ok, <<"THAWED\n">>} = alcove_cgroup:get(Drv, [], freezer, Name, "freezer.state")
-         end || {Hierarchies, In} <- [{[<<"pids">>, <<"freezer">>], [pids, freezer]},
-                                      {[<<"pids">>], [pids]},
-                                      {[<<"pids">>, <<"freezer">>], [pids]},
-                                      {[<<"freezer">>], [freezer]}]],
-        %% Process 1 of a pid namespace can't be killed from within.
-        First = cloned(Drv, clone_newpid),
-        ok = alcove:unshare(Drv, First, clone_newns),
-        ok = version_1_only(Drv, First, [<<"pids">>, <<"freezer">>]),
-        {ok, 2} = alcove:fork(Drv, First),
-        [ok = alcove_cgroup:attach(Drv, First, Name, Pid) || Pid <- [1, 2]],
-        {error, eperm} = unstopped(Drv, Name, fun() -> alcove_cgroup:kill(Drv, First, Name) end),
-        {ok, [1]} = alcove_cgroup:procs(Drv, First, Name),
-        ok = alcove_cgroup:attach(Drv, First, <<>>, 0),
-        %% A group that was made for a program goes the same way.
-        Maker = version_1_only(Drv, [<<"pids">>, <<"freezer">>]),
-        {ok, Own} = alcove_cgroup:make(Drv, Maker, #{pids => 5}),
-        ok = alcove_cgroup:attach(Drv, Maker, Own, 0),
-        {raised, badpid} = unstopped(Drv, Own, fun() -> alcove_cgroup:remove(Drv, Maker, Own) end),
-        ok = alcove_cgroup:remove(Drv, [], Own),
-        [] = own_dirs()
+    with_group([], [pids], Config, fun(Drv, Name) ->
+        Member = alcove_test:fork(Drv, []),
+        [ok = alcove_cgroup:attach(Drv, [], Name, lists:last(P)) || P <- [Member, alcove_test:path(Config)]],
+        {raised, badpid} = unstopped(Drv, Name, fun() -> alcove_cgroup:kill(Drv, Member, Name) end),
+        [alcove_test:event(Drv, P, {termsig, sigkill}) || P <- [Member, alcove_test:path(Config)]],
+        {ok, []} = alcove_cgroup:procs(Drv, [], Name),
+        version(Drv, <<"pids">>) =:= 1 andalso alcove_cgroup:supported(Drv, [], freezer) andalso kill_oneself(Drv, Name)
     end).
+
+kill_oneself(Drv, Name) ->
+    ok = alcove_cgroup:create(Drv, [], [Name, "below"]),
+    Script = "sleep 100 & (setsid sleep 101 &) ; echo ready; wait",
+    [begin
+         Path = run_in(Drv, [Name, "below"], ["sh", "-c", Script]),
+         <<"ready\n">> = alcove:stdout(Drv, Path, alcove_test:ms(5000)),
+         Inside = version_1_only(Drv, Hierarchies),
+         [{ok, _} = alcove_cgroup:set(Drv, Inside, Controller, Name, "cgroup.procs", "0") || Controller <- In],
+         {raised, badpid} = unstopped(Drv, Name, fun() -> alcove_cgroup:kill(Drv, Inside, Name) end),
+         alcove_test:event(Drv, Inside, {termsig, sigkill}),
+         alcove_test:event(Drv, Path, {termsig, sigkill}),
+         {ok, []} = alcove_cgroup:procs(Drv, [], Name),
+         {ok, <<"THAWED\n">>} = alcove_cgroup:get(Drv, [], freezer, Name, "freezer.state")
+     end || {Hierarchies, In} <- [{[<<"pids">>, <<"freezer">>], [pids, freezer]},
+                                  {[<<"pids">>], [pids]},
+                                  {[<<"pids">>, <<"freezer">>], [pids]},
+                                  {[<<"freezer">>], [freezer]}]],
+    %% Process 1 of a pid namespace can't be killed from within.
+    First = cloned(Drv, clone_newpid),
+    ok = alcove:unshare(Drv, First, clone_newns),
+    ok = version_1_only(Drv, First, [<<"pids">>, <<"freezer">>]),
+    {ok, 2} = alcove:fork(Drv, First),
+    [ok = alcove_cgroup:attach(Drv, First, Name, Pid) || Pid <- [1, 2]],
+    {error, eperm} = unstopped(Drv, Name, fun() -> alcove_cgroup:kill(Drv, First, Name) end),
+    {ok, [1]} = alcove_cgroup:procs(Drv, First, Name),
+    ok = alcove_cgroup:attach(Drv, First, <<>>, 0),
+    %% A group that was made for a program goes the same way.
+    Maker = version_1_only(Drv, [<<"pids">>, <<"freezer">>]),
+    {ok, Own} = alcove_cgroup:make(Drv, Maker, #{pids => 5}),
+    ok = alcove_cgroup:attach(Drv, Maker, Own, 0),
+    {raised, badpid} = unstopped(Drv, Own, fun() -> alcove_cgroup:remove(Drv, Maker, Own) end),
+    ok = alcove_cgroup:remove(Drv, [], Own),
+    [] = own_dirs().
 
 %% One that would stop itself says so and goes on, whatever the version.
 freeze_oneself(Config) ->
