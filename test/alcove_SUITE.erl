@@ -1411,26 +1411,26 @@ call(Config) ->
     Root = alcove:call(Drv, [], getpid, []),
     Child = alcove:call(Drv, Path, getpid, []),
     Child = alcove:call(Drv, Path, getpid, [], infinity),
-    Child = alcove:call(Drv, Path, getpid, [], 5000),
+    Child = alcove:call(Drv, Path, getpid, [], alcove_test:ms(5000)),
     {error, enoent} = alcove:call(Drv, Path, chdir, ["/nonexistent"]),
     {error, enoent} = alcove:call(Drv, chdir, ["/nonexistent"]),
     %% What looks like a call of the process.
     [Flag, Flag, Flag] = [alcove:define(Drv, o_creat), alcove:call(Drv, define, [o_creat]),
-                          alcove:call(Drv, Path, file_define, [['O_CREAT']], 5000)],
+                          alcove:call(Drv, Path, file_define, [['O_CREAT']], alcove_test:ms(5000))],
     [unknown = alcove:call(Drv, Path, Define, [no_such_name])
      || Define <- [define | [list_to_atom(lists:concat([Group, "_define"]))
                              || Group <- maps:keys(alcove:constants())]]],
     sigkill = alcove:call(Drv, signal_constant, [9]),
     enoent = alcove:call(Drv, Path, errno_id, [2]),
     true = alcove:cpid(Drv) =:= alcove:call(Drv, cpid),
-    [] = alcove:call(Drv, Path, cpid, [], 5000),
+    [] = alcove:call(Drv, Path, cpid, [], alcove_test:ms(5000)),
     {error, ebadf} = alcove:call(Drv, Path, setns, [1000, 0]),
     [alcove_test:badarg(Fun)
      || Fun <- [fun() -> alcove:call(Drv, no_such_call) end,
                 fun() -> alcove:call(Drv, Path, no_such_call, []) end,
                 fun() -> alcove:call(Drv, Path, getpid, [1]) end,
                 fun() -> alcove:call(Drv, Path, chdir, []) end,
-                fun() -> alcove:call(Drv, Path, define, ["o_creat"], 5000) end,
+                fun() -> alcove:call(Drv, Path, define, ["o_creat"], alcove_test:ms(5000)) end,
                 fun() -> alcove:call(Drv, Path, define, [o_creat | o_excl]) end,
                 fun() -> alcove:call(Drv, Path, errno_id, [enoent]) end,
                 fun() -> alcove:call(Drv, Path, cpid, [1]) end,
@@ -1572,7 +1572,7 @@ stdout(Config) ->
     <<"out\n">> = alcove:stdout(Drv, Pid),
     false = alcove:stdout(Drv, Pid, 10),
     true = alcove:stdin(Drv, Pid, "\n"),
-    <<"more\n">> = alcove:stdout(Drv, Pid, 5000),
+    <<"more\n">> = alcove:stdout(Drv, Pid, alcove_test:ms(5000)),
     %% What the event loop writes to its fd 1 is stdout as well; root's without a fork path.
     {ok, 5} = alcove:write(Drv, Path, 1, "loop\n"),
     <<"loop\n">> = alcove:stdout(Drv, Path),
@@ -1596,7 +1596,7 @@ stderr(Config) ->
     <<"err\n">> = alcove:stderr(Drv, Pid),
     <<"out\n">> = alcove:stdout(Drv, Pid, infinity),
     {ok, 5} = alcove:write(Drv, Path, 2, "loop\n"),
-    <<"loop\n">> = alcove:stderr(Drv, Path, 5000),
+    <<"loop\n">> = alcove:stderr(Drv, Path, alcove_test:ms(5000)),
     false = alcove:stderr(Drv, [], 0),
     wrong_waits(stderr, Drv, Path).
 
@@ -1648,7 +1648,7 @@ event(Config) ->
     %% Events of a process are its own: another's stay where they are.
     ok = alcove:kill(Drv, lists:last(Path), sigusr2),
     ok = alcove:kill(Drv, alcove:getpid(Drv), sigusr1),
-    {signal, sigusr1} = alcove:event(Drv, [], 5000),
-    {signal, sigusr2} = alcove:event(Drv, Path, 5000),
+    {signal, sigusr1} = alcove:event(Drv, [], alcove_test:ms(5000)),
+    {signal, sigusr2} = alcove:event(Drv, Path, alcove_test:ms(5000)),
     false = alcove:event(Drv, Path, 0),
     wrong_waits(event, Drv, Path).

@@ -37,7 +37,7 @@ type_and_detach(Config) ->
     %% The caller's terminal shows again what is typed there.
     ?assertEqual([false, true], echo(Attached)),
     ok = alcove_proc:write(Pid, "again\n"),
-    {ok, {stdout, <<"again", _/binary>>}} = alcove_proc:read(Pid, 5000),
+    {ok, {stdout, <<"again", _/binary>>}} = alcove_proc:read(Pid, alcove_test:ms(5000)),
     {ok, _} = alcove_proc:stop(Pid, 0).
 
 %% A character that comes in two pieces is one; what is none is shown byte by byte.

@@ -842,8 +842,8 @@ slow_to_close(Config) ->
            fun(Drv, Evil, Good) ->
                    Calls = [fun() -> ok = alcove:call(Drv, Evil, chdir, ["linger:8"], 1000) end,
                             fun() -> ok = alcove_test:event(Drv, Evil, {error, badproto}) end,
-                            fun() -> true = is_integer(alcove:call(Drv, Good, getpid, [], 1000)) end,
-                            fun() -> {ok, _} = alcove:call(Drv, Good, fork, [], 1000) end],
+                            fun() -> true = is_integer(alcove:call(Drv, Good, getpid, [], alcove_test:ms(1000))) end,
+                            fun() -> {ok, _} = alcove:call(Drv, Good, fork, [], alcove_test:ms(1000)) end],
                    [begin
                         {Time, _} = timer:tc(Call),
                         ?assert(Time < alcove_test:ms(1000000), {microseconds, Time})

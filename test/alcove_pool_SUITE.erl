@@ -487,7 +487,7 @@ join(Peer, Options) ->
 in(Peer, Fun) -> alcove_test:in_peer(Peer, Fun).
 
 %% What takes its time, on another node.
-async_in(Peer, Fun) -> async(fun() -> peer:call(Peer, erlang, apply, [Fun, []], 900000) end).
+async_in(Peer, Fun) -> async(fun() -> peer:call(Peer, erlang, apply, [Fun, []], alcove_test:ms(900000)) end).
 
 node_of(Peer) -> peer:call(Peer, erlang, node, []).
 
@@ -630,7 +630,7 @@ members_that_come_and_go(_Config) ->
         ?assertEqual(node_of(C), result(Waiting)),
         ?assertMatch([#{waiting := 0}, #{waiting := 0}], infos(A)),
         %% One that goes isn't asked.
-        ok = in(C, fun() -> alcove_pool:drain(?MODULE, 10000) end),
+        ok = in(C, fun() -> alcove_pool:drain(?MODULE, alcove_test:ms(10000)) end),
         known(A, 1),
         ?assertEqual({error, busy}, in(A, fun() -> alcove_pool:run(?MODULE, ["true"], #{wait => 100}) end))
     end).
@@ -823,7 +823,7 @@ ten_thousand(Config) ->
             work([fun() -> [{N, once(N, File)} || N <- lists:seq(W, Runs, Workers)] end || W <- lists:seq(1, Workers)])
         end),
         Lines = fun() -> {ok, Text} = file:read_file(File), length(binary:matches(Text, <<"\n">>)) end,
-        true = alcove_test:until(fun() -> Lines() > Runs div 3 end, 600000),
+        true = alcove_test:until(fun() -> Lines() > Runs div 3 end, alcove_test:ms(600000)),
         kill(C),
         join(E, #{max => Max}),
         Outcomes = receive {All, Results} -> Results after alcove_test:ms(600000) -> error(timeout) end,

@@ -643,7 +643,7 @@ parent_is_killed(Config) ->
     {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"]),
     #{fork_path := [Parent, Pid]} = alcove_proc:info(Proc),
     ok = alcove:kill(Drv, Parent, sigkill),
-    ?assertEqual({error, {parent, gone}}, alcove_proc:await(Proc, 10000)),
+    ?assertEqual({error, {parent, gone}}, alcove_proc:await(Proc, alcove_test:ms(10000))),
     %% What it kept has ended before.
     ?assertNot(alcove_test:alive(Pid)).
 
@@ -1138,9 +1138,9 @@ read_times_out(Config) ->
     exit(Reader, kill),
     true = alcove_test:until(fun() -> {error, timeout} =:= alcove_proc:read(Proc, 0) end),
     ok = alcove_proc:write(Proc, "x"),
-    ?assertEqual({ok, {stdout, <<"x">>}}, alcove_proc:read(Proc, 5000)),
+    ?assertEqual({ok, {stdout, <<"x">>}}, alcove_proc:read(Proc, alcove_test:ms(5000))),
     ok = alcove_proc:eof(Proc),
-    ?assertEqual(eof, alcove_proc:read(Proc, 5000)).
+    ?assertEqual(eof, alcove_proc:read(Proc, alcove_test:ms(5000))).
 
 closed_stdin(Config) ->
     Drv = drv(Config),
@@ -1157,7 +1157,7 @@ write_times_out(Config) ->
     ?assertEqual({error, timeout}, alcove_proc:write(Proc, Much, 100)),
     ?assertEqual({error, timeout}, alcove_proc:write(Proc, "y", 0)),
     Reader = reader(Proc),
-    ok = alcove_proc:write(Proc, "z", 20000),
+    ok = alcove_proc:write(Proc, "z", alcove_test:ms(20000)),
     ok = alcove_proc:eof(Proc),
     Read = iolist_to_binary([Bytes || {stdout, Bytes} <- read_by(Reader)]),
     ?assertEqual(erlang:md5([Much, "yz"]), erlang:md5(Read)),
@@ -1205,7 +1205,7 @@ closed_output(Config) ->
         true = alcove_test:until(fun() -> maps:get(queued, alcove_proc:info(Proc)) > 0 end),
         ok = alcove_proc:close(Proc, Stream),
         ?assertEqual({error, closed}, alcove_proc:close(Proc, Stream)),
-        {ok, #{status := Status}} = alcove_proc:await(Proc, 20000),
+        {ok, #{status := Status}} = alcove_proc:await(Proc, alcove_test:ms(20000)),
         ?assertEqual({error, closed}, alcove_proc:close(Proc, Stream)),
         ?assertEqual(eof, alcove_proc:read(Proc)),
         Status
@@ -1234,7 +1234,7 @@ closed_output(Config) ->
     #{state := running} = alcove_proc:info(Folds),
     ok = alcove_proc:close(Folds, stdout),
     ok = alcove_proc:write(Folds, "y"),
-    {ok, #{status := {termsig, sigpipe}, stdout := {all, _}, stderr := <<>>}} = alcove_proc:await(Folds, 20000),
+    {ok, #{status := {termsig, sigpipe}, stdout := {all, _}, stderr := <<>>}} = alcove_proc:await(Folds, alcove_test:ms(20000)),
     %% There is not always one.
     [begin
          {ok, None} = alcove_proc:start(Drv, ["cat"], Options),
@@ -1295,7 +1295,7 @@ shut_down(Config) ->
     Stop = fun(Options) ->
         {ok, Sup} = supervisor:start_link(?MODULE, [alcove_proc:child_spec({Drv, sh(Bye), Options})]),
         receive {got, <<"up", _/binary>> = First} -> ok end,
-        ok = gen_server:stop(Sup, shutdown, 20000),
+        ok = gen_server:stop(Sup, shutdown, alcove_test:ms(20000)),
         iolist_to_binary([First | got()])
     end,
     Take = fun(Bytes) -> timer:sleep(1), Self ! {got, Bytes} end,
@@ -1562,7 +1562,7 @@ lines_of_an_owner_that_is_behind(Config) ->
     [receive other -> ok end || _ <- lists:seq(1, 1000)],
     %% Who waits for the end gets there, if it isn't more than was on its way.
     {ok, Few} = alcove_proc:start(Drv, ["seq", "3000"], #{lines => true}),
-    {ok, #{status := 0}} = alcove_proc:await(Few, 20000),
+    {ok, #{status := 0}} = alcove_proc:await(Few, alcove_test:ms(20000)),
     [receive {alcove_proc, Few, {stdout, _}} -> ok after 0 -> ct:fail(N) end || N <- lists:seq(1, 3000)],
     %% What is said at the end is heard, also by who asks for the end.
     Talks = "exec 2>/dev/null; trap 'seq 2000; printf bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done",
@@ -1642,7 +1642,7 @@ functions_that_fail(Config) ->
      || Sink <- [fun(_) -> exit(normal) end, {fun(_, _) -> exit(normal) end, 0},
                  {fun(eof, _) -> exit(normal); (_, Acc) -> Acc end, 0}]],
     {ok, Proc} = alcove_proc:start(Drv, sh("echo x; exec sleep 1000"), #{stdout => Fails}),
-    ?assertEqual({error, {process, oops}}, alcove_proc:await(Proc, 20000)),
+    ?assertEqual({error, {process, oops}}, alcove_proc:await(Proc, alcove_test:ms(20000))),
     ok = logger:set_primary_config(level, notice),
     bare(Drv).
 
@@ -1843,7 +1843,7 @@ outcomes(Config) ->
         alcove_proc:child_spec(#{drv => Drv, argv => ["sleep", "1000"], options => #{owner => Self}})]),
     [{_, Child, _, _}] = supervisor:which_children(Sup),
     unlink(Sup),
-    ok = gen_server:stop(Sup, shutdown, 20000),
+    ok = gen_server:stop(Sup, shutdown, alcove_test:ms(20000)),
     {error, {shutdown, #{status := {termsig, sigterm}}}} = alcove_proc:await(Child),
     {Owner, _} = spawn_monitor(fun() ->
         {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"]),
@@ -1920,7 +1920,7 @@ supervised(Config) ->
     ?assertNot(alcove_test:alive(Pid)),
     #{os_pid := Pid2} = alcove_proc:info(child(sleeps, Sup)),
     ?assertEqual({error, {already_started, whereis(alcove_use)}}, alcove_drv:start([{name, alcove_use}])),
-    ok = gen_server:stop(Sup, shutdown, 20000),
+    ok = gen_server:stop(Sup, shutdown, alcove_test:ms(20000)),
     ?assertNot(alcove_test:alive(Pid2)),
     ?assertEqual(undefined, whereis(alcove_use)),
     {error, {shutdown, {failed_to_start_child, _, {execvp, enoent}}}} =
@@ -1976,7 +1976,7 @@ names(Config) ->
          ok = alcove_proc:write(Server, "a"),
          {ok, {stdout, <<"a">>}} = alcove_proc:read(Server),
          ok = alcove_proc:write(Server, "b", 5000),
-         {ok, {stdout, <<"b">>}} = alcove_proc:read(Server, 5000),
+         {ok, {stdout, <<"b">>}} = alcove_proc:read(Server, alcove_test:ms(5000)),
          {error, timeout} = alcove_proc:read(Server, 0, 1),
          {error, enotty} = alcove_proc:winsize(Server, 1, 1),
          ok = alcove_proc:active(Server, true),
@@ -2025,7 +2025,7 @@ names(Config) ->
     First = global:whereis_name(alcove_use_name),
     {ok, _} = alcove_proc:stop({global, alcove_use_name}, 0),
     true = alcove_test:until(fun() -> lists:member(global:whereis_name(alcove_use_name), [First, undefined]) =:= false end),
-    ok = gen_server:stop(Sup, shutdown, 20000),
+    ok = gen_server:stop(Sup, shutdown, alcove_test:ms(20000)),
     process_flag(trap_exit, false),
     bare(Drv).
 
