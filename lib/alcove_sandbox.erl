@@ -491,20 +491,25 @@ compiled(Drv, Parsed, How) ->
     case alcove_sandbox_here:look(Drv, Parsed) of
         {ok, Known} ->
             {Pipes, Others} = streams(Parsed, How),
-            case alcove_sandbox_plan:calls(Parsed, Known#{
+            case alcove_sandbox_kernel:calls(Drv, Parsed, Known#{
                     streams => Pipes, others => Others
                 }) of
                 {ok, Calls} -> options(Drv, Calls, Parsed, Known);
+                {lacks, proc, Why} -> without(proc, Why, Why, Drv, Parsed, How);
+                {lacks, _, Why} -> {error, Why};
                 {error, Reason} -> {error, {sandbox, Reason}}
             end;
-        {error, {ids, Why}} when map_get(best_effort, Parsed) ->
-            #{without := Without} = Parsed,
-            case alcove_errors:is_shortage(Why) of
-                true -> {error, {sandbox, {ids, Why}}};
-                false -> compiled(Drv, Parsed#{without := Without#{ids => Why}}, How)
-            end;
+        {error, {ids, Why}} ->
+            without(ids, Why, {sandbox, {ids, Why}}, Drv, Parsed, How);
         {error, Reason} ->
             {error, {sandbox, Reason}}
+    end.
+
+%% What turns out to be lacking before a start is an error, but with best effort.
+without(Name, Why, Error, Drv, #{best_effort := BestEffort, without := Without} = Parsed, How) ->
+    case BestEffort andalso not alcove_errors:is_shortage(Why) of
+        true -> compiled(Drv, Parsed#{without := Without#{Name => Why}}, How);
+        false -> {error, Error}
     end.
 
 %% The streams that are alcove's pipes, whose ends are given to the program's user; and those that

@@ -62,6 +62,7 @@ seen(Drv, #{user := User} = Spec, {Privileged, Users}, Maps, Who) ->
                     [{Path, Link} || {Path, {_, Link}} <- Looked, Link =/= none]
                 ),
                 look => fun(Path) -> found(Drv, Path) end,
+                kernel => alcove_sandbox_kernel:look(Drv, Spec),
                 holds => fun(Path, Bytes) -> holds(Drv, Path, Bytes) end,
                 crosses => fun(Dir, Below) -> crosses(Drv, Dir, Below) end,
                 last => last(Drv)

@@ -33,13 +33,13 @@
     here :: alcove_sandbox_plan:here(),
     %% Whether programs can write to the root directory, and thus make links in it.
     writable :: boolean(),
-    %% What was looked up in directories of the host.
-    seen = #{} :: #{path() => found()},
+    %% What was looked up in directories of the host, and in file systems of the kernel.
+    seen = #{} :: #{{host | kernel, path()} => found()},
     %% What is known of the new root besides, since it was made for the spec.
     made = #{<<"/">> => directory} :: #{path() => directory | file | {link, binary()}},
     %% What is mounted where, the last first; the root is at the empty path.
     mounted :: [{path(), Source :: own | {host | alone | kernel, path()}}],
-    %% What a proc or a sysfs hides already.
+    %% What is hidden already.
     hidden = #{} :: #{path() => masked | read_only}
 }).
 
@@ -88,16 +88,11 @@ step({How, Source, Target, Options}, Inside) when How =:= ro; How =:= rw ->
 step({tmpfs, Target, Size, Options}, Inside) ->
     {Path, Made, Now} = mounted(Target, own, directory, Inside),
     {[{{tmpfs, Path, Size, Options}, Made}], Now};
-step({proc, Target}, Inside) ->
-    {Made, Now} = of_kernel(Target, {kernel, <<"/proc">>}, Inside),
-    {[{{proc, Target}, Made}], lists:foldl(
-        fun(How, Before) -> hides(How, Target, Before) end, Now, [masked, read_only]
-    )};
-step({sysfs, Target}, Inside) ->
-    {Made, Now} = of_kernel(Target, {kernel, <<"/sys">>}, Inside),
-    Masked = [{masked, <<Target/binary, Path/binary>>} || Path <- ?SYSFS],
-    {Hidden, After} = lists:mapfoldl(fun step/2, Now, Masked),
-    {[{{sysfs, Target}, Made} | lists:append(Hidden)], After};
+step({proc, Target} = Mount, Inside) ->
+    Hides = [{How, [Target, "/", Name]} || {How, Name} <- alcove_sandbox_plan:hides()],
+    with_hidden(Mount, <<"/proc">>, Hides, Inside);
+step({sysfs, Target} = Mount, Inside) ->
+    with_hidden(Mount, <<"/sys">>, [{masked, [Target, Path]} || Path <- ?SYSFS], Inside);
 step({dev, Target, Names} = Mount, Inside) ->
     {Made, #inside{made = Known} = Now} = of_kernel(Target, own, Inside),
     At = fun(Name) -> <<Target/binary, "/", Name/binary>> end,
@@ -130,11 +125,24 @@ step({How, Path}, #inside{hidden = Hidden} = Inside) when How =:= masked; How =:
 hide(How, Path, Inside) ->
     {#walked{found = Found}, Looked} = straight(Path, Inside),
     is_uncovered(Path, Looked) andalso throw({plan, {Path, exdev}}),
-    case {Found, How} of
-        {absent, _} -> {[], Looked};
-        {Kind, masked} -> {[{{masked, Path, Kind}, []}], covered(Path, own, Kind, Looked)};
-        {Kind, read_only} -> {[{{read_only, Path, Kind}, []}], Looked}
+    case Found of
+        absent ->
+            {[], Looked};
+        Kind ->
+            #inside{hidden = Hidden} = Now = over(How, Path, Kind, Looked),
+            {[{{How, Path, Kind}, []}], Now#inside{hidden = Hidden#{Path => How}}}
     end.
+
+over(masked, Path, Kind, Inside) -> covered(Path, own, Kind, Inside);
+over(read_only, _Path, _Kind, Inside) -> Inside.
+
+%% A file system of the kernel's, and what is hidden in it when it is mounted.
+with_hidden({_, Target} = Mount, Source, Hides, Inside) ->
+    {Made, Now} = of_kernel(Target, {kernel, Source}, Inside),
+    {Hidden, After} = lists:mapfoldl(
+        fun({How, Path}, Before) -> step({How, iolist_to_binary(Path)}, Before) end, Now, Hides
+    ),
+    {[{Mount, Made} | lists:append(Hidden)], After}.
 
 %% Whether there may be something else at a path than on the host, where another mount covers it.
 is_uncovered(Path, #inside{here = #{crosses := Crosses}} = Inside) ->
@@ -142,23 +150,6 @@ is_uncovered(Path, #inside{here = #{crosses := Crosses}} = Inside) ->
         {Target, {alone, Source}} -> Crosses(Source, rest(Path, Target));
         _ -> false
     end.
-
-%% What is hidden in a proc when it is mounted.
-hides(How, Target, #inside{here = #{kinds := Kinds}} = Inside) ->
-    lists:foldl(
-        fun(Name, Before) ->
-            Path = <<Target/binary, "/", Name/binary>>,
-            #inside{hidden = Hidden} =
-                Now =
-                case {How, maps:get(<<"/proc/", Name/binary>>, Kinds, absent)} of
-                    {masked, directory} -> covered(Path, own, directory, Before);
-                    _ -> Before
-                end,
-            Now#inside{hidden = Hidden#{Path => How}}
-        end,
-        Inside,
-        alcove_sandbox_plan:hides(How)
-    ).
 
 bound({_, Source} = From, Target, #inside{here = #{kinds := Kinds}} = Inside) ->
     Kind =
@@ -187,7 +178,8 @@ of_kernel(Target, Source, Inside) ->
 is_there(What, Path, #inside{here = #{holds := Holds}} = Inside) ->
     case {at(Path, Inside), covering(Path, Inside), What} of
         {{{link, Text}, _}, _, {link, Text}} -> true;
-        {{file, _}, {Target, {_, Source}}, {file, Bytes}} -> Holds(in_source(Path, Target, Source), Bytes);
+        {{file, _}, {Target, {Where, Source}}, {file, Bytes}} when Where =/= kernel ->
+            Holds(in_source(Path, Target, Source), Bytes);
         _ -> false
     end.
 
@@ -303,8 +295,10 @@ at(Path, #inside{made = Made} = Inside) ->
             case covering(Path, Inside) of
                 {_, own} ->
                     {absent, Inside};
+                {Target, {kernel, Source}} ->
+                    seen({kernel, in_source(Path, Target, Source)}, Inside);
                 {Target, {_, Source}} ->
-                    seen(in_source(Path, Target, Source), Inside)
+                    seen({host, in_source(Path, Target, Source)}, Inside)
             end
     end.
 
@@ -316,13 +310,18 @@ in_source(Path, Target, Source) ->
 covering(Path, #inside{mounted = Mounted}) ->
     hd([Mount || {Target, _} = Mount <- Mounted, rest(Path, Target) =/= none]).
 
-seen(Path, #inside{seen = Seen, here = #{look := Look}} = Inside) ->
+seen({Where, Path} = Place, #inside{seen = Seen, here = Here} = Inside) ->
     case Seen of
-        #{Path := Found} ->
+        #{Place := Found} ->
             {Found, Inside};
         _ ->
-            Found = Look(Path),
-            {Found, Inside#inside{seen = Seen#{Path => Found}}}
+            #{look := Host, kernel := Kernel} = Here,
+            Found =
+                case Where of
+                    host -> Host(Path);
+                    kernel -> Kernel(Path)
+                end,
+            {Found, Inside#inside{seen = Seen#{Place => Found}}}
     end.
 
 %% The part of a path that is below another path, or `none'.

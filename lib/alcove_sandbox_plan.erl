@@ -25,7 +25,7 @@
 %% the host after them, and the number after that is for whatever is opened and closed again.
 -module(alcove_sandbox_plan).
 
--export([calls/2, sources/1, last/1, hides/1, devices/0, keyring/0, new_proc/0, new_proc/1]).
+-export([calls/2, sources/1, last/1, hides/0, devices/0, keyring/0, new_proc/0, new_proc/1]).
 
 -export_type([here/0, kind/0]).
 
@@ -52,6 +52,9 @@
     links := #{binary() => binary()},
     %% Looks at a path of a root directory.
     look := fun((binary()) -> alcove_sandbox_paths:found()),
+    %% Looks at a path of the proc or the sysfs that the sandbox will have, as if it were at /proc or
+    %% /sys; it may throw `{plan, unseen}'.
+    kernel := fun((binary()) -> alcove_sandbox_paths:found()),
     %% Whether it has a file of these bytes at a path.
     holds := fun((binary(), binary()) -> boolean()),
     %% Whether a path below a directory is in another mount than that, or may be.
@@ -100,10 +103,10 @@
     {<<"stderr">>, <<"/proc/self/fd/2">>}
 ]).
 
-%% @doc The paths of a proc that are always hidden or read-only.
--spec hides(masked | read_only) -> [binary()].
-hides(masked) -> ?MASKED;
-hides(read_only) -> ?READ_ONLY.
+%% @doc The names in a proc that are always hidden or read-only, if it has them.
+-spec hides() -> [{masked | read_only, Name :: binary()}].
+hides() ->
+    [{masked, Name} || Name <- ?MASKED] ++ [{read_only, Name} || Name <- ?READ_ONLY].
 
 %% @doc What is in a /dev besides the directories that a spec names.
 -spec devices() -> [{Name :: binary(), file | directory | {link, Text :: binary()}}].
@@ -126,7 +129,6 @@ sources(#{root := Root, mounts := Mounts} = Spec) ->
     ).
 
 sources_of(system) -> ?SYSTEM ++ ?ETC;
-sources_of({proc, _}) -> [<<"/proc/", Name/binary>> || Name <- ?MASKED ++ ?READ_ONLY];
 sources_of({How, Source, _}) when How =:= ro; How =:= rw -> [Source];
 sources_of({How, Source, _, _}) when How =:= ro; How =:= rw -> [Source];
 sources_of(_) -> [].
@@ -149,7 +151,8 @@ sources_of(_) -> [].
     cwd = none :: binary() | none
 }).
 
-%% @doc The calls for a spec.
+%% @doc The calls for a spec. `{error, unseen}': they depend on what {@link alcove_sandbox_kernel} can't
+%% see where Drv is.
 -spec calls(alcove_sandbox_spec:spec(), here()) -> {ok, alcove:calls()} | {error, term()}.
 calls(#{root := Root, mounts := Wanted, user := Given, without := Without} = Spec, Here) ->
     %% Without a user namespace the program has the same ids inside as on the host.
@@ -258,13 +261,9 @@ prepared_for({Mount, Missing}, Plan) ->
     {Opened, Prepared} = prepared(Mount, Plan),
     {{Missing, Opened}, Prepared}.
 
-prepared({proc, _} = Mount, #plan{next = Fd, here = Here} = Plan) ->
-    {Fd, Proc} = kept(new_proc(Fd) ++ [{dup2, [Fd + 1, Fd]}, {close, [Fd + 1]}], Plan),
-    Files = [Name || Name <- ?MASKED, file =:= kind(<<"/proc/", Name/binary>>, Here)],
-    {Nulls, Prepared} = lists:mapfoldl(
-        fun(_Name, Now) -> tree(<<"/dev/null">>, attributes(rw), Now) end, Proc, Files
-    ),
-    {{Mount, {Fd, lists:zip(Files, Nulls)}}, Prepared};
+prepared({proc, _} = Mount, #plan{next = Fd} = Plan) ->
+    {Fd, Prepared} = kept(new_proc(Fd) ++ [{dup2, [Fd + 1, Fd]}, {close, [Fd + 1]}], Plan),
+    {{Mount, Fd}, Prepared};
 prepared({dev, _, _} = Mount, Plan) ->
     {Fds, Prepared} = lists:mapfoldl(
         fun(Name, Now) ->
@@ -440,7 +439,7 @@ made({{How, _, Target}, Fd}, Plan) when How =:= ro; How =:= rw ->
     moved(Fd, Target, Plan);
 made({{How, _, Target, _}, Fd}, Plan) when How =:= ro; How =:= rw ->
     moved(Fd, Target, Plan);
-made({{sysfs, Target}, Fd}, Plan) ->
+made({{How, Target}, Fd}, Plan) when How =:= proc; How =:= sysfs ->
     moved(Fd, Target, Plan);
 made({{mqueue, Target}, none}, Plan) ->
     mounted(Target, <<"mqueue">>, [ms_nosuid, ms_nodev, ms_noexec], <<>>, Plan);
@@ -452,22 +451,6 @@ made({{masked, Path, file}, Fd}, Plan) ->
     moved(Fd, Path, Plan);
 made({{read_only, Path, _}, none}, Plan) ->
     read_only(Path, Plan);
-made({{proc, Target}, {Fd, Nulls}}, #plan{here = Here} = Plan) ->
-    At = fun(Name) -> <<Target/binary, "/", Name/binary>> end,
-    Kind = fun(Name) -> kind(<<"/proc/", Name/binary>>, Here) end,
-    Files = lists:foldl(
-        fun({Name, Null}, Now) -> moved(Null, At(Name), Now) end, moved(Fd, Target, Plan), Nulls
-    ),
-    Hidden = lists:foldl(
-        fun(Name, Now) -> hidden(At(Name), Now) end,
-        Files,
-        [Name || Name <- ?MASKED, Kind(Name) =:= directory]
-    ),
-    lists:foldl(
-        fun(Name, Now) -> read_only(At(Name), Now) end,
-        Hidden,
-        [Name || Name <- ?READ_ONLY, Kind(Name) =/= absent]
-    );
 made({{dev, Target, Names}, Devices}, Plan) ->
     Data = <<"mode=755,size=65536">>,
     Begun = mounted(Target, <<"tmpfs">>, [ms_nosuid, ms_noexec], Data, Plan),

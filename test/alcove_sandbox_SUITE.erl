@@ -14,6 +14,7 @@
          explained/1, own_users/1, own_users_in_pid_namespaces/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
          no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, shortages/1, all_user_namespaces_in_use/1, out_of_descriptors/1, old_kernel/1, old_kernel_rootless/1,
          subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, root_of_a_user_namespace/1, root_of_one_id/1, listens/1, not_listening/1, listens_on_host/1,
+         part_of_a_proc/1, no_proc/1, no_sysfs/1, half_a_sysfs/1, look_ends/1,
          read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1, many_by_one/1]).
 
 suite() ->
@@ -29,9 +30,10 @@ groups() ->
             hostile_root, former_run, shared_mount, links_of_a_root, paths_after_pivot, hidden_behind_links, hidden_twice, limits,
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
-            no_user_namespaces, no_control_groups, shortages, nothing_lacks],
+            no_user_namespaces, no_control_groups, shortages, nothing_lacks,
+            part_of_a_proc, no_proc, no_sysfs, half_a_sysfs],
     [{root, [], Both ++ [changed_meanwhile, hidden_alone, read_only_control_groups, all_user_namespaces_in_use,
-                         out_of_descriptors, ids_of_root, plain_chroot]},
+                         out_of_descriptors, ids_of_root, plain_chroot, look_ends]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
 init_per_suite(Config) ->
@@ -639,6 +641,131 @@ hidden_twice(Config) ->
                  [<<"0\n", Times>> = sh(Drv, Shown, #{mounts => [system | Mounts] ++ Hidden})
                   || {Times, Mounts} <- [{$1, [proc]}, {$1, [Proc]}, {$2, [proc, Proc]}]]
          end).
+
+%% A Drv that sees what a script of root's mounts, root's or an ordinary user's.
+where_mounted(Config, Script, Fun) ->
+    alcove_test:need([root], fun() ->
+        As = case proplists:get_value(as, Config) of
+                 root -> "";
+                 ordinary -> "setpriv --reuid=nobody --regid=nogroup --clear-groups -- "
+             end,
+        Mount = ["set -e; ", Script, "; exec ", As, "\"$@\""],
+        Drv = in_namespace(alcove_test:install(alcove_test:tmp(Config)),
+                           ["unshare", "--mount", "sh", "-c", lists:flatten(Mount), "sh"]),
+        try Fun(Drv), true = alcove_test:until(fun() -> looking(Drv) =:= [] end) after alcove_drv:stop(Drv) end
+    end).
+
+%% The children of Drv but for those that keep programs.
+looking(Drv) ->
+    [Pid || #{pid := Pid, state := State} <- alcove:cpid(Drv, []), State =/= keeper].
+
+%% What a sandbox hides in its proc is hidden wherever Drv sees less of one.
+hidden_in_proc(Drv) ->
+    Default = "cat /proc/keys /proc/interrupts /proc/timer_list 2>&-; find /proc/acpi /proc/scsi -mindepth 1 2>&-; "
+        "for d in bus fs irq sys; do grep -c \" /proc/$d proc ro\" /proc/mounts; done",
+    All = <<"1\n1\n1\n1">>,
+    [All = sh(Drv, Default, Spec) || Spec <- [#{}, #{best_effort => true}]],
+    More = [{masked, "/proc/version"}, {masked, "/proc/tty"}, {read_only, "/proc/driver"}, {masked, "/proc/sys/kernel/random"},
+            {masked, "/proc/sys/kernel/ostype"}, {masked, "/proc/1/environ"}, {masked, "/proc/keys"},
+            {masked, "/proc/none"}, {read_only, "/proc/sys/none"}],
+    <<"ro">> = sh(Drv, "cat /proc/version /proc/sys/kernel/ostype /proc/1/environ 2>&-; find /proc/tty /proc/sys/kernel/random -mindepth 1; "
+                  "grep ' /proc/driver proc' /proc/mounts | cut -d' ' -f4 | cut -d, -f1", #{mounts => [system, proc, dev | More]}),
+    {error, {sandbox, {<<"/proc/self/environ">>, eloop}}} =
+        alcove_sandbox:run(Drv, ["true"], #{mounts => [system, proc, {masked, "/proc/self/environ"}]}).
+
+part_of_a_proc(Config) ->
+    As = proplists:get_value(as, Config),
+    Pids = "mount -t proc -o subset=pid proc /proc",
+    Names = fun(Drv) ->
+                    {ok, #{type := directory}} = alcove:stat(Drv, [], "/proc/self"),
+                    {error, enoent} = alcove:stat(Drv, [], "/proc/keys")
+            end,
+    where_mounted(Config, Pids,
+                  fun(Drv) ->
+                          Names(Drv),
+                          hidden_in_proc(Drv),
+                          Write = "(: > /proc/sys/kernel/domainname) 2>&- || echo no",
+                          <<"no">> = sh(Drv, Write, maps:from_list([{as, {0, 0}} || As =:= root]))
+                  end),
+    %% An ordinary user gets no proc where none is in full view.
+    where_mounted(Config, Pids ++ "; mount -t tmpfs none /proc/1",
+                  fun(Drv) when As =:= root ->
+                          hidden_in_proc(Drv);
+                     (Drv) ->
+                          Names(Drv),
+                          {error, {fsmount, eperm}} = alcove_sandbox:run(Drv, ["true"], #{}),
+                          lacking(Drv, proc, {fsmount, eperm}),
+                          <<>> = sh(Drv, "ls /proc 2>/dev/null; true", #{best_effort => true})
+                  end).
+
+%% A directory that has some of a proc's names. An ordinary user's sandbox needs more of them.
+no_proc(Config) ->
+    Bind = "mount -t tmpfs none /mnt; mkdir /mnt/p /mnt/q /mnt/q/sys; touch /mnt/q/interrupts; mount -t proc proc /mnt/p; "
+        "ln -s ../mnt/p/self /mnt/q; mount --bind /mnt/q /proc",
+    where_mounted(Config, Bind,
+                  fun(Drv) ->
+                          {ok, #{type := directory}} = alcove:lstat(Drv, [], "/proc/sys"),
+                          {error, enoent} = alcove:stat(Drv, [], "/proc/keys"),
+                          case proplists:get_value(as, Config) of
+                              root ->
+                                  hidden_in_proc(Drv);
+                              ordinary ->
+                                  [{error, {setgroups, enoent}} = alcove_sandbox:run(Drv, ["true"], #{best_effort => Effort})
+                                   || Effort <- [false, true]]
+                          end
+                  end).
+
+no_sysfs(Config) ->
+    hidden_in_sysfs(Config, "mount -t tmpfs none /sys").
+
+%% Something else is mounted in the sysfs, or it is only a part.
+half_a_sysfs(Config) ->
+    [hidden_in_sysfs(Config, Script) || Script <- ["mount -t tmpfs none /sys/kernel", "mount --bind /sys/kernel /sys"]].
+
+hidden_in_sysfs(Config, Script) ->
+    Sees = fun(Mounts) -> #{mounts => [system, proc, {sysfs, "/sys"} | Mounts]} end,
+    where_mounted(Config, Script,
+                  fun(Drv) ->
+                          Masked = [{masked, "/sys/kernel/mm"}, {masked, "/sys/kernel/profiling"}, {masked, "/sys/kernel/none"},
+                                    {read_only, "/sys/kernel/none"}, {masked, "/sys/kernel/mm/none"}],
+                          Run = fun(Spec) -> alcove_sandbox:run(Drv, ["sh", "-c", "ls /sys/firmware /sys/kernel/mm; "
+                                                                      "cat /sys/kernel/profiling 2>&-; ls -d /sys/kernel"], Spec) end,
+                          case proplists:get_value(as, Config) of
+                              root ->
+                                  {ok, #{stdout := Text}} = Run(Sees(Masked)),
+                                  <<"/sys/firmware:\n\n/sys/kernel/mm:\n/sys/kernel\n">> = Text,
+                                  %% Hidden once, as often as it is said.
+                                  <<"1">> = sh(Drv, "grep -c ' /sys/firmware tmpfs ro' /proc/mounts", Sees([{masked, "/sys/firmware"}]));
+                              ordinary ->
+                                  %% The kernel refuses a sysfs where none is in full view.
+                                  {error, {fsmount, eperm}} = Run(Sees(Masked))
+                          end
+                  end).
+
+%% The process that looks at a new proc ends with whoever has asked for it.
+look_ends(_Config) ->
+    alcove_test:need([root, {call, mount_setattr}], fun() ->
+        {ok, Drv} = alcove_drv:start([exit_status, termsig]),
+        Self = self(),
+        Asks = spawn(fun() ->
+                             Args = [self(), Drv, [clone_newns, clone_newpid], [proc]],
+                             {Holder, Ref} = spawn_monitor(alcove_sandbox_kernel, hold, Args),
+                             receive {Holder, {ok, Child, _Fds}} -> Self ! {holds, Holder, Child} end,
+                             receive {'DOWN', Ref, process, Holder, _} -> ok end
+                     end),
+        {Holder, Child} = receive {holds, H, C} -> {H, C} end,
+        [Child] = looking(Drv),
+        Ref = monitor(process, Holder),
+        exit(Asks, kill),
+        receive {'DOWN', Ref, process, Holder, {shutdown, done}} -> ok end,
+        true = alcove_test:until(fun() -> looking(Drv) =:= [] end),
+        {error, {sandbox, {<<"/proc/self/x">>, eloop}}} =
+            alcove_sandbox:run(Drv, ["true"], #{mounts => [proc, {masked, "/proc/tty/none"}, {masked, "/proc/self/x"}]}),
+        true = alcove_test:until(fun() -> looking(Drv) =:= [] end),
+        %% Nobody else has got a message.
+        receive {alcove_event, Drv, _, _} = Event -> ct:fail(Event) after 0 -> ok end,
+        alcove_drv:stop(Drv)
+    end).
 
 %% What the program gets of the host stays the host's: so does the device that stands for no
 %% input.
