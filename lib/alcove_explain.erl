@@ -434,7 +434,7 @@ generally(no_owner) ->
 generally(active) ->
     {"its output comes as messages", ""};
 generally(busy) ->
-    {"somebody else reads its output", ""};
+    {"somebody else reads its output, or is attached to it", ""};
 generally(badpid) ->
     {"no process is in its event loop at this fork path", ""};
 generally(badproto) ->

@@ -342,7 +342,7 @@
 }.
 -type pipe_outcome() :: {ok, pipe_result()} | {error, term()}.
 -type attach_options() :: #{escape => byte() | none}.
--type attach_result() :: detached | {exit, outcome()} | {error, closed | enotty | terminated}.
+-type attach_result() :: detached | {exit, outcome()} | {error, busy | closed | enotty | terminated}.
 
 %% How long a killed program may take to be gone, in milliseconds, before the supervisor kills the
 %% process of the program.
@@ -832,14 +832,19 @@ attach(Server) ->
 %%
 %% The caller's terminal shows what the program writes, if its output goes to `message' (the default
 %% of {@link start/3}). What is typed goes to the program, whose terminal gets the size of the
-%% caller's. Typing `~.' at the beginning of a line detaches: the program goes on, its former owner
-%% has it again, and the function returns `detached'. `~~' there sends a tilde. The option `escape'
-%% sets another character instead of the tilde, or `none'. Control-D ends the program's input. A
-%% second one in a row ends the caller's input, and so detaches.
+%% caller's. Typing `~.' at the beginning of a line detaches: the program goes on, its owner gets
+%% what it writes again, and the function returns `detached'. `~~' there sends a tilde. The option
+%% `escape' sets another character instead of the tilde, or `none'. Control-D ends the program's
+%% input. A second one in a row ends the caller's input, and so detaches.
 %%
-%% `{exit, Outcome}' when the program has ended; `{error, enotty}' for one without a terminal. A
-%% caller that ends is detached, too. Before OTP 28 the shell passes on what is typed only line by
-%% line, and keeps control characters.
+%% Meanwhile the owner stays the owner, but gets only the message of the program's end. {@link
+%% active/2} and {@link controlling_process/2} are for the time after, and {@link read/2} returns
+%% `{error, busy}'.
+%%
+%% `{exit, Outcome}' when the program has ended, as {@link await/1} returns it; `{error, enotty}' for
+%% one without a terminal; `{error, busy}' while another process is attached; `{error, terminated}'
+%% when the caller's terminal fails. A caller that ends is detached, too. Before OTP 28 the shell
+%% passes on what is typed only line by line, and keeps control characters.
 -spec attach(server(), attach_options()) -> attach_result().
 attach(Server, Options) ->
     is_attach(Options) orelse wrong(attach, [Server, Options], {escape, 2}),
