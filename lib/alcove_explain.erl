@@ -361,7 +361,8 @@ expected(_) ->
 
 output() ->
     "collect, {collect, Max}, {collect, Max, kill | truncate}, message, discard, console, a function of one "
-    "argument, {Fun, Acc} with one of two, {log, Level}, {log, Level, #{prefix => Text, Key => Value}}, "
+    "argument, {Fun, Acc} with one of two, {log, Level}, {log, Level, #{prefix => Text, Key => Value}} "
+    "(for a key of logger's own, as time, gl or domain, a value of the type that logger has for it), "
     "{file, Path} or {file, Path, [append | truncate | {mode, Mode}]}".
 
 %% What others call it, or how it is written.

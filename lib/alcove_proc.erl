@@ -57,7 +57,8 @@
 %%     <li>`{log, Level}', `{log, Level, Options}': each line is logged, by `logger' on the
 %%         caller's node. `Options' is a map: `prefix' is the text before each line, the program's
 %%         name and a colon by default; all other entries are metadata of the event, together with
-%%         `pid', the process of the program, and `stream'. Lines are logged without their
+%%         `pid', the process of the program, and `stream'. A key that logger itself gives a
+%%         meaning, such as `time', `domain' or `gl', takes a value of logger's type for it. Lines are logged without their
 %%         newlines. What isn't UTF-8 is read as Latin-1. A line of more than 8 KiB is logged
 %%         in pieces, unless `lines' sets another length;</li>
 %%     <li>`{file, Path}', `{file, Path, [append | truncate | {mode, Mode}]}': to a file,

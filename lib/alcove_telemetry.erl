@@ -82,9 +82,10 @@
 %% <h3>The log</h3>
 %%
 %% All of these are logged as well, by `logger', as reports `#{event := Name, measurements :=
-%% Measurements, metadata := Metadata}' whose own metadata has all of `Metadata' too, at the
-%% level that the application's variable `log_level' names. By default that is `none', and
-%% nothing is logged:
+%% Measurements, metadata := Metadata}' whose own metadata has `Metadata' too, except for keys that
+%% logger itself gives a meaning, such as `time', `domain' and `gl': those are in the report alone.
+%% They have the level that the application's variable `log_level' names. By default that is `none',
+%% and nothing is logged:
 %%
 %% ```
 %% application:set_env(alcove, log_level, notice)
@@ -97,6 +98,10 @@
 
 -include("alcove.hrl").
 
+%% What logger and its formatter take for their own, whoever gave it. With a domain, logger's default
+%% handler wouldn't show the event.
+-define(LOGGERS, [domain, error_logger, file, gl, line, logger_formatter, mfa, report_cb, time]).
+
 %% @private
 -spec execute([atom(), ...], #{atom() => number()}, map()) -> ok.
 execute(Event, Measurements, Metadata) ->
@@ -105,8 +110,7 @@ execute(Event, Measurements, Metadata) ->
             ok;
         Level ->
             Report = #{event => Event, measurements => Measurements, metadata => Metadata},
-            %% Without a domain, since logger's default handler only shows such events.
-            logger:log(Level, Report, Metadata)
+            logger:log(Level, Report, maps:without(?LOGGERS, Metadata))
     end,
     case erlang:function_exported(telemetry, execute, 3) of
         true ->

@@ -1463,7 +1463,31 @@ logged_lines(Config) ->
         logger:remove_handler(?MODULE)
     end,
     [?assertError({badarg, {stderr, Wrong}}, alcove_proc:run(Drv, ["true"], #{stderr => Wrong}))
-     || Wrong <- [{log, loud}, {log, info, []}, {log, info, #{prefix => a}}, {log, info, #{"job" => 7}}, log]].
+     || Wrong <- [{log, loud}, {log, info, []}, {log, info, #{prefix => a}}, {log, info, #{"job" => 7}}, log,
+                  {log, info, #{logger_formatter => #{title => 7}}}]
+            ++ [{log, info, #{Key => Value}} || {Key, Value} <- own_of_logger()]],
+    %% Only what is wrong is in the error.
+    ?assertError({badarg, {stdout, {log, info, #{time := <<"12:00">>}}}},
+                 alcove_proc:run(Drv, ["true"], #{stdout => {log, info, #{prefix => "x", job => 7, time => <<"12:00">>}}})),
+    %% What is right is logger's metadata.
+    Right = #{domain => [a, b], gl => whereis(user), time => 0, mfa => {a, b, 1}, file => "f", line => 7, pid => self(),
+              report_cb => fun logger:format_report/1, logger_formatter => #{title => "T"}},
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), level => all}),
+    try
+        {ok, _} = alcove_proc:run(Drv, ["echo", "x"], #{stdout => {log, error, Right}}),
+        receive {log, #{meta := Given} = Logged} ->
+            ?assertEqual(Right, maps:with(maps:keys(Right), Given)),
+            ?assertMatch({match, _}, re:run(logger_formatter:format(Logged, #{legacy_header => true}), "=T==== .*\necho: x"))
+        after alcove_test:ms(5000) -> ct:fail(nothing)
+        end
+    after
+        logger:remove_handler(?MODULE)
+    end.
+
+%% Keys that logger has itself, with values that it can't use.
+own_of_logger() ->
+    [{gl, group_a}, {time, <<"12:00">>}, {time, -1}, {time, 1 bsl 80}, {domain, <<"example.com">>}, {domain, [<<"a">>]},
+     {domain, [a | b]}, {report_cb, x}, {mfa, "f/1"}, {mfa, {a, b, c}}, {file, 7}, {line, "7"}, {pid, 7}, {logger_formatter, x}].
 
 %% ---------------------------------------------------------------------------
 %% Processes
@@ -2122,7 +2146,19 @@ logged(Config) ->
              {log, #{level := error, msg := {report, #{event := [alcove, proc, Name]}},
                      meta := #{argv := [<<"true">>], os_pid := _}}} -> ok
          after alcove_test:ms(5000) -> ct:fail(Name)
-         end || Name <- [spawn, exit]]
+         end || Name <- [spawn, exit]],
+        %% What the user calls as logger calls its own harms neither the program nor the log.
+        [begin
+             {ok, #{meta := Meta}} = alcove_proc:run(Drv, ["true"], #{meta => #{Key => Value, job => 7}}),
+             ?assertEqual(Value, maps:get(Key, Meta)),
+             [receive
+                  {log, #{msg := {report, #{metadata := #{Key := Logged, job := 7}}}, meta := #{job := 7} = Own} = Event} ->
+                      ?assert(Key =:= pid orelse Value =:= Logged, Key),
+                      ?assertNotEqual({ok, Value}, maps:find(Key, Own)),
+                      ?assertMatch({match, _}, re:run(logger_formatter:format(Event, #{legacy_header => true}), "job"))
+              after alcove_test:ms(5000) -> ct:fail({Key, Name})
+              end || Name <- [spawn, exit]]
+         end || {Key, Value} <- own_of_logger()]
     after
         application:unset_env(alcove, log_level),
         logger:remove_handler(?MODULE)
@@ -2130,12 +2166,14 @@ logged(Config) ->
     %% As logger is set up by default, it is seen.
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     Eval = "{ok, Drv} = alcove_drv:start(), application:set_env(alcove, log_level, notice), "
-           "{ok, _} = alcove_proc:run(Drv, [\"true\"]), alcove_drv:stop(Drv), init:stop().",
+           "{ok, _} = alcove_proc:run(Drv, [\"true\"], #{meta => #{time => <<\"12:00\">>, domain => <<\"example\">>}}), "
+           "alcove_drv:stop(Drv), init:stop().",
     {ok, #{status := 0, stdout := Out}} =
         alcove_proc:run(Drv, [Erl, "-noshell", "-pa", filename:dirname(code:which(alcove)), "-eval", Eval],
                         #{env => #{"ERL_FLAGS" => false}, stderr => stdout}),
     %% The order of what is in a report is any.
-    [?assertMatch({match, _}, re:run(Out, Said)) || Said <- ["alcove,proc,spawn", "alcove,proc,exit", "status => 0"]].
+    [?assertMatch({match, _}, re:run(Out, Said))
+     || Said <- ["alcove,proc,spawn", "alcove,proc,exit", "status => 0", "12:00", "example"]].
 
 %% ---------------------------------------------------------------------------
 %% The pages of docs/
