@@ -170,15 +170,17 @@
 %% whatever its exit status. `Result' is a map:
 %%
 %% <dl>
-%% <dt>`status'</dt><dd>0 to 255, or `{termsig, Signal}'</dd>
+%% <dt>`status'</dt><dd>0 to 255, or `{termsig, Signal}'; `undefined', with an error of `leftovers',
+%%     if the program is one of those</dd>
 %% <dt>`stdout', `stderr'</dt><dd>what was collected</dd>
 %% <dt>`truncated'</dt><dd>the streams of which some output was dropped</dd>
 %% <dt>`limit'</dt><dd>the limit that ended the program, if the way it ended tells: `cpu' or `fsize'
 %%     of `rlimits'; `memory' of its control group, where a process was killed for that and the
 %%     program's status isn't 0</dd>
 %% <dt>`wall_time', `user_time', `system_time'</dt><dd>microseconds: how long the program ran, and
-%%     the processor time of the program and of the children that it waited for</dd>
-%% <dt>`peak_memory'</dt><dd>bytes: of the control group, or of the largest process</dd>
+%%     the processor time of the program and of the children that it waited for, if the status is
+%%     known</dd>
+%% <dt>`peak_memory'</dt><dd>bytes: of the control group, or of the largest process; likewise</dd>
 %% <dt>`os_pid'</dt><dd>the pid that the program had</dd>
 %% <dt>`cgroup', `meta'</dt><dd>present with those options</dd>
 %% </dl>
@@ -312,7 +314,7 @@
     | {via, module(), Name :: term()}.
 -type status() :: 0..255 | {termsig, atom()}.
 -type result() :: #{
-    status := status(),
+    status := status() | undefined,
     %% Collected bytes, or what a fold has made of them.
     stdout => binary() | term(),
     stderr => binary() | term(),
@@ -329,8 +331,8 @@
 -type outcome() :: {ok, result()} | {error, term()}.
 -type programs() :: [argv() | {argv(), options()}, ...].
 -type pipe_result() :: #{
-    status := status(),
-    statuses := [status(), ...],
+    status := status() | undefined,
+    statuses := [status() | undefined, ...],
     stdout => binary() | term(),
     stderr => binary(),
     truncated := [stdout | stderr],

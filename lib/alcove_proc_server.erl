@@ -833,10 +833,13 @@ limit(
 limit(_Result, _State) ->
     none.
 
-status(#state{over = #over{status = Status}}) -> Status;
+%% A keeper that was lost, or couldn't kill the program, knows neither its status nor what it used.
+status(#state{over = #over{status = Status}}) when Status =/= unknown -> Status;
 status(_State) -> undefined.
 
 usage(#state{over = undefined}) ->
+    #{};
+usage(#state{over = #over{status = unknown}}) ->
     #{};
 usage(#state{over = #over{usage = Usage}, stats = Stats}) ->
     Used = alcove_telemetry:used(Usage),

@@ -18,7 +18,9 @@
 %%     day.</dd>
 %% <dt>`[alcove, proc, exit]'</dt>
 %% <dd>The program has ended, and nothing of it is left: `duration', how long it ran, `user_time'
-%%     and `system_time', its processor time in microseconds, `peak_memory' in bytes.</dd>
+%%     and `system_time', its processor time in microseconds, `peak_memory' in bytes. If the status
+%%     can't be known, since the program's keeper was killed, or alcove couldn't kill the program or
+%%     was ended itself, it is `undefined', and there is only the duration.</dd>
 %% <dt>`[alcove, proc, kill]'</dt>
 %% <dd>alcove signals the program, at a deadline, when it wrote too much, or when it is stopped:
 %%     `duration', how long it has run. The exit event comes in addition, once it is gone.</dd>
@@ -53,7 +55,7 @@
 %% The metadata has `drv', `fork_path' and `os_pid', and `status' at an exit: 0 to 255 or
 %% `{termsig, Signal}', also if the kernel killed the process because memory ran out.
 %% The status is `undefined', and there is only the duration, if the status can't be known, because
-%% the process ended with the Drv or with its parent.
+%% the process ended with the Drv or with its parent, or a program with its keeper.
 %%
 %% For each Drv a process of its own calls the handlers: a slow handler delays events, and
 %% nothing else.

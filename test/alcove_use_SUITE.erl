@@ -29,7 +29,7 @@
          names/1, names_of_another_node/1, tags/1, awaited_and_killed/1, outcomes/1]).
 %% tree
 -export([tree/1, pictures/1, explanations/1, exceptions/1, events/1, out_of_memory_is_an_event/1,
-         events_of_processes/1, slow_handlers/1, logged/1]).
+         events_of_processes/1, unknown_ends/1, slow_handlers/1, logged/1]).
 %% docs
 -export([guide/1, coming_from/1, troubleshooting/1]).
 
@@ -61,7 +61,7 @@ groups() ->
      {processes, [], [exit_reasons, quiet, wrong_arguments, stopped, owner_ends, killed, supervised, signals, looked_at,
                        names, names_of_another_node, tags, awaited_and_killed, outcomes]},
      {tree, [], [tree, pictures, explanations, exceptions, events,
-                  out_of_memory_is_an_event, events_of_processes, slow_handlers, logged]},
+                  out_of_memory_is_an_event, events_of_processes, unknown_ends, slow_handlers, logged]},
      {docs, [], [guide, coming_from, troubleshooting]}].
 
 init_per_suite(Config) ->
@@ -463,6 +463,27 @@ parent_is_killed(Config) ->
     ?assertEqual({error, {parent, gone}}, alcove_proc:await(Proc, 10000)),
     %% What it kept has ended before.
     ?assertNot(alcove_test:alive(Pid)).
+
+%% Nobody knows how a program has ended whose keeper was killed, or what it used: the events don't
+%% say that it was 0.
+unknown_ends(_Config) ->
+    with_telemetry(fun() ->
+        Drv = alcove_test:start([{telemetry, true}]),
+        {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"], #{meta => #{job => 7}}),
+        #{fork_path := [Keeper, Pid]} = alcove_proc:info(Proc),
+        ok = alcove:kill(Drv, Keeper, sigkill),
+        ?assertEqual({error, {parent, gone}}, alcove_proc:await(Proc, alcove_test:ms(10000))),
+        [receive
+             {event, [alcove, What, exit], Measurements, #{os_pid := Pid, status := Status}} ->
+                 ?assertEqual({undefined, [duration]}, {Status, maps:keys(Measurements)}, What)
+         after alcove_test:ms(5000) -> ct:fail(What)
+         end || What <- [proc, process]],
+        ok = alcove_test:stop(Drv)
+    end),
+    forget_events().
+
+forget_events() ->
+    receive {event, _, _, _} -> forget_events() after 0 -> ok end.
 
 a_drv_of_its_own(_Config) ->
     {ok, #{stdout := <<"hi\n">>}} = alcove_proc:run({start, []}, ["echo", "hi"]),
