@@ -1479,6 +1479,25 @@ logged_lines(Config) ->
         {ok, _} = alcove_proc:await(Proc),
         {ok, _} = alcove_proc:run(Drv, ["printf", "abcdef"], #{stdout => {log, error, #{prefix => [" ", 16#20ac]}}, lines => 4}),
         ?assertEqual([<<" €abcd"/utf8>>, <<" €ef"/utf8>>], [Line || {_, Line, _} <- [Said(), Said()]]),
+        %% No line is cut in a character.
+        Logs = fun(Bytes, Options) ->
+            {ok, _} = alcove_proc:run(Drv, ["cat"], Options#{stdin => {data, Bytes}, stdout => {log, error, #{prefix => ""}}}),
+            fun Logs() ->
+                receive {log, #{msg := {"~ts~ts", [_, Line]}}} -> [Line | Logs()] after 0 -> [] end
+            end()
+        end,
+        Long = unicode:characters_to_binary([$x, lists:duplicate(5000, "é")]),
+        <<First:8191/binary, Then/binary>> = Long,
+        ?assertEqual([First, Then, <<"next">>], Logs([Long, "\nnext\n"], #{})),
+        ?assertEqual([First, Then], Logs(Long, #{})),
+        ?assertEqual([<<"€a"/utf8>>, <<"bcd">>], Logs(<<"€abcd\n"/utf8>>, #{lines => 4})),
+        ?assertEqual([<<"a">>, <<"€"/utf8>>, <<"b">>, <<"€"/utf8>>], Logs(<<"a€b€\n"/utf8>>, #{lines => 2})),
+        ?assertEqual([<<"€"/utf8>>, <<"é"/utf8>>], Logs(<<"€é\n"/utf8>>, #{lines => 1})),
+        %% What never becomes a character is Latin-1.
+        ?assertEqual([<<"ab">>, <<"Ãcde"/utf8>>, <<"f">>], Logs(<<"ab", 195, "cdef">>, #{lines => 3})),
+        ?assertEqual([<<"ab">>, <<"Ãc"/utf8>>], Logs(<<"ab", 195, "c\n">>, #{lines => 3})),
+        ?assertEqual([<<"ab">>, <<"â\x{82}"/utf8>>], Logs(<<"ab", 226, 130>>, #{lines => 3})),
+        ?assertEqual([<<"aÃ"/utf8>>], Logs(<<"a", 195>>, #{})),
         receive {log, Event} -> ct:fail(Event) after 0 -> ok end
     after
         logger:remove_handler(?MODULE)
