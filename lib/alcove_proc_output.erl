@@ -381,9 +381,9 @@ take_rest(Stream, #output{begun = Begun} = Output, Else) ->
 hand({Stream, Bytes}, #output{reader = #reader{max = Max}, queue = Queue} = Output) when
     byte_size(Bytes) > Max
 ->
-    %% The rest of a line counts as a line.
+    %% The rest of a line counts as a line, which has come already.
     <<First:Max/binary, Rest/binary>> = Bytes,
-    answered({ok, {Stream, First}}, Output#output{queue = queue:in_r({Stream, Rest}, Queue)});
+    answered({ok, {Stream, First}}, Output#output{queue = queue:in_r({Stream, {line, Rest}}, Queue)});
 hand(Piece, #output{reader = #reader{}} = Output) ->
     answered({ok, Piece}, Output);
 hand(Piece, #output{owner = Owner, tag = Tag, active = Active, handed = Handed} = Output) ->

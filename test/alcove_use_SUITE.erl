@@ -976,6 +976,23 @@ read_some(Config) ->
     ?assertEqual([<<"abc">>, <<"de\n">>, <<"\n">>, <<"fgh">>, <<"\n">>, <<"ij">>], by(3, Lines)),
     {ok, Long} = alcove_proc:start(Drv, ["printf", "abcdefgh\nij"], #{active => false, lines => 5}),
     ?assertEqual(<<"abcdefgh\nij">>, iolist_to_binary(by(2, Long))),
+    %% The rest of a line is there at once, and isn't joined to what comes later.
+    {ok, Piece} = alcove_proc:start(Drv, sh("printf aaaaaaaaaabb; read x; printf c; read x"), #{active => false, lines => 10}),
+    ?assertEqual({ok, {stdout, <<"aaaa">>}}, alcove_proc:read(Piece, 5000, 4)),
+    ?assertEqual({ok, {stdout, <<"aaaa">>}}, alcove_proc:read(Piece, 5000, 4)),
+    ?assertEqual({ok, {stdout, <<"aa">>}}, alcove_proc:read(Piece, 5000)),
+    ok = alcove_proc:write(Piece, "\n"),
+    ok = alcove_proc:eof(Piece),
+    ?assertEqual({ok, {stdout, <<"bbc">>}}, alcove_proc:read(Piece, 5000)),
+    ?assertEqual(eof, alcove_proc:read(Piece, 5000)),
+    %% So it is for an owner that doesn't read any more.
+    {ok, Owned} = alcove_proc:start(Drv, sh("printf 'aaaaaaaaaab\nc'; read x"), #{active => false, lines => 10}),
+    ?assertEqual({ok, {stdout, <<"aaaa">>}}, alcove_proc:read(Owned, 5000, 4)),
+    ok = alcove_proc:active(Owned, true),
+    [receive {alcove_proc, Owned, {stdout, Line}} -> ok after alcove_test:ms(5000) -> ct:fail(Line) end
+     || Line <- [<<"aaaaaa">>, <<"b\n">>]],
+    ok = alcove_proc:eof(Owned),
+    receive {alcove_proc, Owned, {stdout, Last}} -> ?assertEqual(<<"c">>, Last) end,
     Data = bytes(300000),
     {ok, Much} = alcove_proc:start(Drv, ["cat"], #{active => false, stdin => Data}),
     Parts = by(1000, Much),
