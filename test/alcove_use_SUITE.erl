@@ -2006,6 +2006,14 @@ explanations(_Config) ->
     Says({start, timeout}, "longer to start"),
     Says({capabilities, {unknown, cap_nothing}}, "no such capability: cap_nothing"),
     Says({user, {not_an_id, <<"x">>}}, "passwd.*: x$"),
+    %% A name may have any bytes, and the text is text: what isn't UTF-8 is Latin-1.
+    [?assertMatch({match, _}, re:run(unicode:characters_to_binary(alcove:format_error(Error)), Name, [unicode]), Error)
+     || {Bytes, Name} <- [{<<"a", 228>>, <<"aä"/utf8>>}, {<<"aä"/utf8>>, <<"aä"/utf8>>}, {"aä", <<"aä"/utf8>>}],
+        Error <- [{user, {unknown, Bytes}}, {group, {unknown, Bytes}}, {user, {not_an_id, Bytes}}, {nif, Bytes},
+                  {user, {no_group, Bytes}}, {user, {unreadable, Bytes, enoent}},
+                  {sandbox, {listen, {{unix, Bytes}, eaddrinuse}}}, {sandbox, {listen, {{unix, Bytes}, eacces}}},
+                  {sandbox, {network, {{bridge, Bytes}, enodev}}}, {sandbox, {network, {{name, Bytes}, einval}}}]],
+    Says({user, {no_group, 12345}}, "user 12345 isn't"),
     Says({process, oops}, "oops"),
     Says({badarg, {cwd, 1}}, "option.*cwd,1"),
     [Says({error, Reason}, Pattern)
