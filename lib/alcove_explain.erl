@@ -23,7 +23,7 @@ format_error({not_started, Application}) ->
 format_error({nif, Text}) ->
     [
         "alcove's library can't be loaded: ",
-        Text,
+        text(Text),
         ". From an archive, as an escript is one, it can't: give the directory that has it, and the "
         "executable, to the application as its variable priv_dir"
     ];
@@ -66,25 +66,25 @@ format_error({{output_limit, Stream}, #{}}) ->
 format_error({timeout, #{}}) ->
     "it took longer than it was given, and was killed";
 format_error({user, {unknown, Name}}) ->
-    ["no such user in /etc/passwd, Drv's own unless the option names says in: ", Name];
+    ["no such user in /etc/passwd, Drv's own unless the option names says in: ", text(Name)];
 format_error({_, {root_elsewhere, _}}) ->
     "/etc/passwd or /etc/group of another root directory says that it is root: give the number";
 format_error({user, {unreadable, Path, Reason}}) ->
-    io_lib:format("~s can't be read: ~p", [Path, Reason]);
+    io_lib:format("~ts can't be read: ~0tp", [text(Path), Reason]);
 format_error({user, {no_group, User}}) ->
-    io_lib:format("user ~p isn't in /etc/passwd: give its group as well", [User]);
+    ["user ", text(User), " isn't in /etc/passwd: give its group as well"];
 format_error({group, {unknown, Name}}) ->
-    ["no such group in /etc/group, Drv's own unless the option names says in: ", Name];
+    ["no such group in /etc/group, Drv's own unless the option names says in: ", text(Name)];
 format_error({What, {not_an_id, Text}}) ->
-    [io_lib:format("~ts: /etc/passwd or /etc/group has what is no id: ", [What]), Text];
+    [io_lib:format("~ts: /etc/passwd or /etc/group has what is no id: ", [What]), text(Text)];
 format_error({Map, Text}) when (Map =:= uid_map orelse Map =:= gid_map), is_binary(Text) ->
-    io_lib:format("~ts: ~ts", [Map, Text]);
+    io_lib:format("~ts: ~ts", [Map, text(Text)]);
 format_error({sandbox, {listen, {{tcp, Address, Port}, Reason}}}) ->
     ["nobody can connect to ", inet:ntoa(Address), io_lib:format(" port ~b: ~ts", [Port, port(Reason)])];
 format_error({sandbox, {listen, {{unix, Path}, eaddrinuse}}}) ->
-    [Path, " is there already, and a socket needs a path where nothing is"];
+    [text(Path), " is there already, and a socket needs a path where nothing is"];
 format_error({sandbox, {listen, {{unix, Path}, Reason}}}) ->
-    ["no socket can be made at ", Path, ": ", listening(Reason)];
+    ["no socket can be made at ", text(Path), ": ", listening(Reason)];
 format_error({sandbox, {network, {{Key, Value}, Reason}}}) ->
     network(Key, Value, Reason);
 format_error({sandbox, {root, no_mount}}) ->
@@ -121,6 +121,15 @@ format_error(Reason) when is_atom(Reason) ->
 format_error(Reason) ->
     io_lib:format("~0tp", [Reason]).
 
+%% A name as text, whatever its bytes are; or a number.
+text(Name) when is_binary(Name) ->
+    alcove_proc_sink:text(Name);
+text(Name) ->
+    case alcove_text:characters(Name) of
+        error -> io_lib:format("~0tp", [Name]);
+        Text -> Text
+    end.
+
 listening(eacces) -> "the user that Drv runs as may not do that";
 listening(Reason) -> said(Reason).
 
@@ -130,26 +139,23 @@ port(eaddrnotavail) -> "the address isn't one of this machine's";
 port(Reason) -> said(Reason).
 
 network(bridge, Bridge, enodev) ->
-    ["there is no bridge ", Bridge, " where Drv is"];
+    ["there is no bridge ", text(Bridge), " where Drv is"];
 network(bridge, Bridge, enotsup) ->
-    [Bridge, " is a network device, but no bridge"];
+    [text(Bridge), " is a network device, but no bridge"];
 network(bridge, Bridge, eperm) ->
-    ["to join ", Bridge, " takes root's rights, CAP_NET_ADMIN among them, and Drv hasn't got them"];
+    ["to join ", text(Bridge), " takes root's rights, CAP_NET_ADMIN among them, and Drv hasn't got them"];
 network(bridge, _Bridge, unsupported) ->
     "the kernel has no pairs of network devices, see veth(4)";
 network(mtu, Mtu, erange) ->
     io_lib:format("an MTU of ~b is more than the bridge's", [Mtu]);
 network(name, Name, eexist) ->
-    ["the kernel makes a network device with the name ", Name, " in each network namespace"];
+    ["the kernel makes a network device with the name ", text(Name), " in each network namespace"];
 network(address, Address, eaddrinuse) ->
-    [Address, " is an address of the host"];
+    [text(Address), " is an address of the host"];
 network(gateway, Gateway, Reason) when Reason =:= enetunreach; Reason =:= ehostunreach ->
-    ["the gateway ", Gateway, " is in the network of none of the addresses"];
+    ["the gateway ", text(Gateway), " is in the network of none of the addresses"];
 network(Key, Value, Reason) ->
-    io_lib:format("the network can't have the ~ts ~ts: ~ts", [Key, shown_as(Value), said(Reason)]).
-
-shown_as(Number) when is_integer(Number) -> integer_to_list(Number);
-shown_as(Text) -> Text.
+    io_lib:format("the network can't have the ~ts ~ts: ~ts", [Key, text(Value), said(Reason)]).
 
 %%--------------------------------------------------------------------
 %% Options
@@ -361,7 +367,8 @@ expected(_) ->
 
 output() ->
     "collect, {collect, Max}, {collect, Max, kill | truncate}, message, discard, console, a function of one "
-    "argument, {Fun, Acc} with one of two, {log, Level}, {log, Level, #{prefix => Text, Key => Value}}, "
+    "argument, {Fun, Acc} with one of two, {log, Level}, {log, Level, #{prefix => Text, Key => Value}} "
+    "(for a key of logger's own, as time, gl or domain, a value of the type that logger has for it), "
     "{file, Path} or {file, Path, [append | truncate | {mode, Mode}]}".
 
 %% What others call it, or how it is written.
@@ -434,7 +441,7 @@ generally(no_owner) ->
 generally(active) ->
     {"its output comes as messages", ""};
 generally(busy) ->
-    {"somebody else reads its output", ""};
+    {"somebody else reads its output, or is attached to it", ""};
 generally(badpid) ->
     {"no process is in its event loop at this fork path", ""};
 generally(badproto) ->

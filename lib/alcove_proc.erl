@@ -57,7 +57,8 @@
 %%     <li>`{log, Level}', `{log, Level, Options}': each line is logged, by `logger' on the
 %%         caller's node. `Options' is a map: `prefix' is the text before each line, the program's
 %%         name and a colon by default; all other entries are metadata of the event, together with
-%%         `pid', the process of the program, and `stream'. Lines are logged without their
+%%         `pid', the process of the program, and `stream'. A key that logger itself gives a
+%%         meaning, such as `time', `domain' or `gl', takes a value of logger's type for it. Lines are logged without their
 %%         newlines. What isn't UTF-8 is read as Latin-1. A line of more than 8 KiB is logged
 %%         in pieces, unless `lines' sets another length;</li>
 %%     <li>`{file, Path}', `{file, Path, [append | truncate | {mode, Mode}]}': to a file,
@@ -170,7 +171,8 @@
 %% whatever its exit status. `Result' is a map:
 %%
 %% <dl>
-%% <dt>`status'</dt><dd>0 to 255, or `{termsig, Signal}'</dd>
+%% <dt>`status'</dt><dd>0 to 255, or `{termsig, Signal}'; `undefined', with an error of `leftovers',
+%%     if the program is one of those</dd>
 %% <dt>`stdout', `stderr'</dt><dd>what was collected</dd>
 %% <dt>`truncated'</dt><dd>the streams of which some output was dropped</dd>
 %% <dt>`limit'</dt><dd>the limit that ended the program, if the way it ended tells: `cpu' or `fsize'
@@ -179,9 +181,10 @@
 %%     there it takes that the program itself ended by SIGKILL, after such a kill while it ran,
 %%     and that alcove didn't send it</dd>
 %% <dt>`wall_time', `user_time', `system_time'</dt><dd>microseconds: how long the program ran, and
-%%     the processor time of the program and of the children that it waited for</dd>
+%%     the processor time of the program and of the children that it waited for, if the status is
+%%     known</dd>
 %% <dt>`peak_memory'</dt><dd>bytes: of the control group that was made for the program, otherwise of
-%%     its largest process</dd>
+%%     its largest process; likewise</dd>
 %% <dt>`os_pid'</dt><dd>the pid that the program had</dd>
 %% <dt>`cgroup', `meta'</dt><dd>present with those options</dd>
 %% </dl>
@@ -315,7 +318,7 @@
     | {via, module(), Name :: term()}.
 -type status() :: 0..255 | {termsig, atom()}.
 -type result() :: #{
-    status := status(),
+    status := status() | undefined,
     %% Collected bytes, or what a fold has made of them.
     stdout => binary() | term(),
     stderr => binary() | term(),
@@ -332,8 +335,8 @@
 -type outcome() :: {ok, result()} | {error, term()}.
 -type programs() :: [argv() | {argv(), options()}, ...].
 -type pipe_result() :: #{
-    status := status(),
-    statuses := [status(), ...],
+    status := status() | undefined,
+    statuses := [status() | undefined, ...],
     stdout => binary() | term(),
     stderr => binary(),
     truncated := [stdout | stderr],
@@ -346,7 +349,7 @@
 }.
 -type pipe_outcome() :: {ok, pipe_result()} | {error, term()}.
 -type attach_options() :: #{escape => byte() | none}.
--type attach_result() :: detached | {exit, outcome()} | {error, closed | enotty | terminated}.
+-type attach_result() :: detached | {exit, outcome()} | {error, busy | closed | enotty | terminated}.
 
 %% How long a killed program may take to be gone, in milliseconds, before the supervisor kills the
 %% process of the program.
@@ -841,14 +844,19 @@ attach(Server) ->
 %%
 %% The caller's terminal shows what the program writes, if its output goes to `message' (the default
 %% of {@link start/3}). What is typed goes to the program, whose terminal gets the size of the
-%% caller's. Typing `~.' at the beginning of a line detaches: the program goes on, its former owner
-%% has it again, and the function returns `detached'. `~~' there sends a tilde. The option `escape'
-%% sets another character instead of the tilde, or `none'. Control-D ends the program's input. A
-%% second one in a row ends the caller's input, and so detaches.
+%% caller's. Typing `~.' at the beginning of a line detaches: the program goes on, its owner gets
+%% what it writes again, and the function returns `detached'. `~~' there sends a tilde. The option
+%% `escape' sets another character instead of the tilde, or `none'. Control-D ends the program's
+%% input. A second one in a row ends the caller's input, and so detaches.
 %%
-%% `{exit, Outcome}' when the program has ended; `{error, enotty}' for one without a terminal. A
-%% caller that ends is detached, too. Before OTP 28 the shell passes on what is typed only line by
-%% line, and keeps control characters.
+%% Meanwhile the owner stays the owner, but gets only the message of the program's end. {@link
+%% active/2} and {@link controlling_process/2} are for the time after, and {@link read/2} returns
+%% `{error, busy}'.
+%%
+%% `{exit, Outcome}' when the program has ended, as {@link await/1} returns it; `{error, enotty}' for
+%% one without a terminal; `{error, busy}' while another process is attached; `{error, terminated}'
+%% when the caller's terminal fails. A caller that ends is detached, too. Before OTP 28 the shell
+%% passes on what is typed only line by line, and keeps control characters.
 -spec attach(server(), attach_options()) -> attach_result().
 attach(Server, Options) ->
     is_attach(Options) orelse wrong(attach, [Server, Options], {escape, 2}),

@@ -1,8 +1,9 @@
 %% @private
 %% @doc Connects the caller's terminal with a program that has a terminal of its own.
 %%
-%% Meanwhile a separate process owns the program. If the caller is killed, that process gives the
-%% program back to its former owner, and the program goes on.
+%% Meanwhile a separate process gets what the program writes. The owner stays the owner. What that
+%% process hasn't shown when it detaches goes back to the program's process, which delivers it to the
+%% owner first. If the caller is killed, the program goes on.
 -module(alcove_proc_attach).
 
 -export([attach/2]).
@@ -13,9 +14,8 @@
 
 -record(attached, {
     proc :: pid(),
+    watch :: reference(),
     tag :: term(),
-    %% The former owner of the program.
-    owner :: pid() | none,
     %% The caller, and its terminal.
     caller :: reference(),
     leader :: pid(),
@@ -31,63 +31,53 @@
 
 -spec attach(pid(), alcove_proc:attach_options()) -> alcove_proc:attach_result().
 attach(Proc, Options) ->
-    case alcove_proc:info(Proc) of
-        #{pty := true, state := running} = Info ->
-            {Caller, Leader} = {self(), group_leader()},
-            Done = make_ref(),
-            {Pid, Ref} = spawn_monitor(fun() ->
-                Caller ! {Done, begun(Proc, Info, Options, Caller, Leader)}
-            end),
-            receive
-                {Done, Result} ->
-                    demonitor(Ref, [flush]),
-                    Result;
-                {'DOWN', Ref, process, Pid, _Reason} ->
-                    {error, terminated}
-            end;
-        #{pty := false} ->
-            {error, enotty};
-        _ ->
-            {error, closed}
+    {Caller, Leader} = {self(), group_leader()},
+    Done = make_ref(),
+    {Pid, Ref} = spawn_monitor(fun() ->
+        Caller ! {Done, begun(Proc, Options, Caller, Leader)}
+    end),
+    receive
+        {Done, Result} ->
+            demonitor(Ref, [flush]),
+            Result;
+        {'DOWN', Ref, process, Pid, _Reason} ->
+            {error, terminated}
     end.
 
-begun(Proc, #{owner := Owner, active := Active, tag := Tag}, Options, Caller, Leader) ->
-    Before = echoes(Leader),
-    State = #attached{
-        proc = Proc,
-        tag = Tag,
-        owner = Owner,
-        caller = monitor(process, Caller),
-        leader = Leader,
-        reader = reader(Leader),
-        console = alcove_proc_sink:new({console, Leader}, false, #{}),
-        escape = maps:get(escape, Options, $~)
-    },
+begun(Proc, Options, Caller, Leader) ->
+    Watch = monitor(process, Proc),
+    case ask(Proc, {attach, self()}) of
+        {ok, Tag} ->
+            connected(
+                #attached{
+                    proc = Proc,
+                    watch = Watch,
+                    tag = Tag,
+                    caller = monitor(process, Caller),
+                    leader = Leader,
+                    reader = reader(Leader),
+                    console = alcove_proc_sink:new({console, Leader}, false, #{}),
+                    escape = maps:get(escape, Options, $~)
+                },
+                echoes(Leader)
+            );
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+connected(#attached{leader = Leader, reader = Reader} = State, Before) ->
     %% The program's terminal shows what is typed.
     _ = io:setopts(Leader, [{echo, false}]),
     try
-        case owned(Proc, self()) of
-            ok ->
-                _ = alcove_proc:active(Proc, true),
-                attached(State);
-            {error, Reason} ->
-                {error, Reason}
-        end
+        attached(State)
+    catch
+        Class:Reason:Stack ->
+            _ = give_back(State),
+            erlang:raise(Class, Reason, Stack)
     after
-        unlink(State#attached.reader),
-        exit(State#attached.reader, kill),
-        _ = io:setopts(Leader, [{echo, Before}]),
-        restored(Proc, Owner, Active),
-        passed_on(Proc, Tag, Owner)
-    end.
-
-%% What came for this process since the program was detached is its former owner's.
-passed_on(Proc, Tag, Owner) ->
-    receive
-        {Tag, Proc, What} ->
-            _ = is_pid(Owner) andalso (Owner ! {Tag, Proc, What}),
-            passed_on(Proc, Tag, Owner)
-    after 0 -> ok
+        unlink(Reader),
+        exit(Reader, kill),
+        _ = io:setopts(Leader, [{echo, Before}])
     end.
 
 echoes(Leader) ->
@@ -96,29 +86,56 @@ echoes(Leader) ->
         _ -> true
     end.
 
-owned(Proc, Owner) ->
+ask(Proc, Request) ->
     try
-        gen_server:call(Proc, {owner, Owner}, infinity)
+        gen_server:call(Proc, Request, infinity)
     catch
         exit:_ -> {error, closed}
     end.
 
-%% Gives the program back to its former owner, if it had one.
-restored(Proc, Owner, Active) ->
-    _ = alcove_proc:active(Proc, Active),
-    owned(Proc, Owner).
+detach(#attached{console = Console} = State) ->
+    case give_back(State) of
+        ok ->
+            detached;
+        %% The program has ended first: the message of its end is here, or comes at once.
+        {error, Pieces} ->
+            Add = fun({_Stream, Bytes}, Shown) -> alcove_proc_sink:add(Bytes, Shown) end,
+            attached(State#attached{console = lists:foldl(Add, Console, Pieces)})
+    end.
+
+%% Detaches in two steps, so that the owner gets everything once and in order: first no more comes
+%% here, then what has come and wasn't shown goes back.
+give_back(#attached{proc = Proc, tag = Tag}) ->
+    case ask(Proc, {detach, pause}) of
+        ok ->
+            Pieces = not_shown(Proc, Tag),
+            case ask(Proc, {detach, Pieces}) of
+                ok -> ok;
+                {error, _} -> {error, Pieces}
+            end;
+        {error, _} ->
+            {error, []}
+    end.
+
+not_shown(Proc, Tag) ->
+    receive
+        {Tag, Proc, {Stream, Bytes}} when is_binary(Bytes) ->
+            [{Stream, Bytes} | not_shown(Proc, Tag)]
+    after 0 -> []
+    end.
 
 attached(State) ->
     Sized = resized(State),
     #attached{
-        proc = Proc, tag = Tag, owner = Owner, caller = Caller, reader = Reader, console = Console
+        proc = Proc, watch = Watch, tag = Tag, caller = Caller, reader = Reader, console = Console
     } = Sized,
     receive
         {Tag, Proc, {exit, Outcome}} ->
             _ = alcove_proc_sink:ended(Console),
-            %% The former owner gets the message, too.
-            _ = is_pid(Owner) andalso (Owner ! {Tag, Proc, {exit, Outcome}}),
             {exit, Outcome};
+        %% The program's process was killed.
+        {'DOWN', Watch, process, _, Reason} ->
+            {exit, {error, {process, Reason}}};
         {Tag, Proc, {_Stream, Bytes}} ->
             attached(Sized#attached{console = alcove_proc_sink:add(Bytes, Console)});
         {Reader, eof} when Sized#attached.ends =:= 0 ->
@@ -129,9 +146,9 @@ attached(State) ->
             typed(Typed, Sized#attached{ends = 0});
         %% The terminal is gone.
         {Reader, _} ->
-            detached;
+            detach(Sized);
         {'DOWN', Caller, process, _, _} ->
-            detached
+            detach(Sized)
     after ?LOOK ->
         attached(Sized)
     end.
@@ -142,7 +159,7 @@ typed(<<Byte, _/binary>> = Typed, State) ->
     #attached{proc = Proc, column = Column, escape = Escape} = State,
     case Column of
         escaped when Typed =:= <<".">> ->
-            detached;
+            detach(State);
         escaped when Byte =:= Escape ->
             written(Proc, Typed, State);
         escaped ->

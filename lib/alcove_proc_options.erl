@@ -98,6 +98,8 @@
 -define(TERMINAL_LINE, 4095).
 -define(ROWS, 24).
 -define(COLUMNS, 80).
+%% The last microsecond of the year 9999, for logger.
+-define(LATEST, 253402300799999999).
 -define(LEVELS, [emergency, alert, critical, error, warning, notice, info, debug]).
 %% More than any platform has.
 -define(MAX_SIGNAL, 127).
@@ -781,13 +783,38 @@ sink({log, Level, Options}) when is_map(Options) ->
             Taken -> Taken
         end,
     Text = prefix(Prefix),
-    Good = lists:member(Level, ?LEVELS) andalso lists:all(fun is_atom/1, maps:keys(Metadata)),
-    case Good andalso Text =/= error of
+    Wrong = maps:filter(fun(Key, Value) -> not is_metadata(Key, Value) end, Metadata),
+    case lists:member(Level, ?LEVELS) andalso Text =/= error of
+        true when map_size(Wrong) > 0 -> {error, {log, Level, Wrong}};
         true -> {log, Level, Text, Metadata};
         false -> error
     end;
 sink(_) ->
     error.
+
+%% Logger fails, or drops the event, if a value of its own has another type.
+is_metadata(domain, Domain) when is_list(Domain), length(Domain) >= 0 ->
+    lists:all(fun is_atom/1, Domain);
+is_metadata(domain, _) ->
+    false;
+is_metadata(file, File) ->
+    alcove_text:characters(File) =/= error;
+is_metadata(line, Line) ->
+    is_integer(Line) andalso Line >= 0;
+is_metadata(logger_formatter, Title) ->
+    is_map(Title) andalso alcove_text:characters(maps:get(title, Title, "")) =/= error;
+is_metadata(mfa, {Module, Function, Arity}) ->
+    is_atom(Module) andalso is_atom(Function) andalso is_integer(Arity) andalso Arity >= 0;
+is_metadata(mfa, _) ->
+    false;
+is_metadata(Key, Pid) when Key =:= gl; Key =:= pid ->
+    is_pid(Pid);
+is_metadata(report_cb, Fun) ->
+    is_function(Fun, 1) orelse is_function(Fun, 2);
+is_metadata(time, Microseconds) ->
+    is_integer(Microseconds) andalso Microseconds >= 0 andalso Microseconds =< ?LATEST;
+is_metadata(Key, _Value) ->
+    is_atom(Key).
 
 prefix(program) -> program;
 prefix(Prefix) -> alcove_text:characters(Prefix).

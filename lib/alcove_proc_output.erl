@@ -28,6 +28,9 @@
     read/4,
     end_read/2,
     owner/2,
+    lend/2,
+    pause/1,
+    give_back/2,
     close/1,
     shut_stream/2,
     discard/1,
@@ -71,16 +74,26 @@
     max :: pos_integer() | infinity
 }).
 
+%% What is the owner's again when the process that gets its messages detaches.
+-record(lent, {
+    owner :: pid() | none,
+    active :: boolean() | once | pos_integer(),
+    awaited :: boolean()
+}).
+
 -record(output, {
     stdout :: #sink{},
     stderr :: #sink{},
+    %% The process that gets the messages: the owner, or the one that is attached.
     owner :: pid() | none,
+    lent :: #lent{} | undefined,
     %% The tag of the owner's messages.
     tag :: term(),
     active :: boolean() | once | pos_integer(),
     reader :: #reader{} | undefined,
-    %% Pieces that were not asked for yet. A `cut' stands where some were dropped.
-    queue = queue:new() :: queue:queue({stdout | stderr, binary() | cut}),
+    %% Pieces that were not asked for yet. A `cut' stands where some were dropped. A `line' was cut
+    %% already, and is taken as it is.
+    queue = queue:new() :: queue:queue({stdout | stderr, binary() | {line, binary()} | cut}),
     lines :: alcove_proc_lines:max() | false,
     %% The beginnings of lines whose ends haven't come.
     begun :: #{stdout | stderr => alcove_proc_lines:lines()},
@@ -328,27 +341,28 @@ is_paced(#output{awaited = Awaited, handed = Handed}) ->
     not Awaited andalso Handed >= ?LAST.
 
 %% The next piece, or line.
-take_next(#output{queue = Queue, lines = false} = Output) ->
+take_next(#output{queue = Queue, lines = Lines, begun = Begun} = Output) ->
     case queue:out(Queue) of
-        {{value, Piece}, Rest} -> {Piece, Output#output{queue = Rest}};
-        {empty, _} -> {empty, Output}
-    end;
-take_next(#output{queue = Queue, begun = Begun} = Output) ->
-    case queue:out(Queue) of
+        {{value, {Stream, {line, Line}}}, Rest} ->
+            {{Stream, Line}, Output#output{queue = Rest}};
+        {{value, Piece}, Rest} when Lines =:= false ->
+            {Piece, Output#output{queue = Rest}};
+        {empty, _} when Lines =:= false ->
+            {empty, Output};
         {{value, {Stream, cut}}, Rest} ->
             take_rest(Stream, Output#output{queue = Rest}, fun take_next/1);
         {{value, {Stream, Bytes}}, Rest} ->
-            #{Stream := Lines} = Begun,
-            case alcove_proc_lines:next(Bytes, Lines) of
-                {Line, More, Lines1} ->
+            #{Stream := Begin} = Begun,
+            case alcove_proc_lines:next(Bytes, Begin) of
+                {Line, More, Begin1} ->
                     Left =
                         case More of
                             <<>> -> Rest;
                             _ -> queue:in_r({Stream, More}, Rest)
                         end,
-                    {{Stream, Line}, Output#output{queue = Left, begun = Begun#{Stream := Lines1}}};
-                {more, Lines1} ->
-                    take_next(Output#output{queue = Rest, begun = Begun#{Stream := Lines1}})
+                    {{Stream, Line}, Output#output{queue = Left, begun = Begun#{Stream := Begin1}}};
+                {more, Begin1} ->
+                    take_next(Output#output{queue = Rest, begun = Begun#{Stream := Begin1}})
             end;
         {empty, _} when Output#output.ended ->
             Stderr = fun(Still) -> take_rest(stderr, Still, fun(None) -> {empty, None} end) end,
@@ -367,9 +381,9 @@ take_rest(Stream, #output{begun = Begun} = Output, Else) ->
 hand({Stream, Bytes}, #output{reader = #reader{max = Max}, queue = Queue} = Output) when
     byte_size(Bytes) > Max
 ->
-    %% The rest of a line counts as a line.
+    %% The rest of a line counts as a line, which has come already.
     <<First:Max/binary, Rest/binary>> = Bytes,
-    answered({ok, {Stream, First}}, Output#output{queue = queue:in_r({Stream, Rest}, Queue)});
+    answered({ok, {Stream, First}}, Output#output{queue = queue:in_r({Stream, {line, Rest}}, Queue)});
 hand(Piece, #output{reader = #reader{}} = Output) ->
     answered({ok, Piece}, Output);
 hand(Piece, #output{owner = Owner, tag = Tag, active = Active, handed = Handed} = Output) ->
@@ -447,8 +461,14 @@ end_look(Ref, #output{reader = #reader{watch = Ref, timer = Timer}} = Output) ->
 end_look(_Ref, Output) ->
     {none, Output}.
 
-%% @doc See {@link alcove_proc:active/2}.
+%% @doc See {@link alcove_proc:active/2}. While a process is attached, this is for the time after.
 -spec active(boolean() | once | pos_integer(), output()) -> {ok | {error, no_owner}, output()}.
+active(_Active, #output{lent = #lent{owner = none}} = Output) ->
+    {{error, no_owner}, Output};
+active(N, #output{lent = #lent{active = Active} = Lent} = Output) when is_integer(N), is_integer(Active) ->
+    {ok, Output#output{lent = Lent#lent{active = Active + N}}};
+active(Active, #output{lent = #lent{} = Lent} = Output) ->
+    {ok, Output#output{lent = Lent#lent{active = Active}}};
 active(_Active, #output{owner = none} = Output) ->
     {{error, no_owner}, Output};
 active(N, #output{active = Active} = Output) when is_integer(N), is_integer(Active) ->
@@ -458,11 +478,14 @@ active(Active, Output) ->
 
 %% @doc How many pieces the owner gets as messages.
 -spec is_active(output()) -> boolean() | once | pos_integer().
+is_active(#output{lent = #lent{active = Active}}) -> Active;
 is_active(#output{active = Active}) -> Active.
 
 %% @doc A process reads.
 -spec read(gen_server:from(), timeout(), pos_integer() | infinity, output()) ->
     {ok | {error, active | busy}, output()}.
+read(_From, _Timeout, _Max, #output{lent = Lent} = Output) when Lent =/= undefined ->
+    {{error, busy}, Output};
 read(_From, _Timeout, _Max, #output{active = Active} = Output) when Active =/= false ->
     {{error, active}, Output};
 read(_From, _Timeout, _Max, #output{reader = Reader} = Output) when Reader =/= undefined ->
@@ -490,10 +513,31 @@ answered(Answer, #output{reader = #reader{from = From, watch = Watch, timer = Ti
     Output#output{reader = undefined}.
 
 %% @doc Makes another process the owner, which has nothing to read yet, whatever the former one has.
--spec owner(pid(), output()) -> output().
+-spec owner(pid() | none, output()) -> output().
+owner(Owner, #output{lent = #lent{} = Lent} = Output) ->
+    Output#output{lent = Lent#lent{owner = Owner, awaited = false}};
 owner(Owner, #output{looking = Ref} = Output) ->
     is_reference(Ref) andalso demonitor(Ref, [flush]),
     Output#output{owner = Owner, looking = undefined, handed = 0, awaited = false}.
+
+%% @doc A process is attached: it gets all messages, and not the owner.
+-spec lend(pid(), output()) -> output().
+lend(Pid, #output{owner = Owner, active = Active, awaited = Awaited} = Output) ->
+    Lent = #lent{owner = Owner, active = Active, awaited = Awaited},
+    (owner(Pid, Output))#output{lent = Lent, active = true}.
+
+%% @doc The process that is attached gets no more.
+-spec pause(output()) -> output().
+pause(Output) ->
+    Output#output{active = false}.
+
+%% @doc It isn't attached any more. The owner gets first what it hasn't used.
+-spec give_back([{stdout | stderr, binary()}], output()) -> output().
+give_back(Pieces, #output{lent = #lent{} = Lent, queue = Queue} = Output) ->
+    #lent{owner = Owner, active = Active, awaited = Awaited} = Lent,
+    Unused = queue:from_list([{Stream, {line, Bytes}} || {Stream, Bytes} <- Pieces]),
+    Back = owner(Owner, Output#output{lent = undefined, queue = queue:join(Unused, Queue)}),
+    Back#output{active = Active, awaited = Awaited}.
 
 %% @doc The program is being ended. It isn't held back any more, and output that comes is only
 %% collected.
@@ -525,11 +569,16 @@ drop_queue(#output{lines = Lines} = Output) ->
 
 %% @doc A process waits for the outcome.
 -spec await_end(pid(), output()) -> output().
+await_end(Owner, #output{lent = #lent{owner = Owner} = Lent} = Output) ->
+    Output#output{lent = Lent#lent{awaited = true}};
 await_end(Owner, #output{owner = Owner} = Output) -> Output#output{awaited = true};
 await_end(_Pid, Output) -> Output.
 
 %% @doc Whether nothing waits.
 -spec is_empty(output()) -> boolean().
+is_empty(#output{lent = #lent{}, active = false}) ->
+    %% Some may come back.
+    false;
 is_empty(#output{queue = Queue, begun = Begun}) ->
     queue:is_empty(Queue) andalso
         lists:all(fun alcove_proc_lines:is_empty/1, maps:values(Begun)).

@@ -51,6 +51,8 @@
     owner_ref :: reference() | undefined,
     %% The alias that gets the outcome, if it isn't for the owner.
     alias :: reference() | undefined,
+    %% The process that gets the owner's messages for a terminal that is attached.
+    attached :: {pid(), reference()} | undefined,
     output :: alcove_proc_output:output(),
     %% The callers that wait for the library's answer.
     waiting = #{} :: #{reference() => gen_server:from()},
@@ -382,8 +384,29 @@ handle_call({owner, Owner}, From, State) ->
         owner_ref = watch(Owner),
         output = alcove_proc_output:owner(Owner, State#state.output)
     });
+handle_call({attach, _}, _From, #state{options = #{pty := false}} = State) ->
+    {reply, {error, enotty}, State};
+handle_call({attach, Pid}, From, #state{phase = running, attached = undefined} = State) ->
+    #state{options = #{tag := Tag}, output = Output} = State,
+    gen_server:reply(From, {ok, Tag}),
+    proceed(State#state{
+        attached = {Pid, monitor(process, Pid)},
+        output = alcove_proc_output:lend(Pid, Output)
+    });
+handle_call({attach, _}, _From, #state{phase = running} = State) ->
+    {reply, {error, busy}, State};
+handle_call({detach, pause}, {Pid, _}, #state{attached = {Pid, _}, output = Output} = State) ->
+    {reply, ok, State#state{output = alcove_proc_output:pause(Output)}};
+handle_call({detach, Pieces}, {Pid, _} = From, #state{attached = {Pid, _}} = State) ->
+    gen_server:reply(From, ok),
+    proceed(detach(Pieces, State));
 handle_call(_Request, _From, State) ->
     {reply, {error, closed}, State}.
+
+%% The owner gets the messages again.
+detach(Pieces, #state{attached = {_, Ref}, output = Output} = State) ->
+    demonitor(Ref, [flush]),
+    State#state{attached = undefined, output = alcove_proc_output:give_back(Pieces, Output)}.
 
 close_stream(Stream, From, #state{output = Output} = State) ->
     case translate(ask({eof, Stream}, State)) of
@@ -439,6 +462,8 @@ handle_info({'DOWN', Ref, process, _, Reason}, #state{drv_ref = Ref} = State) ->
     proceed(give_up({drv, Reason}, State));
 handle_info({'DOWN', Ref, process, _, _}, #state{owner_ref = Ref} = State) ->
     proceed(end_for_owner(State));
+handle_info({'DOWN', Ref, process, _, _}, #state{attached = {_, Ref}} = State) ->
+    proceed(detach([], State));
 handle_info({'DOWN', Ref, process, _, _}, #state{output = Output} = State) ->
     {Credit, Output1} = alcove_proc_output:end_look(Ref, Output),
     Credit =:= none orelse allow(Credit, State),
@@ -729,6 +754,10 @@ conclude(#state{output = Output} = State) ->
     {stop, normal, State}.
 
 tell_outcome(Outcome, #state{alias = Alias, owner = Owner, options = #{tag := Tag}} = State) ->
+    case State#state.attached of
+        {Attached, _} -> Attached ! {Tag, self(), {exit, Outcome}};
+        undefined -> ok
+    end,
     _ = [gen_server:reply(From, {error, closed}) || From <- maps:values(State#state.waiting)],
     _ = [gen_server:reply(From, Outcome) || From <- State#state.stoppers],
     if
@@ -814,10 +843,13 @@ killed_by_cpu(
 killed_by_cpu(_Result, _State) ->
     none.
 
-status(#state{over = #over{status = Status}}) -> Status;
+%% A keeper that was lost, or couldn't kill the program, knows neither its status nor what it used.
+status(#state{over = #over{status = Status}}) when Status =/= unknown -> Status;
 status(_State) -> undefined.
 
 usage(#state{over = undefined}) ->
+    #{};
+usage(#state{over = #over{status = unknown}}) ->
     #{};
 usage(#state{over = #over{usage = Usage}, stats = Stats, group = Group}) ->
     Used = alcove_telemetry:used(Usage),

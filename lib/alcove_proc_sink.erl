@@ -19,7 +19,7 @@
 -record(state, {
     sink :: sink(),
     lines :: alcove_proc_lines:lines() | undefined,
-    %% The first bytes of a character whose others haven't come, for a console.
+    %% The first bytes of a character whose others haven't come, for a console or the log.
     begun = <<>> :: binary()
 }).
 
@@ -66,9 +66,11 @@ add(Bytes, #state{lines = Lines} = State) ->
 %% @doc Handles the end of the output. Returns the result of a fold.
 -spec ended(state()) -> {ok, term()} | none.
 ended(#state{lines = Lines} = State) when Lines =/= undefined ->
-    case alcove_proc_lines:rest(Lines) of
-        {<<>>, _} -> last(State);
-        {Line, _} -> last(piece(Line, State))
+    {Line, _} = alcove_proc_lines:rest(Lines),
+    case State of
+        #state{sink = {log, _, _, _}, begun = Begun} -> last(log(<<Begun/binary, Line/binary>>, State));
+        _ when Line =:= <<>> -> last(State);
+        _ -> last(piece(Line, State))
     end;
 ended(State) ->
     last(State).
@@ -86,9 +88,13 @@ piece(Bytes, #state{sink = {function, Fun}} = State) ->
     State;
 piece(Bytes, #state{sink = {fold, Fun, Acc}} = State) ->
     State#state{sink = {fold, Fun, Fun(Bytes, Acc)}};
-piece(Line, #state{sink = {log, Level, Prefix, Metadata}} = State) ->
-    logger:log(Level, "~ts~ts", [Prefix, text(without_end(Line))], Metadata),
-    State;
+piece(Line, #state{sink = {log, _, _, _}, begun = Begun} = State) ->
+    Bytes = <<Begun/binary, Line/binary>>,
+    %% A line that is too long may have been cut in a character.
+    case binary:last(Line) =/= $\n andalso unicode:characters_to_binary(Bytes) of
+        {incomplete, Text, Rest} -> (log(Text, State))#state{begun = Rest};
+        _ -> log(Bytes, State#state{begun = <<>>})
+    end;
 piece(Bytes, #state{sink = {console, Device}, begun = Begun} = State) ->
     case encoding(Device) of
         latin1 ->
@@ -97,6 +103,12 @@ piece(Bytes, #state{sink = {console, Device}, begun = Begun} = State) ->
         _ ->
             State#state{begun = characters(Device, <<Begun/binary, Bytes/binary>>)}
     end.
+
+log(<<>>, State) ->
+    State;
+log(Line, #state{sink = {log, Level, Prefix, Metadata}} = State) ->
+    logger:log(Level, "~ts~ts", [Prefix, text(without_end(Line))], Metadata),
+    State.
 
 without_end(Line) ->
     Length = byte_size(Line),

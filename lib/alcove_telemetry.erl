@@ -18,7 +18,9 @@
 %%     day.</dd>
 %% <dt>`[alcove, proc, exit]'</dt>
 %% <dd>The program has ended, and nothing of it is left: `duration', how long it ran, `user_time'
-%%     and `system_time', its processor time in microseconds, `peak_memory' in bytes.</dd>
+%%     and `system_time', its processor time in microseconds, `peak_memory' in bytes. If the status
+%%     can't be known, since the program's keeper was killed, or alcove couldn't kill the program or
+%%     was ended itself, it is `undefined', and there is only the duration.</dd>
 %% <dt>`[alcove, proc, kill]'</dt>
 %% <dd>alcove signals the program, at a deadline, when it wrote too much, or when it is stopped:
 %%     `duration', how long it has run. The exit event comes in addition, once it is gone.</dd>
@@ -54,7 +56,7 @@
 %% The metadata has `drv', `fork_path' and `os_pid', and `status' at an exit: 0 to 255 or
 %% `{termsig, Signal}', also if the kernel killed the process because memory ran out.
 %% The status is `undefined', and there is only the duration, if the status can't be known, because
-%% the process ended with the Drv or with its parent.
+%% the process ended with the Drv or with its parent, or a program with its keeper.
 %%
 %% For each Drv a process of its own calls the handlers: a slow handler delays events, and
 %% nothing else.
@@ -83,9 +85,10 @@
 %% <h3>The log</h3>
 %%
 %% All of these are logged as well, by `logger', as reports `#{event := Name, measurements :=
-%% Measurements, metadata := Metadata}' whose own metadata has all of `Metadata' too, at the
-%% level that the application's variable `log_level' names. By default that is `none', and
-%% nothing is logged:
+%% Measurements, metadata := Metadata}' whose own metadata has `Metadata' too, except for keys that
+%% logger itself gives a meaning, such as `time', `domain' and `gl': those are in the report alone.
+%% They have the level that the application's variable `log_level' names. By default that is `none',
+%% and nothing is logged:
 %%
 %% ```
 %% application:set_env(alcove, log_level, notice)
@@ -98,6 +101,10 @@
 
 -include("alcove.hrl").
 
+%% What logger and its formatter take for their own, whoever gave it. With a domain, logger's default
+%% handler wouldn't show the event.
+-define(LOGGERS, [domain, error_logger, file, gl, line, logger_formatter, mfa, report_cb, time]).
+
 %% @private
 -spec execute([atom(), ...], #{atom() => number()}, map()) -> ok.
 execute(Event, Measurements, Metadata) ->
@@ -106,8 +113,7 @@ execute(Event, Measurements, Metadata) ->
             ok;
         Level ->
             Report = #{event => Event, measurements => Measurements, metadata => Metadata},
-            %% Without a domain, since logger's default handler only shows such events.
-            logger:log(Level, Report, Metadata)
+            logger:log(Level, Report, maps:without(?LOGGERS, Metadata))
     end,
     case erlang:function_exported(telemetry, execute, 3) of
         true ->

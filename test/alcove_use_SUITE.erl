@@ -29,7 +29,7 @@
          names/1, names_of_another_node/1, tags/1, awaited_and_killed/1, outcomes/1]).
 %% tree
 -export([tree/1, pictures/1, explanations/1, exceptions/1, events/1, out_of_memory_is_an_event/1,
-         events_of_processes/1, slow_handlers/1, logged/1]).
+         events_of_processes/1, unknown_ends/1, slow_handlers/1, logged/1]).
 %% docs
 -export([guide/1, coming_from/1, troubleshooting/1]).
 
@@ -61,7 +61,7 @@ groups() ->
      {processes, [], [exit_reasons, quiet, wrong_arguments, stopped, owner_ends, killed, supervised, signals, looked_at,
                        names, names_of_another_node, tags, awaited_and_killed, outcomes]},
      {tree, [], [tree, pictures, explanations, exceptions, events,
-                  out_of_memory_is_an_event, events_of_processes, slow_handlers, logged]},
+                  out_of_memory_is_an_event, events_of_processes, unknown_ends, slow_handlers, logged]},
      {docs, [], [guide, coming_from, troubleshooting]}].
 
 init_per_suite(Config) ->
@@ -647,6 +647,27 @@ parent_is_killed(Config) ->
     %% What it kept has ended before.
     ?assertNot(alcove_test:alive(Pid)).
 
+%% Nobody knows how a program has ended whose keeper was killed, or what it used: the events don't
+%% say that it was 0.
+unknown_ends(_Config) ->
+    with_telemetry(fun() ->
+        Drv = alcove_test:start([{telemetry, true}]),
+        {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"], #{meta => #{job => 7}}),
+        #{fork_path := [Keeper, Pid]} = alcove_proc:info(Proc),
+        ok = alcove:kill(Drv, Keeper, sigkill),
+        ?assertEqual({error, {parent, gone}}, alcove_proc:await(Proc, alcove_test:ms(10000))),
+        [receive
+             {event, [alcove, What, exit], Measurements, #{os_pid := Pid, status := Status}} ->
+                 ?assertEqual({undefined, [duration]}, {Status, maps:keys(Measurements)}, What)
+         after alcove_test:ms(5000) -> ct:fail(What)
+         end || What <- [proc, process]],
+        ok = alcove_test:stop(Drv)
+    end),
+    forget_events().
+
+forget_events() ->
+    receive {event, _, _, _} -> forget_events() after 0 -> ok end.
+
 a_drv_of_its_own(_Config) ->
     {ok, #{stdout := <<"hi\n">>}} = alcove_proc:run({start, []}, ["echo", "hi"]),
     {error, {execvp, enoent}} = alcove_proc:run({start, []}, ["/nowhere"]),
@@ -1185,6 +1206,23 @@ read_some(Config) ->
     ?assertEqual([<<"abc">>, <<"de\n">>, <<"\n">>, <<"fgh">>, <<"\n">>, <<"ij">>], by(3, Lines)),
     {ok, Long} = alcove_proc:start(Drv, ["printf", "abcdefgh\nij"], #{active => false, lines => 5}),
     ?assertEqual(<<"abcdefgh\nij">>, iolist_to_binary(by(2, Long))),
+    %% The rest of a line is there at once, and isn't joined to what comes later.
+    {ok, Piece} = alcove_proc:start(Drv, sh("printf aaaaaaaaaabb; read x; printf c; read x"), #{active => false, lines => 10}),
+    ?assertEqual({ok, {stdout, <<"aaaa">>}}, alcove_proc:read(Piece, 5000, 4)),
+    ?assertEqual({ok, {stdout, <<"aaaa">>}}, alcove_proc:read(Piece, 5000, 4)),
+    ?assertEqual({ok, {stdout, <<"aa">>}}, alcove_proc:read(Piece, 5000)),
+    ok = alcove_proc:write(Piece, "\n"),
+    ok = alcove_proc:eof(Piece),
+    ?assertEqual({ok, {stdout, <<"bbc">>}}, alcove_proc:read(Piece, 5000)),
+    ?assertEqual(eof, alcove_proc:read(Piece, 5000)),
+    %% So it is for an owner that doesn't read any more.
+    {ok, Owned} = alcove_proc:start(Drv, sh("printf 'aaaaaaaaaab\nc'; read x"), #{active => false, lines => 10}),
+    ?assertEqual({ok, {stdout, <<"aaaa">>}}, alcove_proc:read(Owned, 5000, 4)),
+    ok = alcove_proc:active(Owned, true),
+    [receive {alcove_proc, Owned, {stdout, Line}} -> ok after alcove_test:ms(5000) -> ct:fail(Line) end
+     || Line <- [<<"aaaaaa">>, <<"b\n">>]],
+    ok = alcove_proc:eof(Owned),
+    receive {alcove_proc, Owned, {stdout, Last}} -> ?assertEqual(<<"c">>, Last) end,
     Data = bytes(300000),
     {ok, Much} = alcove_proc:start(Drv, ["cat"], #{active => false, stdin => Data}),
     Parts = by(1000, Much),
@@ -1688,12 +1726,55 @@ logged_lines(Config) ->
         {ok, _} = alcove_proc:await(Proc),
         {ok, _} = alcove_proc:run(Drv, ["printf", "abcdef"], #{stdout => {log, error, #{prefix => [" ", 16#20ac]}}, lines => 4}),
         ?assertEqual([<<" €abcd"/utf8>>, <<" €ef"/utf8>>], [Line || {_, Line, _} <- [Said(), Said()]]),
+        %% No line is cut in a character.
+        Logs = fun(Bytes, Options) ->
+            {ok, _} = alcove_proc:run(Drv, ["cat"], Options#{stdin => {data, Bytes}, stdout => {log, error, #{prefix => ""}}}),
+            fun Logs() ->
+                receive {log, #{msg := {"~ts~ts", [_, Line]}}} -> [Line | Logs()] after 0 -> [] end
+            end()
+        end,
+        Long = unicode:characters_to_binary([$x, lists:duplicate(5000, "é")]),
+        <<First:8191/binary, Then/binary>> = Long,
+        ?assertEqual([First, Then, <<"next">>], Logs([Long, "\nnext\n"], #{})),
+        ?assertEqual([First, Then], Logs(Long, #{})),
+        ?assertEqual([<<"€a"/utf8>>, <<"bcd">>], Logs(<<"€abcd\n"/utf8>>, #{lines => 4})),
+        ?assertEqual([<<"a">>, <<"€"/utf8>>, <<"b">>, <<"€"/utf8>>], Logs(<<"a€b€\n"/utf8>>, #{lines => 2})),
+        ?assertEqual([<<"€"/utf8>>, <<"é"/utf8>>], Logs(<<"€é\n"/utf8>>, #{lines => 1})),
+        %% What never becomes a character is Latin-1.
+        ?assertEqual([<<"ab">>, <<"Ãcde"/utf8>>, <<"f">>], Logs(<<"ab", 195, "cdef">>, #{lines => 3})),
+        ?assertEqual([<<"ab">>, <<"Ãc"/utf8>>], Logs(<<"ab", 195, "c\n">>, #{lines => 3})),
+        ?assertEqual([<<"ab">>, <<"â\x{82}"/utf8>>], Logs(<<"ab", 226, 130>>, #{lines => 3})),
+        ?assertEqual([<<"aÃ"/utf8>>], Logs(<<"a", 195>>, #{})),
         receive {log, Event} -> ct:fail(Event) after 0 -> ok end
     after
         logger:remove_handler(?MODULE)
     end,
     [?assertError({badarg, {stderr, Wrong}}, alcove_proc:run(Drv, ["true"], #{stderr => Wrong}))
-     || Wrong <- [{log, loud}, {log, info, []}, {log, info, #{prefix => a}}, {log, info, #{"job" => 7}}, log]].
+     || Wrong <- [{log, loud}, {log, info, []}, {log, info, #{prefix => a}}, {log, info, #{"job" => 7}}, log,
+                  {log, info, #{logger_formatter => #{title => 7}}}]
+            ++ [{log, info, #{Key => Value}} || {Key, Value} <- own_of_logger()]],
+    %% Only what is wrong is in the error.
+    ?assertError({badarg, {stdout, {log, info, #{time := <<"12:00">>}}}},
+                 alcove_proc:run(Drv, ["true"], #{stdout => {log, info, #{prefix => "x", job => 7, time => <<"12:00">>}}})),
+    %% What is right is logger's metadata.
+    Right = #{domain => [a, b], gl => whereis(user), time => 0, mfa => {a, b, 1}, file => "f", line => 7, pid => self(),
+              report_cb => fun logger:format_report/1, logger_formatter => #{title => "T"}},
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), level => all}),
+    try
+        {ok, _} = alcove_proc:run(Drv, ["echo", "x"], #{stdout => {log, error, Right}}),
+        receive {log, #{meta := Given} = Logged} ->
+            ?assertEqual(Right, maps:with(maps:keys(Right), Given)),
+            ?assertMatch({match, _}, re:run(logger_formatter:format(Logged, #{legacy_header => true}), "=T==== .*\necho: x"))
+        after alcove_test:ms(5000) -> ct:fail(nothing)
+        end
+    after
+        logger:remove_handler(?MODULE)
+    end.
+
+%% Keys that logger has itself, with values that it can't use.
+own_of_logger() ->
+    [{gl, group_a}, {time, <<"12:00">>}, {time, -1}, {time, 1 bsl 80}, {domain, <<"example.com">>}, {domain, [<<"a">>]},
+     {domain, [a | b]}, {report_cb, x}, {mfa, "f/1"}, {mfa, {a, b, c}}, {file, 7}, {line, "7"}, {pid, 7}, {logger_formatter, x}].
 
 %% ---------------------------------------------------------------------------
 %% Processes
@@ -2165,6 +2246,14 @@ explanations(_Config) ->
     Says({start, timeout}, "longer to start"),
     Says({capabilities, {unknown, cap_nothing}}, "no such capability: cap_nothing"),
     Says({user, {not_an_id, <<"x">>}}, "passwd.*: x$"),
+    %% A name may have any bytes, and the text is text: what isn't UTF-8 is Latin-1.
+    [?assertMatch({match, _}, re:run(unicode:characters_to_binary(alcove:format_error(Error)), Name, [unicode]), Error)
+     || {Bytes, Name} <- [{<<"a", 228>>, <<"aä"/utf8>>}, {<<"aä"/utf8>>, <<"aä"/utf8>>}, {"aä", <<"aä"/utf8>>}],
+        Error <- [{user, {unknown, Bytes}}, {group, {unknown, Bytes}}, {user, {not_an_id, Bytes}}, {nif, Bytes},
+                  {user, {no_group, Bytes}}, {user, {unreadable, Bytes, enoent}},
+                  {sandbox, {listen, {{unix, Bytes}, eaddrinuse}}}, {sandbox, {listen, {{unix, Bytes}, eacces}}},
+                  {sandbox, {network, {{bridge, Bytes}, enodev}}}, {sandbox, {network, {{name, Bytes}, einval}}}]],
+    Says({user, {no_group, 12345}}, "user 12345 isn't"),
     Says({process, oops}, "oops"),
     Says({badarg, {cwd, 1}}, "option.*cwd,1"),
     [Says({error, Reason}, Pattern)
@@ -2381,7 +2470,19 @@ logged(Config) ->
              {log, #{level := error, msg := {report, #{event := [alcove, proc, Name]}},
                      meta := #{argv := [<<"true">>], os_pid := _}}} -> ok
          after alcove_test:ms(5000) -> ct:fail(Name)
-         end || Name <- [spawn, exit]]
+         end || Name <- [spawn, exit]],
+        %% What the user calls as logger calls its own harms neither the program nor the log.
+        [begin
+             {ok, #{meta := Meta}} = alcove_proc:run(Drv, ["true"], #{meta => #{Key => Value, job => 7}}),
+             ?assertEqual(Value, maps:get(Key, Meta)),
+             [receive
+                  {log, #{msg := {report, #{metadata := #{Key := Logged, job := 7}}}, meta := #{job := 7} = Own} = Event} ->
+                      ?assert(Key =:= pid orelse Value =:= Logged, Key),
+                      ?assertNotEqual({ok, Value}, maps:find(Key, Own)),
+                      ?assertMatch({match, _}, re:run(logger_formatter:format(Event, #{legacy_header => true}), "job"))
+              after alcove_test:ms(5000) -> ct:fail({Key, Name})
+              end || Name <- [spawn, exit]]
+         end || {Key, Value} <- own_of_logger()]
     after
         application:unset_env(alcove, log_level),
         logger:remove_handler(?MODULE)
@@ -2389,12 +2490,14 @@ logged(Config) ->
     %% As logger is set up by default, it is seen.
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     Eval = "{ok, Drv} = alcove_drv:start(), application:set_env(alcove, log_level, notice), "
-           "{ok, _} = alcove_proc:run(Drv, [\"true\"]), alcove_drv:stop(Drv), init:stop().",
+           "{ok, _} = alcove_proc:run(Drv, [\"true\"], #{meta => #{time => <<\"12:00\">>, domain => <<\"example\">>}}), "
+           "alcove_drv:stop(Drv), init:stop().",
     {ok, #{status := 0, stdout := Out}} =
         alcove_proc:run(Drv, [Erl, "-noshell", "-pa", filename:dirname(code:which(alcove)), "-eval", Eval],
                         #{env => #{"ERL_FLAGS" => false}, stderr => stdout}),
     %% The order of what is in a report is any.
-    [?assertMatch({match, _}, re:run(Out, Said)) || Said <- ["alcove,proc,spawn", "alcove,proc,exit", "status => 0"]].
+    [?assertMatch({match, _}, re:run(Out, Said))
+     || Said <- ["alcove,proc,spawn", "alcove,proc,exit", "status => 0", "12:00", "example"]].
 
 %% ---------------------------------------------------------------------------
 %% The pages of docs/

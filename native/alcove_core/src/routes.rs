@@ -484,7 +484,8 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
     }
 
     /// Tells the process that watches the tree that a process is gone: its fork path, how many
-    /// nanoseconds it lived, and its end and what it used, if its parent reported them.
+    /// nanoseconds it lived, and its end and what it used, if its parent reported them. No keeper
+    /// has reported the end of a program whose status isn't known.
     fn report(&mut self, process: &Process<E>) {
         if process.path.is_empty() || process.reported.swap(true, Ordering::SeqCst) {
             return;
@@ -495,8 +496,13 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
             Some(over) => Duration::from_nanos(over.wall),
             None => process.since.elapsed(),
         };
+        let known = end.filter(|end| {
+            let over = end.over.as_ref();
+            over.is_none_or(|over| over.status.is_some())
+        });
         if let Some(reporter) = self.tree.reporter {
-            self.mail.gone(reporter, &process.path, time, end.as_ref());
+            self.mail
+                .gone(reporter, &process.path, time, known.as_ref());
         }
     }
 
