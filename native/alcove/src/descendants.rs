@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 /// How long event loops, which notice the end of the VM themselves, have before programs are asked.
 const NOTICE: Duration = Duration::from_millis(10);
-/// How long programs have from the signal that asks them to end to SIGKILL.
-const GRACE: Duration = Duration::from_millis(300);
+/// How long programs have, when the VM is gone, from the signal that asks them to end to SIGKILL.
+pub const GRACE: Duration = Duration::from_millis(300);
 /// How long an event loop has to ask its programs to end, before this process asks them.
 const LATE: Duration = Duration::from_millis(150);
 /// How long the programs of an event loop have, whichever process asks them.
 pub const GRACE_OF_ALL: Duration = LATE.saturating_add(GRACE);
 /// How long a round of SIGKILL has before the next looks for what escaped it.
-const ROUND: Duration = Duration::from_millis(2);
+pub const ROUND: Duration = Duration::from_millis(2);
 
 /// How long this process only kills its own children, before it looks for other descendants.
 const SWEEP: Duration = Duration::from_millis(50);

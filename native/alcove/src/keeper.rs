@@ -22,6 +22,7 @@ mod mapper;
 mod start;
 
 use crate::channels::Received;
+use crate::descendants::{GRACE, ROUND};
 use crate::exit::{die, leave};
 use crate::init::News;
 use crate::io::write_all;
@@ -51,12 +52,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the keeper tries again after that to kill what is left.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a round of SIGKILL has before the next looks for what escaped it.
-const ROUND: Duration = Duration::from_millis(2);
 /// How long the keeper reaps at a time, at least, before it looks for what else is to be done.
 const REAPING: Duration = Duration::from_millis(1);
-/// How long a program has to end by itself when the VM is gone.
-const LAST_GRACE: Duration = Duration::from_millis(300);
 
 /// Runs programs until the control socket ends. All signals are blocked, and stay so.
 pub fn run(process: Process) -> ! {
@@ -230,8 +227,7 @@ impl Keeper {
     fn lost(&mut self) {
         self.control = None;
         if let Some(program) = &mut self.program {
-            let grace = program.terms.grace.min(LAST_GRACE);
-            program.ask(Why::Asked, program.terms.signal, grace);
+            program.abandon();
         }
     }
 
@@ -368,8 +364,8 @@ impl Keeper {
         });
         let Some(control) = self.control else { return };
         if channels::give(control, &kept, fds).is_err() {
-            self.control = None;
-            program.ask(Why::Asked, program.terms.signal, LAST_GRACE);
+            self.lost();
+            program.abandon();
         }
     }
 
@@ -674,6 +670,12 @@ impl Program {
         }
     }
 
+    /// Ends the program, since the VM is gone: it gets its own grace, but not all of a long one.
+    fn abandon(&mut self) {
+        let grace = self.terms.grace.min(GRACE);
+        self.ask(Why::Asked, self.terms.signal, grace);
+    }
+
     /// Sends a signal to the program and its process group.
     fn signal(&mut self, signal: c_int) -> nix::Result<()> {
         if self.end.is_some() {
@@ -735,4 +737,102 @@ enum Reaped {
     Some,
     /// Others may have ended, too.
     More,
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::process::Options;
+    use crate::sys::testing::in_child;
+    use alcove_proto::frame::Init;
+    use nix::sys::signal::Signal;
+    use nix::unistd::{ForkResult, fork, pause};
+    use std::os::fd::IntoRawFd;
+
+    /// A keeper whose VM is gone.
+    fn keeper() -> Keeper {
+        let (control, vms) = channels::control().expect("a control socket");
+        drop(vms);
+        let control = control.into_raw_fd();
+        Keeper {
+            input: Vec::new(),
+            given: Received::default(),
+            place: Place::new(),
+            below: Below::new(),
+            program: None,
+            control: Some(control),
+            process: Process::root(control, Options::new(&Init::default(), 1024)),
+        }
+    }
+
+    /// A program that has just begun.
+    fn program(grace: Duration) -> Program {
+        // SAFETY: the child only waits to be killed.
+        let child = match unsafe { fork() }.expect("fork") {
+            ForkResult::Child => {
+                nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("a signal");
+                loop {
+                    pause();
+                }
+            }
+            ForkResult::Parent { child } => child.as_raw(),
+        };
+        Program {
+            id: 1,
+            child,
+            pid: child,
+            init: None,
+            init_over: false,
+            stage: Stage::Done,
+            terminal: None,
+            terms: Terms {
+                signal: 0,
+                grace,
+                leave: false,
+                kill: None,
+            },
+            since: Instant::now(),
+            deadline: None,
+            phase: Phase::Running,
+            why: Why::Itself,
+            end: None,
+            told: false,
+            more: false,
+            precedence: None,
+        }
+    }
+
+    #[test]
+    fn a_program_keeps_its_grace_when_the_vm_is_gone() {
+        let announced = |keeper: &mut Keeper, mut program| {
+            keeper.announce(&mut program, Vec::new());
+            program
+        };
+        let running = |keeper: &mut Keeper, program| {
+            keeper.program = Some(Box::new(program));
+            keeper.receive();
+            *keeper.program.take().expect("a program")
+        };
+        for lost in [announced, running] {
+            // How long the program has.
+            let left = |grace| {
+                let mut keeper = keeper();
+                let mut program = lost(&mut keeper, program(grace));
+                let (phase, now) = (program.phase, Instant::now());
+                program.kill();
+                while !program.advance(&mut keeper.below) {}
+                assert!(keeper.control.is_none());
+                match phase {
+                    Phase::Running => Duration::MAX,
+                    Phase::Asked(until) => until.saturating_duration_since(now),
+                    Phase::Killed(_) => Duration::ZERO,
+                }
+            };
+            in_child(|| {
+                assert_eq!(left(Duration::ZERO), Duration::ZERO);
+                assert!(left(Duration::from_millis(50)) <= Duration::from_millis(50));
+                assert!(left(Duration::from_secs(60)) <= GRACE);
+            });
+        }
+    }
 }
