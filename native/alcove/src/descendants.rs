@@ -6,9 +6,12 @@
 //! So when this process has no children, nothing is left.
 
 use crate::sys::precedence::Precedence;
+use crate::sys::signal::kill;
+use crate::sys::wait::reap;
 use crate::{procfs, protect};
 use libc::c_int;
 use nix::errno::Errno;
+use nix::unistd::{Pid, getpgid};
 use std::time::{Duration, Instant};
 
 /// How long event loops, which notice the end of the VM themselves, have before programs are asked.
@@ -137,8 +140,7 @@ fn sweep() -> bool {
         let (mut found, start) = (false, Instant::now());
         procfs::newest_children(&children, |pid| {
             found = true;
-            // SAFETY: sends a signal to a child that isn't reaped.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
+            let _ = kill(pid, libc::SIGKILL);
         });
         match reap_for(start.elapsed().max(ROUND)) {
             Reaped::Gone => return true,
@@ -164,12 +166,8 @@ pub fn end_orphans(forked: &[c_int]) {
                 return;
             }
             found = true;
-            // SAFETY: sends a signal to a child that isn't reaped, and reaps it without
-            // asking for its status.
-            unsafe {
-                libc::kill(pid, libc::SIGKILL);
-                reaped |= libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0;
-            }
+            let _ = kill(pid, libc::SIGKILL);
+            reaped |= reap(pid) != Ok(0);
         });
         if !found || patience.is_over() {
             return;
@@ -206,8 +204,7 @@ impl Groups {
     fn kill(&mut self, group: c_int) {
         if group > 1 && group != self.own && group != self.last {
             self.last = group;
-            // SAFETY: sends a signal.
-            unsafe { libc::kill(-group, libc::SIGKILL) };
+            let _ = kill(-group, libc::SIGKILL);
         }
     }
 }
@@ -238,8 +235,7 @@ impl Descendant {
     /// A child. Until it is reaped, no other process has its pid.
     fn child(pid: c_int) -> Descendant {
         let parent = nix::unistd::getpid().as_raw();
-        // SAFETY: takes a number.
-        let group = unsafe { libc::getpgid(pid) };
+        let group = getpgid(Some(Pid::from_raw(pid))).map_or(-1, Pid::as_raw);
         Descendant {
             pid,
             parent,
@@ -261,8 +257,7 @@ impl Descendant {
     /// pidfd and checks it again before it sends the signal.
     fn signal(self, signal: c_int) {
         if self.parent == nix::unistd::getpid().as_raw() || !proc::signal_held(self, signal) {
-            // SAFETY: sends a signal.
-            unsafe { libc::kill(self.pid, signal) };
+            let _ = kill(self.pid, signal);
         }
     }
 }
@@ -271,8 +266,7 @@ impl Descendant {
 fn gone_within(time: Duration) -> bool {
     let mut patience = Patience::new(time);
     loop {
-        // SAFETY: no status is asked for.
-        match Errno::result(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) }) {
+        match reap(-1) {
             Ok(0) if patience.is_over() => return false,
             Ok(0) if time > GRACE => pause_for(Patience::TICK),
             Ok(0) => pause(),
@@ -297,8 +291,7 @@ enum Reaped {
 fn reap_for(time: Duration) -> Reaped {
     let (start, mut any) = (Instant::now(), false);
     loop {
-        // SAFETY: no status is asked for.
-        match Errno::result(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) }) {
+        match reap(-1) {
             Ok(0) if any => return Reaped::Some,
             Ok(0) => return Reaped::None,
             Ok(_) if start.elapsed() > time => return Reaped::Some,

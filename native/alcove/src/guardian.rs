@@ -12,7 +12,7 @@ use crate::io::write_all;
 use crate::protect::{become_subreaper, set_dumpable};
 use crate::start::{Refusal, Step, channel, nullify, receive};
 use crate::sys::poll::poll;
-use crate::sys::signal::{block, restore};
+use crate::sys::signal::{block, kill, restore};
 use crate::sys::trace::let_go;
 use crate::sys::wait::wait4;
 use crate::{descendants, root, signals};
@@ -80,8 +80,7 @@ fn reap(root: i32, stops: &mut Stops) -> Option<i32> {
             Ok(child) if let_go(&child) => {}
             // A program of the same user may stop root, but must not escape its end that way.
             Ok(child) if child.pid == root && libc::WIFSTOPPED(child.status) => {
-                // SAFETY: sends a signal to a child that isn't reaped.
-                unsafe { libc::kill(root, stops.signal()) };
+                let _ = kill(root, stops.signal());
             }
             Ok(child) if child.pid == root => return Some(child.status),
             Ok(child) if child.pid > 0 => {}

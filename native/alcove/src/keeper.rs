@@ -29,8 +29,10 @@ use crate::io::write_all;
 use crate::process::Process;
 use crate::protect::become_subreaper;
 use crate::reply::{Fail, Term};
+use crate::sys::fd;
 use crate::sys::poll::poll;
 use crate::sys::precedence::Precedence;
+use crate::sys::signal::kill;
 use crate::sys::trace::let_go_or_kill;
 use crate::sys::wait::wait4;
 use crate::{channels, init, memory, reap, signals};
@@ -205,9 +207,7 @@ impl Keeper {
             // A filter that admits an event loop allows read(2), but maybe not recvmsg(2). A read
             // drops the descriptors that come with the bytes.
             let received = if self.process.filtered {
-                // SAFETY: the buffer is as long as is said.
-                let n = unsafe { libc::read(control, buffer.as_mut_ptr().cast(), buffer.len()) };
-                Errno::result(n).map(|n| n as usize)
+                fd::read(control, &mut buffer)
             } else {
                 channels::receive(control, &mut buffer, &mut self.given)
             };
@@ -684,13 +684,11 @@ impl Program {
         if let Some(init) = &self.init {
             return init::forward(init, signal);
         }
-        // SAFETY: sends signals. The child isn't reaped: no other process or group has its pid.
-        unsafe {
-            match Errno::result(libc::kill(-self.child, signal)) {
-                // The child has not made its process group yet.
-                Err(Errno::ESRCH) => Errno::result(libc::kill(self.child, signal)).map(drop),
-                sent => sent.map(drop),
-            }
+        // The child isn't reaped: no other process or group has its pid.
+        match kill(-self.child, signal) {
+            // The child has not made its process group yet.
+            Err(Errno::ESRCH) => kill(self.child, signal),
+            sent => sent,
         }
     }
 
@@ -704,13 +702,11 @@ impl Program {
             let _ = start::write_file(kill, b"1");
         }
         if self.end.is_none() || self.init.is_some() {
-            // SAFETY: as in `signal`. With the init, the kernel kills all of its pid namespace.
-            unsafe {
-                if self.init.is_none() {
-                    libc::kill(-self.child, libc::SIGKILL);
-                }
-                libc::kill(self.child, libc::SIGKILL);
+            // With the init, the kernel kills all of its pid namespace.
+            if self.init.is_none() {
+                let _ = kill(-self.child, libc::SIGKILL);
             }
+            let _ = kill(self.child, libc::SIGKILL);
         }
     }
 }

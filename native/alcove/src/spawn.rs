@@ -86,8 +86,7 @@ pub fn create_keeper(process: &mut Process, run: fn(Process) -> !) -> Outcome<i3
         )
         .inspect_err(|_| {
             process.children.remove(pid);
-            // SAFETY: sends a signal to a child that wasn't reaped.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
+            let _ = signal::kill(pid, libc::SIGKILL);
         })
         .map_err(Fail::from)
         .map(|()| pid)
@@ -223,8 +222,7 @@ fn divide(process: &mut Process, flags: u64, channels: Channels) -> Outcome<i32>
             if let Err(errno) = announced {
                 // The VM can't reach the child, so it is killed, and no owner is told of its end.
                 process.children.remove(pid);
-                // SAFETY: sends a signal to a child that wasn't reaped.
-                unsafe { libc::kill(pid, libc::SIGKILL) };
+                let _ = signal::kill(pid, libc::SIGKILL);
                 return Err(errno.into());
             }
             process.request.announced();

@@ -5,7 +5,7 @@ use crate::channels::{out_of_the_way, pipe};
 use crate::exit::leave;
 use crate::io::write_all;
 use crate::sys::poll::poll;
-use crate::sys::signal::unblock;
+use crate::sys::signal::{kill, unblock};
 use crate::sys::trace::{let_go_or_kill, wait_until_ended};
 use crate::sys::wait::wait4;
 use crate::{procfs, signals, spawn};
@@ -143,9 +143,8 @@ fn reaped(child: c_int, until: Instant) -> Option<c_int> {
             _ => break,
         }
     }
-    // SAFETY: the child isn't reaped, so its pid is its own. The keeper may signal it: its real
-    // user is still the keeper's, even though it runs as root.
-    unsafe { libc::kill(child, libc::SIGKILL) };
+    // The keeper may signal it: its real user is still the keeper's, even though it runs as root.
+    let _ = kill(child, libc::SIGKILL);
     wait_until_ended(child);
     None
 }

@@ -19,7 +19,7 @@ use crate::reply::Fail;
 use crate::sys::clone::clone_into;
 use crate::sys::fd::place as put_at;
 use crate::sys::share::{self, Stack};
-use crate::sys::signal::unblock;
+use crate::sys::signal::{kill, unblock};
 use crate::sys::trace::wait_until_ended;
 use crate::{dispatch, procfs, signals, spawn};
 use alcove_proto::calls::number;
@@ -616,8 +616,7 @@ fn forking(
     let init = connection.map(|(own, _)| own);
     if let Some(init) = init.as_ref().filter(|_| waits) {
         if let Err(failure) = prepare(below, keep, &groups.lists, child, init) {
-            // SAFETY: the child isn't reaped.
-            unsafe { libc::kill(child, libc::SIGKILL) };
+            let _ = kill(child, libc::SIGKILL);
             wait_until_ended(child);
             return Err(failure);
         }

@@ -24,6 +24,20 @@ pub fn place(from: BorrowedFd<'_>, to: c_int, close_on_exec: bool) -> nix::Resul
     Ok(())
 }
 
+/// read(2). Signal-safe.
+pub fn read(fd: c_int, buffer: &mut [u8]) -> nix::Result<usize> {
+    // SAFETY: the buffer is as long as is said.
+    let n = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
+    Errno::result(n).map(|n| n as usize)
+}
+
+/// write(2). Signal-safe.
+pub fn write(fd: c_int, bytes: &[u8]) -> nix::Result<usize> {
+    // SAFETY: the bytes are as many as is said.
+    let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    Errno::result(n).map(|n| n as usize)
+}
+
 /// close_range(2). Old kernels and other systems lack it.
 ///
 /// # Safety

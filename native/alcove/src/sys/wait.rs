@@ -25,6 +25,13 @@ impl Waited {
     }
 }
 
+/// waitpid(2) without waiting: reaps a child and leaves its status. Its pid; 0 if none has ended.
+/// Signal-safe.
+pub fn reap(pid: c_int) -> nix::Result<c_int> {
+    // SAFETY: no status is asked for.
+    Errno::result(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) })
+}
+
 /// wait4(2).
 pub fn wait4(pid: c_int, options: c_int) -> nix::Result<Waited> {
     let mut waited = Waited::unknown(pid);
