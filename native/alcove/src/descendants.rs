@@ -7,7 +7,8 @@
 
 use crate::sys::precedence::Precedence;
 use crate::sys::signal::kill;
-use crate::sys::wait::reap;
+use crate::sys::sleep::nap;
+use crate::sys::wait::{is_waited_for, reap};
 use crate::{procfs, protect};
 use libc::c_int;
 use nix::errno::Errno;
@@ -268,7 +269,7 @@ fn gone_within(time: Duration) -> bool {
     loop {
         match reap(-1) {
             Ok(0) if patience.is_over() => return false,
-            Ok(0) if time > GRACE => pause_for(Patience::TICK),
+            Ok(0) if time > GRACE => nap(Patience::TICK),
             Ok(0) => pause(),
             // More may come without end.
             Ok(_) if patience.is_over() => return false,
@@ -304,16 +305,7 @@ fn reap_for(time: Duration) -> Reaped {
 
 /// Waits for a millisecond, or less if a signal is handled.
 pub fn pause() {
-    pause_for(Duration::from_millis(1));
-}
-
-fn pause_for(time: Duration) {
-    let time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: time.subsec_nanos() as _,
-    };
-    // SAFETY: `time` is ours; the null pointer says that the remaining time isn't wanted.
-    unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+    nap(Duration::from_millis(1));
 }
 
 /// Remembers the process name of event loops, to tell them from programs.
@@ -365,14 +357,7 @@ impl Window {
     pub fn each_pid(&self, mut then: impl FnMut(c_int)) {
         let own = nix::unistd::getpid().as_raw();
         for pid in (own..own + self.size).map(|pid| pid % Self::LARGEST_PID) {
-            // SAFETY: an all-zero siginfo is valid, and the call fills in this one.
-            let found = pid > 0
-                && unsafe {
-                    let mut info: libc::siginfo_t = std::mem::zeroed();
-                    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-                    libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, options) == 0
-                };
-            if found {
+            if pid > 0 && is_waited_for(pid) {
                 then(pid);
             }
         }
@@ -383,12 +368,17 @@ impl Window {
 mod proc {
     use super::Descendant;
     use crate::procfs;
+    use crate::sys::fd::readlinkat;
     use crate::sys::pidfd;
-    use libc::{c_char, c_int, c_void};
+    use crate::sys::table::Table;
+    use libc::c_int;
     use nix::errno::Errno;
+    use nix::fcntl::OFlag;
+    use nix::sys::stat::Mode;
+    use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
     use std::ffi::CStr;
     use std::io::{Cursor, Write};
-    use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+    use std::os::fd::{AsFd, OwnedFd};
     use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
     /// The longest name that the kernel has for a process.
@@ -457,27 +447,18 @@ mod proc {
     fn read(pid: c_int) -> Option<Text> {
         let mut path = [0; 32];
         write!(Cursor::new(&mut path[..]), "/proc/{pid}/stat\0").ok()?;
-        let file = open(CStr::from_bytes_until_nul(&path).ok()?, 0)?;
+        let file = open(CStr::from_bytes_until_nul(&path).ok()?, OFlag::empty())?;
         let mut text = Text {
             bytes: [0; 128],
             length: 0,
         };
-        let buffer = text.bytes.as_mut_ptr().cast::<c_void>();
-        // SAFETY: the buffer is as long as is said.
-        let n = unsafe { libc::read(file.as_raw_fd(), buffer, text.bytes.len()) };
-        text.length = usize::try_from(n).ok()?;
+        text.length = nix::unistd::read(&file, &mut text.bytes).ok()?;
         Some(text)
     }
 
-    fn open(path: &CStr, flags: c_int) -> Option<OwnedFd> {
-        let flags = flags | libc::O_RDONLY | libc::O_CLOEXEC;
-        // SAFETY: `path` is a C string; a descriptor that is returned is ours.
-        unsafe {
-            match libc::open(path.as_ptr(), flags) {
-                -1 => None,
-                fd => Some(OwnedFd::from_raw_fd(fd)),
-            }
-        }
+    fn open(path: &CStr, flags: OFlag) -> Option<OwnedFd> {
+        let flags = flags | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        nix::fcntl::open(path, flags, Mode::empty()).ok()
     }
 
     /// Sends a signal to a process that is still the child of the same parent;
@@ -496,12 +477,8 @@ mod proc {
         true
     }
 
-    /// A table with room for as many processes as there can be. Only the pages that are used
-    /// take memory.
-    struct Table {
-        entries: *mut Entry,
-        length: usize,
-    }
+    /// The largest number of processes that Linux can be set to have.
+    const MOST: usize = 4 * 1024 * 1024;
 
     /// A process that was found in /proc.
     #[derive(Clone, Copy)]
@@ -512,47 +489,9 @@ mod proc {
         below: Option<bool>,
     }
 
-    impl Table {
-        /// The largest number of processes that Linux can be set to have.
-        const CAPACITY: usize = 4 * 1024 * 1024;
-        const BYTES: usize = Self::CAPACITY * size_of::<Entry>();
-
-        fn new() -> Option<Table> {
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-            // SAFETY: maps memory that nothing else uses.
-            let memory =
-                unsafe { libc::mmap(std::ptr::null_mut(), Self::BYTES, protection, flags, -1, 0) };
-            (memory != libc::MAP_FAILED).then(|| Table {
-                entries: memory.cast(),
-                length: 0,
-            })
-        }
-
-        fn push(&mut self, entry: Entry) {
-            if self.length < Self::CAPACITY {
-                // SAFETY: there is room, and the memory is aligned to pages.
-                unsafe { self.entries.add(self.length).write(entry) };
-                self.length += 1;
-            }
-        }
-
-        fn entries(&mut self) -> &mut [Entry] {
-            // SAFETY: `length` entries were written, and the table is borrowed.
-            unsafe { std::slice::from_raw_parts_mut(self.entries, self.length) }
-        }
-    }
-
-    impl Drop for Table {
-        fn drop(&mut self) {
-            // SAFETY: mapped by `new`, and nothing refers to it any more.
-            unsafe { libc::munmap(self.entries.cast(), Self::BYTES) };
-        }
-    }
-
     /// Calls `then` for every process below this one; for none if /proc can't be read.
     pub fn each_descendant(then: &mut impl FnMut(Descendant)) {
-        let Some(mut table) = Table::new() else {
+        let Some(mut table) = Table::new(MOST) else {
             return;
         };
         each_pid(|pid| {
@@ -628,7 +567,7 @@ mod proc {
 
     /// Opens /proc, if it is a proc file system of this process's pid namespace.
     pub fn open_proc() -> Option<OwnedFd> {
-        ours(open(c"/proc", libc::O_DIRECTORY)?)
+        ours(open(c"/proc", OFlag::O_DIRECTORY)?)
     }
 
     /// The /proc that root opened, if it is of this process's pid namespace.
@@ -638,19 +577,8 @@ mod proc {
 
     fn ours(proc: OwnedFd) -> Option<OwnedFd> {
         let mut own = [0; 16];
-        // SAFETY: an all-zero statfs is valid; the calls fill in memory of ours of the
-        // length that is said.
-        let (is_proc, length) = unsafe {
-            let mut info: libc::statfs = std::mem::zeroed();
-            let is_proc = libc::fstatfs(proc.as_raw_fd(), &mut info) == 0
-                && info.f_type as i64 == libc::PROC_SUPER_MAGIC as i64;
-            let buffer = own.as_mut_ptr().cast::<c_char>();
-            (
-                is_proc,
-                libc::readlinkat(proc.as_raw_fd(), c"self".as_ptr(), buffer, own.len()),
-            )
-        };
-        let own = own.get(..usize::try_from(length).ok()?)?;
+        let is_proc = fstatfs(&proc).is_ok_and(|info| info.filesystem_type() == PROC_SUPER_MAGIC);
+        let own = readlinkat(proc.as_fd(), c"self", &mut own).ok()?;
         let pid: c_int = std::str::from_utf8(own).ok()?.parse().ok()?;
         (is_proc && pid == nix::unistd::getpid().as_raw()).then_some(proc)
     }
@@ -696,8 +624,9 @@ mod proc {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use crate::sys::process::fork;
     use crate::sys::testing::in_child;
-    use nix::unistd::{ForkResult, fork, getpid, pause, read, write};
+    use nix::unistd::{getpid, pause, read, write};
     use std::os::fd::{AsFd, OwnedFd};
 
     /// Processes that report their pids once they are set up.
@@ -714,8 +643,7 @@ mod tests {
 
         /// Forks a process that runs this, and then waits for signals.
         fn fork(&self, run: impl FnOnce(&Told)) {
-            // SAFETY: the child does what the test does and waits.
-            if let ForkResult::Child = unsafe { fork() }.expect("fork") {
+            if fork() == Ok(0) {
                 nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
                     .expect("a signal");
                 run(self);

@@ -46,7 +46,7 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::SigSet;
 use start::{Place, Starting};
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long killed processes may take to be gone, before the keeper tells the VM that some are
@@ -504,10 +504,7 @@ impl Keeper {
 
     /// Waits for something to do.
     fn wait(&self, program: &Program) -> Events {
-        // SAFETY: the control socket is open as long as the keeper has its number.
-        let control = self
-            .control
-            .map(|control| unsafe { BorrowedFd::borrow_raw(control) });
+        let control = self.control.map(fd::borrow);
         let starting = match &program.stage {
             Stage::Starting(starting) => starting.fd(),
             _ => None,
@@ -739,10 +736,11 @@ enum Reaped {
 mod tests {
     use super::*;
     use crate::process::Options;
+    use crate::sys::process::fork;
     use crate::sys::testing::in_child;
     use alcove_proto::frame::Init;
     use nix::sys::signal::Signal;
-    use nix::unistd::{ForkResult, fork, pause};
+    use nix::unistd::pause;
     use std::os::fd::IntoRawFd;
 
     /// A keeper whose VM is gone.
@@ -763,16 +761,13 @@ mod tests {
 
     /// A program that has just begun.
     fn program(grace: Duration) -> Program {
-        // SAFETY: the child only waits to be killed.
-        let child = match unsafe { fork() }.expect("fork") {
-            ForkResult::Child => {
-                nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("a signal");
-                loop {
-                    pause();
-                }
+        let child = fork().expect("fork");
+        if child == 0 {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("a signal");
+            loop {
+                pause();
             }
-            ForkResult::Parent { child } => child.as_raw(),
-        };
+        }
         Program {
             id: 1,
             child,

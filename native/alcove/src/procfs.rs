@@ -1,11 +1,12 @@
 //! The /proc that alcove trusts: root opened it at its start, and found it to be a proc file
 //! system. What a process later mounts on its own /proc doesn't matter to alcove.
 
+use crate::sys::fd::duplicate;
 use libc::c_int;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::sys::uio::pread;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// The descriptor of /proc that root opened; -1: none.
@@ -17,8 +18,8 @@ const LOWEST: c_int = 60;
 /// Opens /proc, once, before there is any program.
 pub fn remember() {
     let Some(proc) = open() else { return };
-    if let Ok(moved) = nix::fcntl::fcntl(&proc, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(LOWEST)) {
-        PROC.store(moved, Relaxed);
+    if let Ok(moved) = duplicate(proc.as_raw_fd(), LOWEST) {
+        PROC.store(moved.into_raw_fd(), Relaxed);
     }
 }
 
@@ -26,10 +27,7 @@ pub fn remember() {
 pub fn trusted() -> Option<OwnedFd> {
     match PROC.load(Relaxed) {
         -1 => None,
-        // SAFETY: the descriptor is alcove's own and stays open.
-        fd => unsafe { BorrowedFd::borrow_raw(fd) }
-            .try_clone_to_owned()
-            .ok(),
+        fd => duplicate(fd, libc::STDERR_FILENO + 1).ok(),
     }
 }
 
@@ -131,7 +129,6 @@ pub fn each_number(directory: &OwnedFd, mut then: impl FnMut(c_int)) {
 /// The calling process's open descriptors, as a /proc lists them.
 #[cfg(target_os = "linux")]
 pub fn descriptors(proc: impl AsFd) -> Option<Vec<c_int>> {
-    use std::os::fd::AsRawFd;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = openat(proc, "self/fd", flags, Mode::empty()).ok()?;
     let mut found = Vec::new();

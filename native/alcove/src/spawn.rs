@@ -11,7 +11,8 @@ use crate::protect::{become_subreaper, set_dumpable};
 use crate::reply::{Fail, Outcome};
 #[cfg(target_os = "linux")]
 use crate::sys::clone;
-use crate::sys::fd::{close_range, place};
+use crate::sys::fd::{close_ranges, place};
+use crate::sys::process::fork;
 use crate::sys::{pidfd, signal};
 use crate::{procfs, signals, wanted};
 use alcove_proto::frame::{Forked, Short};
@@ -116,8 +117,7 @@ pub fn fork_closed(flags: u64) -> nix::Result<i32> {
         return clone::clone(flags);
     }
     let _ = flags;
-    // SAFETY: there is one thread.
-    Errno::result(unsafe { libc::fork() })
+    fork()
 }
 
 /// Closes every descriptor except `kept`. Nothing in this process owns the closed ones. A seccomp
@@ -146,24 +146,10 @@ pub fn close_all_but(kept: &[i32], filtered: bool, proc: fn() -> Option<OwnedFd>
     );
 }
 
-/// Closes every descriptor except `kept`, which are sorted; false if the kernel refuses.
-fn close_ranges(kept: &[u32]) -> bool {
-    let mut lowest = 0;
-    for fd in kept.iter().copied().chain([u32::MAX]) {
-        // SAFETY: nothing uses them any more.
-        if fd > lowest && unsafe { close_range(lowest, fd - 1) }.is_err() {
-            return false;
-        }
-        lowest = fd.saturating_add(1);
-    }
-    true
-}
-
 /// Closes those of `fds`, some of which may not be open, that aren't among the sorted `kept`.
 fn close_each(fds: impl Iterator<Item = u32>, kept: &[u32]) {
     for fd in fds.filter(|fd| kept.binary_search(fd).is_err()) {
-        // SAFETY: nothing uses it any more.
-        unsafe { libc::close(fd as i32) };
+        let _ = nix::unistd::close(fd as i32);
     }
 }
 
@@ -247,8 +233,7 @@ pub fn fork_with(flags: u64) -> nix::Result<i32> {
         return created;
     }
     let _ = flags;
-    // SAFETY: there is one thread.
-    let created = Errno::result(unsafe { libc::fork() });
+    let created = fork();
     if created == Ok(0) {
         set_dumpable(false);
     }

@@ -6,6 +6,8 @@ use crate::protect::{self, Protection};
 use crate::reply::{Bare, List, Outcome};
 #[cfg(target_os = "linux")]
 use crate::signals;
+#[cfg(target_os = "linux")]
+use crate::sys::process;
 use nix::errno::Errno;
 use nix::unistd::{self, Gid, Uid};
 
@@ -141,16 +143,7 @@ pub(super) fn keeping<T>(p: &Process, change: impl FnOnce() -> nix::Result<T>) -
 fn restore(p: &Process, before: Protection) {
     let now = Protection::now();
     if now.dumpable != before.dumpable {
-        // SAFETY: the option takes a number and touches no memory.
-        unsafe {
-            libc::prctl(
-                libc::PR_SET_DUMPABLE,
-                before.dumpable as libc::c_ulong,
-                0,
-                0,
-                0,
-            )
-        };
+        process::set_dumpable(before.dumpable);
     }
     if now.death_signal == before.death_signal {
         return;

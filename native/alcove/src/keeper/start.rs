@@ -13,13 +13,15 @@ use crate::exit::leave;
 use crate::init;
 use crate::io::write_all;
 use crate::process::{Process, Request};
-use crate::protect::set_dumpable;
+use crate::protect::{set_death_signal, set_dumpable};
 use crate::reply::Fail;
 #[cfg(target_os = "linux")]
 use crate::sys::clone::clone_into;
-use crate::sys::fd::place as put_at;
+use crate::sys::fd::{dup2, place as put_at};
+use crate::sys::process::fork;
 use crate::sys::share::{self, Stack};
 use crate::sys::signal::{kill, unblock};
+use crate::sys::terminal;
 use crate::sys::trace::wait_until_ended;
 use crate::{dispatch, procfs, signals, spawn};
 use alcove_proto::calls::number;
@@ -38,7 +40,7 @@ use nix::sys::stat::Mode;
 use nix::sys::termios::{self, LocalFlags, SetArg};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// How long a process that was just made may take to report that it is there.
@@ -229,9 +231,7 @@ pub fn set_size(master: &OwnedFd, rows: u16, columns: u16) -> nix::Result<()> {
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
-    // SAFETY: reads a structure of ours.
-    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ as _, &size) })
-        .map(drop)
+    terminal::set_size(master.as_fd(), &size)
 }
 
 /// Sets the modes in which a terminal is to differ from a new one.
@@ -530,20 +530,10 @@ fn sharing(stack: &Stack, mut streams: Streams, image: &mut Image<'_>) -> Result
 extern "C" fn shared_child(argument: *mut c_void) -> c_int {
     // SAFETY: `sharing` passed the pointer, and waits until this process is done with it.
     let shared = unsafe { &mut *argument.cast::<Shared<'_, '_>>() };
-    // SAFETY: takes numbers only. The parent is the keeper's one thread, which ends with the
-    // keeper.
-    unsafe {
-        #[cfg(target_os = "linux")]
-        libc::prctl(
-            libc::PR_SET_PDEATHSIG,
-            libc::SIGKILL as libc::c_ulong,
-            0,
-            0,
-            0,
-        );
-        if libc::getppid() != shared.keeper {
-            libc::_exit(127);
-        }
+    // The parent is the keeper's one thread, which ends with the keeper.
+    set_death_signal(libc::SIGKILL);
+    if nix::unistd::getppid().as_raw() != shared.keeper {
+        leave(127);
     }
     let failed = settle(&shared.numbers, shared.terminal)
         .map_err(|errno| (Step::Terminal, errno.into()))
@@ -559,23 +549,19 @@ extern "C" fn shared_child(argument: *mut c_void) -> c_int {
         }
         Err(failed) => failed,
     });
-    // SAFETY: ends this process.
-    unsafe { libc::_exit(127) }
+    leave(127)
 }
 
 /// In a new process: makes a session, and makes the given descriptors the standard ones.
 fn settle(numbers: &[c_int; 3], terminal: bool) -> nix::Result<()> {
-    // SAFETY: takes numbers only; nothing owns 0 to 2, the others are open.
-    unsafe {
-        libc::setsid();
-        for (to, from) in numbers.iter().enumerate() {
-            if *from >= 0 {
-                Errno::result(libc::dup2(*from, to as c_int))?;
-            }
+    let _ = nix::unistd::setsid();
+    for (to, from) in numbers.iter().enumerate() {
+        if *from >= 0 {
+            dup2(*from, to as c_int)?;
         }
-        if terminal {
-            Errno::result(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
-        }
+    }
+    if terminal {
+        terminal::make_controlling(libc::STDIN_FILENO)?;
     }
     Ok(())
 }
@@ -793,7 +779,7 @@ fn begin(
 ) -> ! {
     signals::begin_child(if has_init { 0 } else { keeper });
     let fail = |says: &OwnedFd, step: Step, errno: Errno| -> ! {
-        say(says, step as i64, &reason(errno));
+        say(says.as_raw_fd(), step as i64, &reason(errno));
         leave(127)
     };
     let waits = maps || groups.waits_for_keeper();
@@ -817,8 +803,7 @@ fn begin(
             Ok(gate) => gate,
             Err(errno) => fail(&says, Step::Pipe, errno),
         };
-        // SAFETY: there is one thread.
-        match Errno::result(unsafe { libc::fork() }) {
+        match fork() {
             Ok(0) => {
                 signals::begin_child(1);
                 if let Some((gate, inits)) = gate {
@@ -899,23 +884,21 @@ fn become_program(
     streams: Streams,
     image: &Image<'_>,
 ) -> ! {
-    let fail = |says: &OwnedFd, step: i64, reason: &[u8]| -> ! {
+    let fail = |says: c_int, step: i64, reason: &[u8]| -> ! {
         say(says, step, reason);
         leave(127)
     };
     let terminal = streams.terminal.is_some();
     if let Err(errno) = settle(&streams.numbers(), terminal) {
-        fail(&says, Step::Terminal as i64, &reason(errno));
+        fail(says.as_raw_fd(), Step::Terminal as i64, &reason(errno));
     }
     // The pipe that reports failures takes the number of the control socket. That descriptor
     // is alcove's own, and the calls of the request can't use it.
     let place = process.control;
     if let Err(errno) = put_at(says.as_fd(), place, true) {
-        fail(&says, Step::Pipe as i64, &reason(errno));
+        fail(says.as_raw_fd(), Step::Pipe as i64, &reason(errno));
     }
     drop(says);
-    // SAFETY: the descriptor was just made; only the keeper uses what had its number before.
-    let says = unsafe { OwnedFd::from_raw_fd(place) };
     if connection.is_some_and(|connection| !init::introduce(&connection)) {
         leave(127);
     }
@@ -925,7 +908,7 @@ fn become_program(
     process.children = Default::default();
     process.request = Request::NONE;
     if let Some(Err(errno)) = image.cwd.map(nix::unistd::chdir) {
-        fail(&says, Step::Chdir as i64, &reason(errno));
+        fail(place, Step::Chdir as i64, &reason(errno));
     }
     let changed = !keep.env.is_empty() || keep.clearenv;
     if changed {
@@ -933,7 +916,7 @@ fn become_program(
     }
     unblock();
     if let Err((step, reason)) = call_all(process, keep.calls) {
-        fail(&says, step, &reason);
+        fail(place, step, &reason);
     }
     // A call may have changed the environment, and with it the PATH to search.
     let env = environment(&Keep::default());
@@ -946,7 +929,7 @@ fn become_program(
     };
     signals::before_exec();
     let refused = image.exec();
-    fail(&says, Step::Exec as i64, &reason(refused))
+    fail(place, Step::Exec as i64, &reason(refused))
 }
 
 /// Makes the calls; returns the index of the first that fails, and why.
@@ -971,8 +954,8 @@ fn reason(fail: impl Into<Fail>) -> Vec<u8> {
     out
 }
 
-fn say(to: &OwnedFd, step: i64, reason: &[u8]) {
+fn say(to: c_int, step: i64, reason: &[u8]) {
     let mut bytes = step.to_le_bytes().to_vec();
     bytes.extend_from_slice(reason);
-    let _ = write_all(to.as_raw_fd(), &bytes);
+    let _ = write_all(to, &bytes);
 }

@@ -22,10 +22,16 @@ pub mod mount;
 pub mod pidfd;
 pub mod poll;
 pub mod precedence;
+pub mod process;
 #[cfg(target_os = "linux")]
 pub mod rtnetlink;
+pub mod scm;
 pub mod share;
 pub mod signal;
+pub mod sleep;
+#[cfg(target_os = "linux")]
+pub mod table;
+pub mod terminal;
 #[cfg(test)]
 pub mod testing;
 pub mod trace;
