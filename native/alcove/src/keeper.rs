@@ -311,7 +311,7 @@ impl Keeper {
 
     fn keep(&mut self, keep: &Keep<'_>, given: Result<Vec<OwnedFd>, Errno>) {
         let since = Instant::now();
-        let started = start::start(&mut self.process, &self.place, &self.below, keep, given);
+        let started = start::start(&mut self.process, &mut self.place, &self.below, keep, given);
         match started {
             Ok(started) => {
                 let has_init = started.init.is_some();

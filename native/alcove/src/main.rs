@@ -40,7 +40,7 @@ fn main() {
     }));
     memory::warm();
     #[cfg(target_os = "linux")]
-    calls::title::remember();
+    sys::title::remember();
     if let Err(refusal) = guardian::run() {
         exit::die(refusal);
     }

@@ -153,20 +153,6 @@ fn close_each(fds: impl Iterator<Item = u32>, kept: &[u32]) {
     }
 }
 
-/// Makes the environment this list of C strings, which are never freed.
-pub fn set_environment(variables: &[*const libc::c_char]) {
-    unsafe extern "C" {
-        static mut environ: *mut *mut libc::c_char;
-    }
-    let pointers: Vec<*mut libc::c_char> = variables
-        .iter()
-        .map(|variable| variable.cast_mut())
-        .collect();
-    // SAFETY: there is one thread, and the list ends with a null pointer and is never freed.
-    // The C library takes an environment that it didn't make for one that it must copy.
-    unsafe { environ = pointers.leak().as_mut_ptr() };
-}
-
 /// Is called before a fork. Once the user namespace that a process made for itself has its maps
 /// of ids, no other process in that namespace, such as a program that is about to be forked, may
 /// look into this process any more. Without a /proc, or under a filter, it stays open.

@@ -17,6 +17,8 @@ use crate::protect::{set_death_signal, set_dumpable};
 use crate::reply::Fail;
 #[cfg(target_os = "linux")]
 use crate::sys::clone::clone_into;
+use crate::sys::environ;
+use crate::sys::exec::{Script, Strings, execve};
 use crate::sys::fd::{dup2, place as put_at};
 use crate::sys::process::fork;
 use crate::sys::share::{self, Stack};
@@ -33,7 +35,7 @@ use alcove_proto::wire::{
     Reader,
     arg::{Arg, CloneFlags},
 };
-use libc::{c_char, c_int, c_void};
+use libc::c_int;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -187,7 +189,7 @@ impl Starting {
 /// Starts a program, with the descriptors that the VM gave for its streams.
 pub fn start(
     process: &mut Process,
-    place: &Place,
+    place: &mut Place,
     below: &Below,
     keep: &Keep<'_>,
     given: Result<Vec<OwnedFd>, Errno>,
@@ -205,7 +207,7 @@ pub fn start(
     let streams = Streams::new(place, keep, given.at(Step::Pipe)?)?;
     let mut image = Image::new(keep);
     let plain = flags == 0 && keep.groups.is_empty() && keep.calls == [0, 0];
-    match &place.stack {
+    match &mut place.stack {
         Some(stack) if plain && !process.filtered => sharing(stack, streams, &mut image),
         _ => forking(process, below, keep, flags, streams, &image),
     }
@@ -359,28 +361,20 @@ struct Image<'a> {
     cwd: Option<&'a CStr>,
     /// The paths at which the program may be.
     files: Vec<CString>,
-    argv: Vec<*const c_char>,
-    /// The arguments for a shell, if the program is a script without a `#!` line.
-    script: Vec<*const c_char>,
-    env: Vec<*const c_char>,
-}
-
-unsafe extern "C" {
-    static environ: *const *const c_char;
+    argv: Strings<'a>,
+    script: Script<'a>,
+    env: Strings<'a>,
 }
 
 impl<'a> Image<'a> {
     fn new(keep: &Keep<'a>) -> Image<'a> {
         let env = environment(keep);
-        let mut argv: Vec<_> = keep.argv.iter().map(|arg| arg.as_ptr()).collect();
-        argv.push(std::ptr::null());
-        let mut script = vec![c"/bin/sh".as_ptr(), std::ptr::null()];
-        script.extend(argv.get(1..).unwrap_or(&[std::ptr::null()]));
+        let argv = keep.argv.iter().copied().collect();
         Image {
             cwd: keep.cwd,
             files: candidates(keep.file, path(&env)),
+            script: Script::new(&argv),
             argv,
-            script,
             env,
         }
     }
@@ -388,19 +382,11 @@ impl<'a> Image<'a> {
     /// Execs the program; returns only if that fails, with the reason. As execvp(3), it tries the
     /// next path if a file doesn't exist or may not be executed.
     fn exec(&mut self) -> Fail {
-        let mut refused = None;
+        let (mut last, mut refused) = (Errno::ENOENT, None);
         for file in &self.files {
-            // SAFETY: the strings and their lists live until the call returns.
-            unsafe { libc::execve(file.as_ptr(), self.argv.as_ptr(), self.env.as_ptr()) };
-            match Errno::last() {
-                Errno::ENOEXEC => {
-                    self.script[1] = file.as_ptr();
-                    // SAFETY: as above.
-                    unsafe {
-                        libc::execve(c"/bin/sh".as_ptr(), self.script.as_ptr(), self.env.as_ptr())
-                    };
-                    return Errno::last().into();
-                }
+            last = execve(file, &self.argv, &self.env);
+            match last {
+                Errno::ENOEXEC => return self.script.execve(file, &self.env).into(),
                 Errno::EACCES => refused = Some(Errno::EACCES),
                 Errno::ENOENT
                 | Errno::ENOTDIR
@@ -410,44 +396,28 @@ impl<'a> Image<'a> {
                 errno => return errno.into(),
             }
         }
-        let last = match self.files.is_empty() {
-            true => Errno::ENOENT,
-            false => Errno::last(),
-        };
         refused.unwrap_or(last).into()
     }
 }
 
 /// The environment of a program. The strings belong to the request and to the keeper's own
 /// environment.
-fn environment(keep: &Keep<'_>) -> Vec<*const c_char> {
+fn environment<'a>(keep: &Keep<'a>) -> Strings<'a> {
     // If a name is given twice, the last one holds. There may be tens of thousands. A hash would need
     // random numbers, which a filter may refuse.
     let mut names = BTreeSet::new();
     let mut given = Vec::with_capacity(keep.env.len());
     for variable in keep.env.iter().rev() {
         if names.insert(name(variable.to_bytes())) && variable.to_bytes().contains(&b'=') {
-            given.push(variable.as_ptr());
+            given.push(*variable);
         }
     }
-    let mut env = Vec::new();
-    if !keep.clearenv {
-        // SAFETY: nothing changes the environment while it is read: there is one thread.
-        let mut next = unsafe { environ };
-        // SAFETY: the list ends with a null pointer, and its strings are C strings.
-        while !next.is_null() && unsafe { !(*next).is_null() } {
-            // SAFETY: as above.
-            let variable = unsafe { CStr::from_ptr(*next) };
-            if !names.contains(name(variable.to_bytes())) {
-                env.push(variable.as_ptr());
-            }
-            // SAFETY: as above.
-            next = unsafe { next.add(1) };
-        }
-    }
-    env.extend(given.iter().rev());
-    env.push(std::ptr::null());
-    env
+    // SAFETY: nothing changes the environment before the program is exec'ed, but for calls of the
+    // request, after which it is read again.
+    let inherited = unsafe { environ::variables() }
+        .filter(|variable| !names.contains(name(variable.to_bytes())));
+    let inherited = inherited.take(if keep.clearenv { 0 } else { usize::MAX });
+    inherited.chain(given.iter().rev().copied()).collect()
 }
 
 /// The name of a variable.
@@ -457,14 +427,9 @@ fn name(variable: &[u8]) -> &[u8] {
 }
 
 /// The value of PATH.
-fn path<'a>(env: &[*const c_char]) -> Option<&'a [u8]> {
+fn path<'a>(env: &Strings<'a>) -> Option<&'a [u8]> {
     env.iter()
-        .take_while(|variable| !variable.is_null())
-        .find_map(|variable| {
-            // SAFETY: the variables are C strings that live as long as the request.
-            let variable = unsafe { CStr::from_ptr(*variable) };
-            variable.to_bytes().strip_prefix(b"PATH=")
-        })
+        .find_map(|variable| variable.to_bytes().strip_prefix(b"PATH="))
 }
 
 /// The paths at which a program may be: in each directory of PATH, unless its name has a slash.
@@ -502,7 +467,11 @@ struct Shared<'a, 'b> {
     failed: Option<(Step, Fail)>,
 }
 
-fn sharing(stack: &Stack, mut streams: Streams, image: &mut Image<'_>) -> Result<Started, Failure> {
+fn sharing(
+    stack: &mut Stack,
+    mut streams: Streams,
+    image: &mut Image<'_>,
+) -> Result<Started, Failure> {
     let mut shared = Shared {
         keeper: nix::unistd::getpid().as_raw(),
         numbers: streams.numbers(),
@@ -510,10 +479,7 @@ fn sharing(stack: &Stack, mut streams: Streams, image: &mut Image<'_>) -> Result
         image,
         failed: None,
     };
-    // SAFETY: nothing else uses the stack, and there is one thread. `shared_child` takes what is
-    // shared here.
-    let child =
-        unsafe { share::run(shared_child, stack, (&raw mut shared).cast()) }.at(Step::Fork)?;
+    let child = share::run(shared_child, stack, &mut shared).at(Step::Fork)?;
     if let Some((step, fail)) = shared.failed {
         wait_until_ended(child);
         return Err(fail).at(step);
@@ -527,9 +493,7 @@ fn sharing(stack: &Stack, mut streams: Streams, image: &mut Image<'_>) -> Result
     })
 }
 
-extern "C" fn shared_child(argument: *mut c_void) -> c_int {
-    // SAFETY: `sharing` passed the pointer, and waits until this process is done with it.
-    let shared = unsafe { &mut *argument.cast::<Shared<'_, '_>>() };
+fn shared_child(shared: &mut Shared<'_, '_>) -> ! {
     // The parent is the keeper's one thread, which ends with the keeper.
     set_death_signal(libc::SIGKILL);
     if nix::unistd::getppid().as_raw() != shared.keeper {
@@ -912,7 +876,8 @@ fn become_program(
     }
     let changed = !keep.env.is_empty() || keep.clearenv;
     if changed {
-        spawn::set_environment(&image.env);
+        // SAFETY: the request and the keeper's own environment stay until the program is exec'ed.
+        unsafe { environ::replace_by(&image.env) };
     }
     unblock();
     if let Err((step, reason)) = call_all(process, keep.calls) {

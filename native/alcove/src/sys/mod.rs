@@ -12,7 +12,7 @@ pub mod any;
 pub mod cap;
 #[cfg(target_os = "linux")]
 pub mod clone;
-#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+pub mod environ;
 pub mod exec;
 pub mod fd;
 #[cfg(target_os = "linux")]
@@ -34,5 +34,7 @@ pub mod table;
 pub mod terminal;
 #[cfg(test)]
 pub mod testing;
+#[cfg(target_os = "linux")]
+pub mod title;
 pub mod trace;
 pub mod wait;
