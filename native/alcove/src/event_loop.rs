@@ -11,7 +11,7 @@ use crate::exit::{die, leave};
 use crate::io::write_all;
 use crate::process::{Process, Progress, Request};
 use crate::reply::Fail;
-use crate::sys::fd;
+use crate::sys::io;
 use crate::sys::signal::kill;
 use crate::sys::wait::wait4;
 use crate::{descendants, keeper, memory, signals, spawn};
@@ -361,7 +361,7 @@ fn receive(process: *mut Process, buffer: &mut [u8], poll: &mut Poll) -> usize {
         // SAFETY: `process` is never freed, and until `wake` this function only uses the number
         // of its control socket, which it has read already.
         unsafe { signals::settle(process) };
-        let received = fd::read(control, buffer);
+        let received = io::read(control, buffer);
         signals::wake();
         match received {
             Ok(n @ 1..) => return n,

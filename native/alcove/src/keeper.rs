@@ -30,6 +30,7 @@ use crate::process::Process;
 use crate::protect::become_subreaper;
 use crate::reply::{Fail, Term};
 use crate::sys::fd;
+use crate::sys::io;
 use crate::sys::poll::poll;
 use crate::sys::precedence::Precedence;
 use crate::sys::signal::kill;
@@ -207,7 +208,7 @@ impl Keeper {
             // A filter that admits an event loop allows read(2), but maybe not recvmsg(2). A read
             // drops the descriptors that come with the bytes.
             let received = if self.process.filtered {
-                fd::read(control, &mut buffer)
+                io::read(control, &mut buffer)
             } else {
                 channels::receive(control, &mut buffer, &mut self.given)
             };

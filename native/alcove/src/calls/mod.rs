@@ -51,12 +51,3 @@ pub mod testing;
 #[cfg(target_os = "linux")]
 pub mod title;
 pub mod wait;
-
-use crate::reply::Outcome;
-use nix::errno::Errno;
-
-/// What a call comes to that answers nothing but whether it went well.
-fn done(result: libc::c_int) -> Outcome {
-    Errno::result(result)?;
-    Ok(())
-}

@@ -307,7 +307,7 @@ impl Streams {
     }
 
     fn open_terminal(&mut self, keep: &Keep<'_>) -> nix::Result<()> {
-        let (master, slave, _) = crate::calls::pty::pair()?;
+        let (master, slave, _) = terminal::pair()?;
         let Terminal { rows, columns, .. } = keep.terminal;
         set_size(&master, rows, columns)?;
         set_modes(&slave, keep.terminal)?;

@@ -43,6 +43,7 @@ pub fn all() -> Vec<Vec<u8>> {
 }
 
 /// Whether a variable is in this range of addresses.
+#[cfg(target_os = "linux")]
 pub fn is_within(addresses: &std::ops::Range<usize>) -> bool {
     // SAFETY: nothing of them is used but where they are.
     unsafe { variables() }.any(|variable| addresses.contains(&variable.as_ptr().addr()))

@@ -1,6 +1,6 @@
 //! exec. All but the making of lists is signal-safe, and a process that shares its memory may do it.
 
-use libc::{c_char, c_int};
+use libc::c_char;
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::marker::PhantomData;
@@ -56,7 +56,7 @@ pub fn execvp(file: &CStr, argv: &Strings<'_>) -> Errno {
 /// fexecve(3). Returns only if it fails, and then why. On Linux it isn't the C library's, which
 /// looks for the file in /proc where the kernel is old.
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
-pub fn fexecve(fd: c_int, argv: &Strings<'_>, env: &Strings<'_>) -> Errno {
+pub fn fexecve(fd: libc::c_int, argv: &Strings<'_>, env: &Strings<'_>) -> Errno {
     let (argv, env) = (argv.pointers.as_ptr(), env.pointers.as_ptr());
     #[cfg(target_os = "linux")]
     // SAFETY: the strings and their lists live until the call returns; the empty path ends with

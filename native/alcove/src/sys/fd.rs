@@ -25,6 +25,12 @@ pub fn dup2(from: c_int, to: c_int) -> nix::Result<c_int> {
     Errno::result(unsafe { libc::dup2(from, to) })
 }
 
+/// dup(2).
+pub fn dup(fd: c_int) -> nix::Result<OwnedFd> {
+    // SAFETY: takes a number only; nothing else owns the descriptor that is made.
+    unsafe { Ok(OwnedFd::from_raw_fd(Errno::result(libc::dup(fd))?)) }
+}
+
 /// A duplicate of a descriptor that exec closes, with a number that is no lower than this.
 pub fn duplicate(fd: c_int, lowest: c_int) -> nix::Result<OwnedFd> {
     // SAFETY: takes numbers only; nothing else owns the descriptor that is made.
@@ -40,9 +46,10 @@ pub fn ensure_open(fd: c_int) -> nix::Result<()> {
     Errno::result(unsafe { libc::fcntl(fd, libc::F_GETFD) }).map(drop)
 }
 
-/// One of alcove's own by its number: it stays open as long as something has that number.
+/// A descriptor by its number. The caller knows that it stays open meanwhile, as those of alcove's own
+/// do, or that calls with it may fail.
 pub fn borrow<'a>(fd: c_int) -> BorrowedFd<'a> {
-    // SAFETY: as said above.
+    // SAFETY: as said above; -1, which stands for none, has no room in the type.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
@@ -57,20 +64,6 @@ pub fn readlinkat<'a>(
     // SAFETY: the path ends with a NUL, and the buffer is as long as is said.
     let n = unsafe { libc::readlinkat(directory.as_raw_fd(), path.as_ptr(), at, size) };
     Errno::result(n).map(|n| &buffer[..n as usize])
-}
-
-/// read(2). Signal-safe.
-pub fn read(fd: c_int, buffer: &mut [u8]) -> nix::Result<usize> {
-    // SAFETY: the buffer is as long as is said.
-    let n = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
-    Errno::result(n).map(|n| n as usize)
-}
-
-/// write(2). Signal-safe.
-pub fn write(fd: c_int, bytes: &[u8]) -> nix::Result<usize> {
-    // SAFETY: the bytes are as many as is said.
-    let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
-    Errno::result(n).map(|n| n as usize)
 }
 
 /// Closes descriptors: with one system call if their numbers are in a row.

@@ -41,34 +41,41 @@ pub fn receive(socket: c_int, buffer: &mut [u8], most: usize) -> nix::Result<Mes
     // SAFETY: the header points at a buffer and at space that live until the call returns, and
     // are no shorter than it says.
     let n = Errno::result(unsafe { libc::recvmsg(socket, &raw mut message, flags) })?;
-    let mut received = Message {
-        length: n as usize,
-        fds: Vec::new(),
-        cut: message.msg_flags & libc::MSG_CTRUNC != 0,
+    // SAFETY: the kernel filled in the message, and nothing else owns these descriptors.
+    let fds = unsafe {
+        let fds = descriptors(&message).into_iter();
+        fds.map(|fd| OwnedFd::from_raw_fd(fd)).collect()
     };
-    // SAFETY: the kernel filled in the header; the macros walk the space within msg_controllen,
-    // which the kernel set to what it wrote.
-    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    while !header.is_null() {
-        // SAFETY: a header that these macros give is inside the space and aligned; cmsg_len covers
-        // the data behind it.
-        let (kind, data, bytes) = unsafe {
-            let start = libc::CMSG_DATA(header);
-            let head = start as usize - header as usize;
-            let bytes = ((*header).cmsg_len as usize).saturating_sub(head);
-            (((*header).cmsg_level, (*header).cmsg_type), start, bytes)
-        };
-        if kind == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-            for at in 0..bytes / size_of::<RawFd>() {
-                // SAFETY: the kernel put that many numbers there, of descriptors that are open,
-                // new, and that nothing else owns.
-                let fd =
-                    unsafe { OwnedFd::from_raw_fd(data.cast::<RawFd>().add(at).read_unaligned()) };
-                received.fds.push(fd);
+    Ok(Message {
+        length: n as usize,
+        fds,
+        cut: message.msg_flags & libc::MSG_CTRUNC != 0,
+    })
+}
+
+/// The descriptors that came with a message.
+///
+/// # Safety
+/// The kernel filled in the message, and its space is still there.
+pub unsafe fn descriptors(message: &libc::msghdr) -> Vec<RawFd> {
+    let mut fds = Vec::new();
+    // SAFETY: the macros walk the space within msg_controllen, which the kernel set to what it
+    // wrote.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(message) };
+    // SAFETY: a header that these macros give is inside the space and aligned.
+    while let Some(header) = unsafe { next.as_ref() } {
+        if (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: cmsg_len covers the data behind the header: numbers of descriptors.
+            unsafe {
+                let data = libc::CMSG_DATA(next);
+                let head = data as usize - next as usize;
+                let count = (header.cmsg_len as usize).saturating_sub(head) / size_of::<RawFd>();
+                let data = data.cast::<RawFd>();
+                fds.extend((0..count).map(|at| data.add(at).read_unaligned()));
             }
         }
-        // SAFETY: as for CMSG_FIRSTHDR.
-        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
+        // SAFETY: as for the first.
+        next = unsafe { libc::CMSG_NXTHDR(message, next) };
     }
-    Ok(received)
+    fds
 }
