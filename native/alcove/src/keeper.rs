@@ -19,6 +19,7 @@
 
 mod below;
 mod mapper;
+#[allow(unsafe_code)]
 mod start;
 
 use crate::channels::Received;

@@ -98,32 +98,11 @@ pub fn each_child(children: &OwnedFd, mut then: impl FnMut(c_int)) {
 /// Calls `then` with each name in a directory that is a number. Signal-safe.
 #[cfg(target_os = "linux")]
 pub fn each_number(directory: &OwnedFd, mut then: impl FnMut(c_int)) {
-    use crate::sys::fd::getdents;
-    // Aligned as the kernel aligns the entries.
-    let mut buffer = [0u64; 1024];
-    loop {
-        let n = getdents(directory.as_fd(), &mut buffer).unwrap_or(0);
-        if n == 0 {
-            return;
+    crate::sys::fd::each_name(directory.as_fd(), |name| {
+        if let Some(number) = name.to_str().ok().and_then(|name| name.parse().ok()) {
+            then(number);
         }
-        let mut at = 0;
-        while at < n {
-            // SAFETY: the kernel wrote whole entries into the first `n` bytes, each as
-            // long as it says and with a C string for a name.
-            let (length, name) = unsafe {
-                let entry = buffer.as_ptr().byte_add(at).cast::<libc::dirent64>();
-                let name = (&raw const (*entry).d_name).cast::<libc::c_char>();
-                (
-                    usize::from((*entry).d_reclen),
-                    std::ffi::CStr::from_ptr(name),
-                )
-            };
-            if let Some(number) = name.to_str().ok().and_then(|name| name.parse().ok()) {
-                then(number);
-            }
-            at += length;
-        }
-    }
+    });
 }
 
 /// The calling process's open descriptors, as a /proc lists them.

@@ -224,6 +224,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(unsafe_code)]
     fn other_signals_do_not_shorten_the_time() {
         extern "C" fn nothing(_: libc::c_int) {}
         in_child(|| {

@@ -134,10 +134,35 @@ pub fn openat2(dirfd: c_int, path: &CStr, how: &How) -> nix::Result<OwnedFd> {
     unsafe { made(libc::syscall(libc::SYS_openat2, dirfd, path, at, size)) }
 }
 
-/// getdents64(2): fills the first bytes of the buffer with entries of a directory, and says how
-/// many; 0 at the end. The buffer is aligned as the entries are. Signal-safe.
+/// Calls `then` with each name in a directory, in the kernel's order. Signal-safe.
 #[cfg(target_os = "linux")]
-pub fn getdents(directory: BorrowedFd<'_>, buffer: &mut [u64]) -> nix::Result<usize> {
+pub fn each_name(directory: BorrowedFd<'_>, mut then: impl FnMut(&CStr)) {
+    // Aligned as the kernel aligns the entries.
+    let mut buffer = [0_u64; 1024];
+    loop {
+        let n = getdents(directory, &mut buffer).unwrap_or(0);
+        if n == 0 {
+            return;
+        }
+        let mut at = 0;
+        while at < n {
+            // SAFETY: the kernel wrote whole entries into the first `n` bytes, each as
+            // long as it says and with a C string for a name.
+            let (length, name) = unsafe {
+                let entry = buffer.as_ptr().byte_add(at).cast::<libc::dirent64>();
+                let name = (&raw const (*entry).d_name).cast::<libc::c_char>();
+                (usize::from((*entry).d_reclen), CStr::from_ptr(name))
+            };
+            then(name);
+            at += length;
+        }
+    }
+}
+
+/// getdents64(2): fills the first bytes of the buffer with entries of a directory, and says how
+/// many; 0 at the end. The buffer is aligned as the entries are.
+#[cfg(target_os = "linux")]
+fn getdents(directory: BorrowedFd<'_>, buffer: &mut [u64]) -> nix::Result<usize> {
     let (size, at) = (size_of_val(buffer), buffer.as_mut_ptr());
     // SAFETY: the buffer is as long as is said.
     let n = unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), at, size) };
