@@ -6,8 +6,8 @@
 //! the man page says; what alcove adds to that is said in its documentation. It is
 //! there only on the platforms of its row.
 //!
-//! What the kernel is asked is in `sys`, but for calls that take memory which the user lays out: that it
-//! is as large as the call wants can't be checked. Their modules allow unsafe code.
+//! The system calls themselves are in `sys`, but for those that take memory which the user lays
+//! out: that it is as large as the call wants can't be checked. Their modules allow unsafe code.
 
 #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
 #[allow(unsafe_code)]

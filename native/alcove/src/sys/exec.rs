@@ -1,4 +1,4 @@
-//! exec. All but the making of lists is signal-safe, and a process that shares its memory may do it.
+//! exec. All but the making of lists allocates nothing: a process that shares its memory may do it.
 
 use libc::c_char;
 use nix::errno::Errno;

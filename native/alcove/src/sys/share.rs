@@ -31,11 +31,10 @@ impl Stack {
     }
 }
 
-/// clone(2): runs `child` with `argument` in a new process, which must end or exec, with all signals
-/// blocked as they are here. Returns in this process when the new one has left the memory.
+/// clone(2): runs `child` with `argument` in a new process. Returns in this process when the new
+/// one has left the memory, by exec or exit.
 ///
-/// What `child` changes in the memory, this process finds changed. So it doesn't allocate, free, or
-/// take a lock.
+/// This process finds the memory as `child` left it: what that allocates is lost.
 pub fn run<T>(child: fn(&mut T) -> !, stack: &mut Stack, argument: &mut T) -> nix::Result<c_int> {
     #[cfg(target_os = "linux")]
     {
