@@ -5,7 +5,8 @@ use crate::descendants;
 use crate::exit::leave;
 use crate::io::write_all;
 use crate::process::Process;
-use crate::sys::fd::{close_range, place};
+use crate::sys::fd::{close_row, duplicate, ensure_open, place};
+use crate::sys::scm;
 use alcove_proto::frame::CHANNELS;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
@@ -14,7 +15,7 @@ use nix::sys::socket::{
 };
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// The most descriptors that come with a request: a program's streams.
@@ -57,8 +58,8 @@ impl Channels {
             leave(127);
         }
         if process.control != control {
-            // SAFETY: the child doesn't use the parent's control socket, and nothing owns it.
-            unsafe { libc::close(process.control) };
+            // The child doesn't use the parent's control socket, and nothing owns it.
+            let _ = nix::unistd::close(process.control);
         }
         // If the parent had its standard descriptors closed, its ends of the pipes may have got
         // their numbers, which now hold the child's ends.
@@ -140,75 +141,20 @@ pub struct Received {
 
 /// Waits for bytes and receives them with the descriptors that come with them; 0 bytes are the end.
 pub fn receive(control: i32, buffer: &mut [u8], received: &mut Received) -> nix::Result<usize> {
-    /// Units of 8 bytes keep the space aligned.
-    const SPACE: usize =
-        (size_of::<libc::cmsghdr>() + STREAMS * size_of::<RawFd>()).div_ceil(size_of::<u64>());
-    let mut space = [0_u64; SPACE];
-    let mut part = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: buffer.len(),
-    };
-    // SAFETY: msghdr is plain data for which zero is a value.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = space.as_mut_ptr().cast();
-    message.msg_controllen = size_of_val(&space) as _;
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-    let flags = libc::MSG_CMSG_CLOEXEC;
-    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-    let flags = 0;
-    // SAFETY: the header points at a buffer and at space that live until the call returns, with
-    // their true sizes.
-    let n = Errno::result(unsafe { libc::recvmsg(control, &raw mut message, flags) })?;
-    received.cut |= message.msg_flags & libc::MSG_CTRUNC != 0;
-    // SAFETY: the kernel filled in the header; the macros walk the space within msg_controllen,
-    // which the kernel set to what it wrote.
-    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    while !header.is_null() {
-        // SAFETY: a header that these macros give is inside the space and aligned; cmsg_len covers
-        // the data behind it.
-        let (kind, data, bytes) = unsafe {
-            let start = libc::CMSG_DATA(header);
-            let head = start as usize - header as usize;
-            let bytes = ((*header).cmsg_len as usize).saturating_sub(head);
-            (((*header).cmsg_level, (*header).cmsg_type), start, bytes)
-        };
-        if kind == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-            for at in 0..bytes / size_of::<RawFd>() {
-                // SAFETY: the kernel put that many numbers there, of descriptors that are open,
-                // new, and that nothing else owns.
-                let fd =
-                    unsafe { OwnedFd::from_raw_fd(data.cast::<RawFd>().add(at).read_unaligned()) };
-                received.fds.push_back(fd);
-            }
-        }
-        // SAFETY: as for CMSG_FIRSTHDR.
-        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
-    }
-    Ok(n as usize)
+    let message = scm::receive(control, buffer, STREAMS)?;
+    received.fds.extend(message.fds);
+    received.cut |= message.cut;
+    Ok(message.length)
 }
 
 /// Closes descriptors, with one system call if their numbers are in a row. That call isn't used
 /// under a filter, which may not allow it.
-fn close(process: &Process, mut fds: Vec<OwnedFd>) {
-    fds.sort_unstable_by_key(AsRawFd::as_raw_fd);
-    if !process.filtered && close_row(&fds) {
-        fds.into_iter().for_each(std::mem::forget);
+fn close(process: &Process, fds: Vec<OwnedFd>) {
+    if process.filtered {
+        drop(fds);
+    } else {
+        close_row(fds);
     }
-}
-
-/// Closes the sorted descriptors if their numbers have no gap. False when none was closed.
-fn close_row(fds: &[OwnedFd]) -> bool {
-    let (Some(first), Some(last)) = (fds.first(), fds.last()) else {
-        return false;
-    };
-    let (first, last) = (first.as_raw_fd(), last.as_raw_fd());
-    if usize::try_from(last - first + 1) != Ok(fds.len()) {
-        return false;
-    }
-    // SAFETY: the caller owns all of the range, and forgets it when it is closed.
-    unsafe { close_range(first as u32, last as u32) }.is_ok()
 }
 
 /// A pipe that exec closes: its reading and its writing end.
@@ -219,13 +165,10 @@ pub fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
 /// Moves a descriptor that has the number of a standard one, which the user may
 /// have closed, to another number.
 pub fn out_of_the_way(fd: OwnedFd) -> nix::Result<OwnedFd> {
-    use nix::fcntl::{FcntlArg, fcntl};
     if fd.as_raw_fd() > libc::STDERR_FILENO {
         return Ok(fd);
     }
-    let moved = fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(libc::STDERR_FILENO + 1))?;
-    // SAFETY: the descriptor was just made.
-    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+    duplicate(fd.as_raw_fd(), libc::STDERR_FILENO + 1)
 }
 
 /// Where the child has its control socket: where the parent has it, or if the
@@ -235,8 +178,7 @@ pub fn control_of_child(parents: i32) -> i32 {
     match i32::try_from(limit) {
         Ok(limit) if limit <= parents => (libc::STDERR_FILENO + 1..limit)
             .rev()
-            // SAFETY: asks for flags only.
-            .find(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } == -1)
+            .find(|fd| ensure_open(*fd).is_err())
             .unwrap_or(parents),
         _ => parents,
     }

@@ -6,21 +6,25 @@
 //! So when this process has no children, nothing is left.
 
 use crate::sys::precedence::Precedence;
+use crate::sys::signal::kill;
+use crate::sys::sleep::nap;
+use crate::sys::wait::{is_waited_for, reap};
 use crate::{procfs, protect};
 use libc::c_int;
 use nix::errno::Errno;
+use nix::unistd::{Pid, getpgid};
 use std::time::{Duration, Instant};
 
 /// How long event loops, which notice the end of the VM themselves, have before programs are asked.
 const NOTICE: Duration = Duration::from_millis(10);
-/// How long programs have from the signal that asks them to end to SIGKILL.
-const GRACE: Duration = Duration::from_millis(300);
+/// How long programs have, when the VM is gone, from the signal that asks them to end to SIGKILL.
+pub const GRACE: Duration = Duration::from_millis(300);
 /// How long an event loop has to ask its programs to end, before this process asks them.
 const LATE: Duration = Duration::from_millis(150);
 /// How long the programs of an event loop have, whichever process asks them.
 pub const GRACE_OF_ALL: Duration = LATE.saturating_add(GRACE);
 /// How long a round of SIGKILL has before the next looks for what escaped it.
-const ROUND: Duration = Duration::from_millis(2);
+pub const ROUND: Duration = Duration::from_millis(2);
 
 /// How long this process only kills its own children, before it looks for other descendants.
 const SWEEP: Duration = Duration::from_millis(50);
@@ -137,8 +141,7 @@ fn sweep() -> bool {
         let (mut found, start) = (false, Instant::now());
         procfs::newest_children(&children, |pid| {
             found = true;
-            // SAFETY: sends a signal to a child that isn't reaped.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
+            let _ = kill(pid, libc::SIGKILL);
         });
         match reap_for(start.elapsed().max(ROUND)) {
             Reaped::Gone => return true,
@@ -164,12 +167,8 @@ pub fn end_orphans(forked: &[c_int]) {
                 return;
             }
             found = true;
-            // SAFETY: sends a signal to a child that isn't reaped, and reaps it without
-            // asking for its status.
-            unsafe {
-                libc::kill(pid, libc::SIGKILL);
-                reaped |= libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0;
-            }
+            let _ = kill(pid, libc::SIGKILL);
+            reaped |= reap(pid) != Ok(0);
         });
         if !found || patience.is_over() {
             return;
@@ -206,8 +205,7 @@ impl Groups {
     fn kill(&mut self, group: c_int) {
         if group > 1 && group != self.own && group != self.last {
             self.last = group;
-            // SAFETY: sends a signal.
-            unsafe { libc::kill(-group, libc::SIGKILL) };
+            let _ = kill(-group, libc::SIGKILL);
         }
     }
 }
@@ -238,8 +236,7 @@ impl Descendant {
     /// A child. Until it is reaped, no other process has its pid.
     fn child(pid: c_int) -> Descendant {
         let parent = nix::unistd::getpid().as_raw();
-        // SAFETY: takes a number.
-        let group = unsafe { libc::getpgid(pid) };
+        let group = getpgid(Some(Pid::from_raw(pid))).map_or(-1, Pid::as_raw);
         Descendant {
             pid,
             parent,
@@ -261,8 +258,7 @@ impl Descendant {
     /// pidfd and checks it again before it sends the signal.
     fn signal(self, signal: c_int) {
         if self.parent == nix::unistd::getpid().as_raw() || !proc::signal_held(self, signal) {
-            // SAFETY: sends a signal.
-            unsafe { libc::kill(self.pid, signal) };
+            let _ = kill(self.pid, signal);
         }
     }
 }
@@ -271,10 +267,9 @@ impl Descendant {
 fn gone_within(time: Duration) -> bool {
     let mut patience = Patience::new(time);
     loop {
-        // SAFETY: no status is asked for.
-        match Errno::result(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) }) {
+        match reap(-1) {
             Ok(0) if patience.is_over() => return false,
-            Ok(0) if time > GRACE => pause_for(Patience::TICK),
+            Ok(0) if time > GRACE => nap(Patience::TICK),
             Ok(0) => pause(),
             // More may come without end.
             Ok(_) if patience.is_over() => return false,
@@ -297,8 +292,7 @@ enum Reaped {
 fn reap_for(time: Duration) -> Reaped {
     let (start, mut any) = (Instant::now(), false);
     loop {
-        // SAFETY: no status is asked for.
-        match Errno::result(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) }) {
+        match reap(-1) {
             Ok(0) if any => return Reaped::Some,
             Ok(0) => return Reaped::None,
             Ok(_) if start.elapsed() > time => return Reaped::Some,
@@ -311,16 +305,7 @@ fn reap_for(time: Duration) -> Reaped {
 
 /// Waits for a millisecond, or less if a signal is handled.
 pub fn pause() {
-    pause_for(Duration::from_millis(1));
-}
-
-fn pause_for(time: Duration) {
-    let time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: time.subsec_nanos() as _,
-    };
-    // SAFETY: `time` is ours; the null pointer says that the remaining time isn't wanted.
-    unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+    nap(Duration::from_millis(1));
 }
 
 /// Remembers the process name of event loops, to tell them from programs.
@@ -372,14 +357,7 @@ impl Window {
     pub fn each_pid(&self, mut then: impl FnMut(c_int)) {
         let own = nix::unistd::getpid().as_raw();
         for pid in (own..own + self.size).map(|pid| pid % Self::LARGEST_PID) {
-            // SAFETY: an all-zero siginfo is valid, and the call fills in this one.
-            let found = pid > 0
-                && unsafe {
-                    let mut info: libc::siginfo_t = std::mem::zeroed();
-                    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-                    libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, options) == 0
-                };
-            if found {
+            if pid > 0 && is_waited_for(pid) {
                 then(pid);
             }
         }
@@ -390,12 +368,17 @@ impl Window {
 mod proc {
     use super::Descendant;
     use crate::procfs;
+    use crate::sys::fd::readlinkat;
     use crate::sys::pidfd;
-    use libc::{c_char, c_int, c_void};
+    use crate::sys::table::Table;
+    use libc::c_int;
     use nix::errno::Errno;
+    use nix::fcntl::OFlag;
+    use nix::sys::stat::Mode;
+    use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
     use std::ffi::CStr;
     use std::io::{Cursor, Write};
-    use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+    use std::os::fd::{AsFd, OwnedFd};
     use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
     /// The longest name that the kernel has for a process.
@@ -464,27 +447,18 @@ mod proc {
     fn read(pid: c_int) -> Option<Text> {
         let mut path = [0; 32];
         write!(Cursor::new(&mut path[..]), "/proc/{pid}/stat\0").ok()?;
-        let file = open(CStr::from_bytes_until_nul(&path).ok()?, 0)?;
+        let file = open(CStr::from_bytes_until_nul(&path).ok()?, OFlag::empty())?;
         let mut text = Text {
             bytes: [0; 128],
             length: 0,
         };
-        let buffer = text.bytes.as_mut_ptr().cast::<c_void>();
-        // SAFETY: the buffer is as long as is said.
-        let n = unsafe { libc::read(file.as_raw_fd(), buffer, text.bytes.len()) };
-        text.length = usize::try_from(n).ok()?;
+        text.length = nix::unistd::read(&file, &mut text.bytes).ok()?;
         Some(text)
     }
 
-    fn open(path: &CStr, flags: c_int) -> Option<OwnedFd> {
-        let flags = flags | libc::O_RDONLY | libc::O_CLOEXEC;
-        // SAFETY: `path` is a C string; a descriptor that is returned is ours.
-        unsafe {
-            match libc::open(path.as_ptr(), flags) {
-                -1 => None,
-                fd => Some(OwnedFd::from_raw_fd(fd)),
-            }
-        }
+    fn open(path: &CStr, flags: OFlag) -> Option<OwnedFd> {
+        let flags = flags | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        nix::fcntl::open(path, flags, Mode::empty()).ok()
     }
 
     /// Sends a signal to a process that is still the child of the same parent;
@@ -503,12 +477,8 @@ mod proc {
         true
     }
 
-    /// A table with room for as many processes as there can be. Only the pages that are used
-    /// take memory.
-    struct Table {
-        entries: *mut Entry,
-        length: usize,
-    }
+    /// The largest number of processes that Linux can be set to have.
+    const MOST: usize = 4 * 1024 * 1024;
 
     /// A process that was found in /proc.
     #[derive(Clone, Copy)]
@@ -519,47 +489,9 @@ mod proc {
         below: Option<bool>,
     }
 
-    impl Table {
-        /// The largest number of processes that Linux can be set to have.
-        const CAPACITY: usize = 4 * 1024 * 1024;
-        const BYTES: usize = Self::CAPACITY * size_of::<Entry>();
-
-        fn new() -> Option<Table> {
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-            // SAFETY: maps memory that nothing else uses.
-            let memory =
-                unsafe { libc::mmap(std::ptr::null_mut(), Self::BYTES, protection, flags, -1, 0) };
-            (memory != libc::MAP_FAILED).then(|| Table {
-                entries: memory.cast(),
-                length: 0,
-            })
-        }
-
-        fn push(&mut self, entry: Entry) {
-            if self.length < Self::CAPACITY {
-                // SAFETY: there is room, and the memory is aligned to pages.
-                unsafe { self.entries.add(self.length).write(entry) };
-                self.length += 1;
-            }
-        }
-
-        fn entries(&mut self) -> &mut [Entry] {
-            // SAFETY: `length` entries were written, and the table is borrowed.
-            unsafe { std::slice::from_raw_parts_mut(self.entries, self.length) }
-        }
-    }
-
-    impl Drop for Table {
-        fn drop(&mut self) {
-            // SAFETY: mapped by `new`, and nothing refers to it any more.
-            unsafe { libc::munmap(self.entries.cast(), Self::BYTES) };
-        }
-    }
-
     /// Calls `then` for every process below this one; for none if /proc can't be read.
     pub fn each_descendant(then: &mut impl FnMut(Descendant)) {
-        let Some(mut table) = Table::new() else {
+        let Some(mut table) = Table::new(MOST) else {
             return;
         };
         each_pid(|pid| {
@@ -635,7 +567,7 @@ mod proc {
 
     /// Opens /proc, if it is a proc file system of this process's pid namespace.
     pub fn open_proc() -> Option<OwnedFd> {
-        ours(open(c"/proc", libc::O_DIRECTORY)?)
+        ours(open(c"/proc", OFlag::O_DIRECTORY)?)
     }
 
     /// The /proc that root opened, if it is of this process's pid namespace.
@@ -645,19 +577,8 @@ mod proc {
 
     fn ours(proc: OwnedFd) -> Option<OwnedFd> {
         let mut own = [0; 16];
-        // SAFETY: an all-zero statfs is valid; the calls fill in memory of ours of the
-        // length that is said.
-        let (is_proc, length) = unsafe {
-            let mut info: libc::statfs = std::mem::zeroed();
-            let is_proc = libc::fstatfs(proc.as_raw_fd(), &mut info) == 0
-                && info.f_type as i64 == libc::PROC_SUPER_MAGIC as i64;
-            let buffer = own.as_mut_ptr().cast::<c_char>();
-            (
-                is_proc,
-                libc::readlinkat(proc.as_raw_fd(), c"self".as_ptr(), buffer, own.len()),
-            )
-        };
-        let own = own.get(..usize::try_from(length).ok()?)?;
+        let is_proc = fstatfs(&proc).is_ok_and(|info| info.filesystem_type() == PROC_SUPER_MAGIC);
+        let own = readlinkat(proc.as_fd(), c"self", &mut own).ok()?;
         let pid: c_int = std::str::from_utf8(own).ok()?.parse().ok()?;
         (is_proc && pid == nix::unistd::getpid().as_raw()).then_some(proc)
     }
@@ -703,8 +624,9 @@ mod proc {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use crate::sys::process::fork;
     use crate::sys::testing::in_child;
-    use nix::unistd::{ForkResult, fork, getpid, pause, read, write};
+    use nix::unistd::{getpid, pause, read, write};
     use std::os::fd::{AsFd, OwnedFd};
 
     /// Processes that report their pids once they are set up.
@@ -721,8 +643,7 @@ mod tests {
 
         /// Forks a process that runs this, and then waits for signals.
         fn fork(&self, run: impl FnOnce(&Told)) {
-            // SAFETY: the child does what the test does and waits.
-            if let ForkResult::Child = unsafe { fork() }.expect("fork") {
+            if fork() == Ok(0) {
                 nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
                     .expect("a signal");
                 run(self);

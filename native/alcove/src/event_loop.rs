@@ -11,6 +11,9 @@ use crate::exit::{die, leave};
 use crate::io::write_all;
 use crate::process::{Process, Progress, Request};
 use crate::reply::Fail;
+use crate::sys::io;
+use crate::sys::signal::kill;
+use crate::sys::wait::wait4;
 use crate::{descendants, keeper, memory, signals, spawn};
 use alcove_proto::calls::leaves_loop;
 use alcove_proto::calls::number;
@@ -19,6 +22,7 @@ use alcove_proto::frame::{Raw, Reply, Spawn, to};
 use alcove_proto::poll::Guard;
 use alcove_proto::wire::{Atom, Malformed, Put, PutTerm};
 use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use std::time::{Duration, Instant};
 
 /// Bytes that are kept for frames; a longer frame gets memory of its own.
@@ -357,11 +361,10 @@ fn receive(process: *mut Process, buffer: &mut [u8], poll: &mut Poll) -> usize {
         // SAFETY: `process` is never freed, and until `wake` this function only uses the number
         // of its control socket, which it has read already.
         unsafe { signals::settle(process) };
-        // SAFETY: the buffer is as long as is said.
-        let n = unsafe { libc::read(control, buffer.as_mut_ptr().cast(), buffer.len()) };
+        let received = io::read(control, buffer);
         signals::wake();
-        match Errno::result(n) {
-            Ok(n) if n > 0 => return n as usize,
+        match received {
+            Ok(n @ 1..) => return n,
             Err(Errno::EINTR) => {}
             // SAFETY: the loop isn't quiescent.
             _ => lost(unsafe { &mut *process }),
@@ -395,18 +398,13 @@ impl Poll {
         }
         let mut before = start;
         loop {
-            let flags = libc::MSG_DONTWAIT;
-            // SAFETY: the buffer is as long as is said.
-            let n = unsafe { libc::recv(control, buffer.as_mut_ptr().cast(), buffer.len(), flags) };
-            if n > 0 {
-                return Some(n as usize);
+            match recv(control, buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(n @ 1..) => return Some(n),
+                Err(Errno::EAGAIN) if before - start <= Self::TIME => {}
+                // read(2) will report the end and errors again.
+                _ => return None,
             }
-            // read(2) will report the end and errors again.
-            if n == 0 || Errno::last() != Errno::EAGAIN || before - start > Self::TIME {
-                return None;
-            }
-            // SAFETY: gives up the processor.
-            unsafe { libc::sched_yield() };
+            std::thread::yield_now();
             let now = Instant::now();
             if !self.guard.yielded(now - before, now) {
                 return None;
@@ -432,21 +430,18 @@ fn lost(process: &mut Process) -> ! {
     }
     let mut patience = Patience::new(descendants::GRACE_OF_ALL);
     while process.children.len() > 0 && !patience.is_over() {
-        let mut status = 0;
-        // SAFETY: writes a status.
-        match unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) } {
-            0 => descendants::pause(),
+        match wait4(-1, libc::WNOHANG) {
+            Ok(child) if child.pid == 0 => descendants::pause(),
             // A child that asked to be traced shows its stops, too.
-            pid if pid > 0 && !libc::WIFSTOPPED(status) => {
-                process.children.remove(pid);
+            Ok(child) if libc::WIFSTOPPED(child.status) => {}
+            Ok(child) => {
+                process.children.remove(child.pid);
             }
-            pid if pid > 0 => {}
-            _ => break,
+            Err(_) => break,
         }
     }
     for pid in process.children.pids() {
-        // SAFETY: sends a signal to a child that wasn't reaped.
-        unsafe { libc::kill(*pid, libc::SIGKILL) };
+        let _ = kill(*pid, libc::SIGKILL);
     }
     leave(0)
 }

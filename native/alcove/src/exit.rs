@@ -1,12 +1,12 @@
 //! How this process ends itself.
 
 use crate::io;
+use crate::sys::process;
 
 /// Ends the process at once, without the exit handlers that a parent of this process may have
 /// registered.
 pub fn leave(status: i32) -> ! {
-    // SAFETY: ends the process.
-    unsafe { libc::_exit(status) }
+    process::exit(status)
 }
 
 /// Writes what is wrong to stderr, on one line, and ends the process.

@@ -12,7 +12,8 @@ use crate::io::write_all;
 use crate::protect::{become_subreaper, set_dumpable};
 use crate::start::{Refusal, Step, channel, nullify, receive};
 use crate::sys::poll::poll;
-use crate::sys::signal::{block, restore};
+use crate::sys::process::fork;
+use crate::sys::signal::{block, kill, restore};
 use crate::sys::trace::let_go;
 use crate::sys::wait::wait4;
 use crate::{descendants, root, signals};
@@ -20,7 +21,7 @@ use alcove_proto::frame::RootStatus;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::SigSet;
-use nix::unistd::{ForkResult, fork, getpid};
+use nix::unistd::getpid;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Runs the guardian, and root below it. Returns only to refuse.
@@ -36,16 +37,15 @@ pub fn run() -> Result<(), Refusal> {
     descendants::remember_name();
     let guardian = getpid().as_raw();
     let unblocked = block();
-    // SAFETY: there is one thread.
-    match unsafe { fork() }.step("fork")? {
-        ForkResult::Child => {
+    match fork().step("fork")? {
+        0 => {
             restore(&unblocked);
             root::run(control, start, guardian)
         }
-        ForkResult::Parent { child } => {
+        root => {
             drop(control);
             drop(start.stdio);
-            guard(start.lifeline, child.as_raw())
+            guard(start.lifeline, root)
         }
     }
 }
@@ -80,8 +80,7 @@ fn reap(root: i32, stops: &mut Stops) -> Option<i32> {
             Ok(child) if let_go(&child) => {}
             // A program of the same user may stop root, but must not escape its end that way.
             Ok(child) if child.pid == root && libc::WIFSTOPPED(child.status) => {
-                // SAFETY: sends a signal to a child that isn't reaped.
-                unsafe { libc::kill(root, stops.signal()) };
+                let _ = kill(root, stops.signal());
             }
             Ok(child) if child.pid == root => return Some(child.status),
             Ok(child) if child.pid > 0 => {}

@@ -9,6 +9,7 @@
 use crate::exit::leave;
 use crate::signals;
 use crate::sys::poll::poll;
+use crate::sys::signal::kill;
 use crate::sys::trace::let_go_or_kill;
 use crate::sys::wait::wait4;
 use libc::c_int;
@@ -189,10 +190,6 @@ pub fn run(keeper: &OwnedFd, program: c_int) -> ! {
 }
 
 fn pass_on(program: c_int, signal: c_int) {
-    // SAFETY: sends signals; the program isn't reaped, so that both numbers are its own.
-    unsafe {
-        if libc::kill(-program, signal) == -1 {
-            libc::kill(program, signal);
-        }
-    }
+    // The program isn't reaped, so that both numbers are its own.
+    let _ = kill(-program, signal).or_else(|_| kill(program, signal));
 }

@@ -19,17 +19,22 @@
 
 mod below;
 mod mapper;
+#[allow(unsafe_code)]
 mod start;
 
 use crate::channels::Received;
+use crate::descendants::{GRACE, ROUND};
 use crate::exit::{die, leave};
 use crate::init::News;
 use crate::io::write_all;
 use crate::process::Process;
 use crate::protect::become_subreaper;
 use crate::reply::{Fail, Term};
+use crate::sys::fd;
+use crate::sys::io;
 use crate::sys::poll::poll;
 use crate::sys::precedence::Precedence;
+use crate::sys::signal::kill;
 use crate::sys::trace::let_go_or_kill;
 use crate::sys::wait::wait4;
 use crate::{channels, init, memory, reap, signals};
@@ -43,7 +48,7 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::SigSet;
 use start::{Place, Starting};
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long killed processes may take to be gone, before the keeper tells the VM that some are
@@ -51,12 +56,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the keeper tries again after that to kill what is left.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a round of SIGKILL has before the next looks for what escaped it.
-const ROUND: Duration = Duration::from_millis(2);
 /// How long the keeper reaps at a time, at least, before it looks for what else is to be done.
 const REAPING: Duration = Duration::from_millis(1);
-/// How long a program has to end by itself when the VM is gone.
-const LAST_GRACE: Duration = Duration::from_millis(300);
 
 /// Runs programs until the control socket ends. All signals are blocked, and stay so.
 pub fn run(process: Process) -> ! {
@@ -208,9 +209,7 @@ impl Keeper {
             // A filter that admits an event loop allows read(2), but maybe not recvmsg(2). A read
             // drops the descriptors that come with the bytes.
             let received = if self.process.filtered {
-                // SAFETY: the buffer is as long as is said.
-                let n = unsafe { libc::read(control, buffer.as_mut_ptr().cast(), buffer.len()) };
-                Errno::result(n).map(|n| n as usize)
+                io::read(control, &mut buffer)
             } else {
                 channels::receive(control, &mut buffer, &mut self.given)
             };
@@ -230,8 +229,7 @@ impl Keeper {
     fn lost(&mut self) {
         self.control = None;
         if let Some(program) = &mut self.program {
-            let grace = program.terms.grace.min(LAST_GRACE);
-            program.ask(Why::Asked, program.terms.signal, grace);
+            program.abandon();
         }
     }
 
@@ -315,7 +313,7 @@ impl Keeper {
 
     fn keep(&mut self, keep: &Keep<'_>, given: Result<Vec<OwnedFd>, Errno>) {
         let since = Instant::now();
-        let started = start::start(&mut self.process, &self.place, &self.below, keep, given);
+        let started = start::start(&mut self.process, &mut self.place, &self.below, keep, given);
         match started {
             Ok(started) => {
                 let has_init = started.init.is_some();
@@ -368,8 +366,8 @@ impl Keeper {
         });
         let Some(control) = self.control else { return };
         if channels::give(control, &kept, fds).is_err() {
-            self.control = None;
-            program.ask(Why::Asked, program.terms.signal, LAST_GRACE);
+            self.lost();
+            program.abandon();
         }
     }
 
@@ -508,10 +506,7 @@ impl Keeper {
 
     /// Waits for something to do.
     fn wait(&self, program: &Program) -> Events {
-        // SAFETY: the control socket is open as long as the keeper has its number.
-        let control = self
-            .control
-            .map(|control| unsafe { BorrowedFd::borrow_raw(control) });
+        let control = self.control.map(fd::borrow);
         let starting = match &program.stage {
             Stage::Starting(starting) => starting.fd(),
             _ => None,
@@ -674,6 +669,12 @@ impl Program {
         }
     }
 
+    /// Ends the program, since the VM is gone: it gets its own grace, but not all of a long one.
+    fn abandon(&mut self) {
+        let grace = self.terms.grace.min(GRACE);
+        self.ask(Why::Asked, self.terms.signal, grace);
+    }
+
     /// Sends a signal to the program and its process group.
     fn signal(&mut self, signal: c_int) -> nix::Result<()> {
         if self.end.is_some() {
@@ -682,13 +683,11 @@ impl Program {
         if let Some(init) = &self.init {
             return init::forward(init, signal);
         }
-        // SAFETY: sends signals. The child isn't reaped: no other process or group has its pid.
-        unsafe {
-            match Errno::result(libc::kill(-self.child, signal)) {
-                // The child has not made its process group yet.
-                Err(Errno::ESRCH) => Errno::result(libc::kill(self.child, signal)).map(drop),
-                sent => sent.map(drop),
-            }
+        // The child isn't reaped: no other process or group has its pid.
+        match kill(-self.child, signal) {
+            // The child has not made its process group yet.
+            Err(Errno::ESRCH) => kill(self.child, signal),
+            sent => sent,
         }
     }
 
@@ -702,13 +701,11 @@ impl Program {
             let _ = start::write_file(kill, b"1");
         }
         if self.end.is_none() || self.init.is_some() {
-            // SAFETY: as in `signal`. With the init, the kernel kills all of its pid namespace.
-            unsafe {
-                if self.init.is_none() {
-                    libc::kill(-self.child, libc::SIGKILL);
-                }
-                libc::kill(self.child, libc::SIGKILL);
+            // With the init, the kernel kills all of its pid namespace.
+            if self.init.is_none() {
+                let _ = kill(-self.child, libc::SIGKILL);
             }
+            let _ = kill(self.child, libc::SIGKILL);
         }
     }
 }
@@ -735,4 +732,100 @@ enum Reaped {
     Some,
     /// Others may have ended, too.
     More,
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::process::Options;
+    use crate::sys::process::fork;
+    use crate::sys::testing::in_child;
+    use alcove_proto::frame::Init;
+    use nix::sys::signal::Signal;
+    use nix::unistd::pause;
+    use std::os::fd::IntoRawFd;
+
+    /// A keeper whose VM is gone.
+    fn keeper() -> Keeper {
+        let (control, vms) = channels::control().expect("a control socket");
+        drop(vms);
+        let control = control.into_raw_fd();
+        Keeper {
+            input: Vec::new(),
+            given: Received::default(),
+            place: Place::new(),
+            below: Below::new(),
+            program: None,
+            control: Some(control),
+            process: Process::root(control, Options::new(&Init::default(), 1024)),
+        }
+    }
+
+    /// A program that has just begun.
+    fn program(grace: Duration) -> Program {
+        let child = fork().expect("fork");
+        if child == 0 {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("a signal");
+            loop {
+                pause();
+            }
+        }
+        Program {
+            id: 1,
+            child,
+            pid: child,
+            init: None,
+            init_over: false,
+            stage: Stage::Done,
+            terminal: None,
+            terms: Terms {
+                signal: 0,
+                grace,
+                leave: false,
+                kill: None,
+            },
+            since: Instant::now(),
+            deadline: None,
+            phase: Phase::Running,
+            why: Why::Itself,
+            end: None,
+            told: false,
+            more: false,
+            precedence: None,
+        }
+    }
+
+    #[test]
+    fn a_program_keeps_its_grace_when_the_vm_is_gone() {
+        let announced = |keeper: &mut Keeper, mut program| {
+            keeper.announce(&mut program, Vec::new());
+            program
+        };
+        let running = |keeper: &mut Keeper, program| {
+            keeper.program = Some(Box::new(program));
+            keeper.receive();
+            *keeper.program.take().expect("a program")
+        };
+        for lost in [announced, running] {
+            // How long the program has.
+            let left = |grace| {
+                let mut keeper = keeper();
+                let mut program = lost(&mut keeper, program(grace));
+                let (phase, now) = (program.phase, Instant::now());
+                program.kill();
+                while !program.advance(&mut keeper.below) {}
+                assert!(keeper.control.is_none());
+                match phase {
+                    Phase::Running => Duration::MAX,
+                    Phase::Asked(until) => until.saturating_duration_since(now),
+                    Phase::Killed(_) => Duration::ZERO,
+                }
+            };
+            in_child(|| {
+                assert_eq!(left(Duration::ZERO), Duration::ZERO);
+                assert!(left(Duration::from_millis(50)) <= Duration::from_millis(50));
+                assert!(left(Duration::from_secs(60)) <= GRACE);
+            });
+        }
+    }
 }

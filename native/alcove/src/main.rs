@@ -5,18 +5,24 @@
 //! calls it, so the child would lack the others.
 //!
 //! The modules are in layers; docs/architecture.md has their order, and a test holds it.
+//!
+//! Unsafe code is only in the modules that allow it here, and in those of `calls` and `keeper` that
+//! allow it there.
+#![deny(unsafe_code)]
 
 mod calls;
 mod channels;
 mod children;
 mod descendants;
 mod dispatch;
+#[allow(unsafe_code)]
 mod event_loop;
 mod exit;
 mod guardian;
 mod init;
 mod io;
 mod keeper;
+#[allow(unsafe_code)]
 mod memory;
 mod process;
 mod procfs;
@@ -24,9 +30,11 @@ mod protect;
 mod reap;
 mod reply;
 mod root;
+#[allow(unsafe_code)]
 mod signals;
 mod spawn;
 mod start;
+#[allow(unsafe_code)]
 mod sys;
 mod wanted;
 
@@ -40,7 +48,7 @@ fn main() {
     }));
     memory::warm();
     #[cfg(target_os = "linux")]
-    calls::title::remember();
+    sys::title::remember();
     if let Err(refusal) = guardian::run() {
         exit::die(refusal);
     }

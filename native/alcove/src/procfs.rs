@@ -1,11 +1,12 @@
 //! The /proc that alcove trusts: root opened it at its start, and found it to be a proc file
 //! system. What a process later mounts on its own /proc doesn't matter to alcove.
 
+use crate::sys::fd::duplicate;
 use libc::c_int;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::sys::uio::pread;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// The descriptor of /proc that root opened; -1: none.
@@ -17,8 +18,8 @@ const LOWEST: c_int = 60;
 /// Opens /proc, once, before there is any program.
 pub fn remember() {
     let Some(proc) = open() else { return };
-    if let Ok(moved) = nix::fcntl::fcntl(&proc, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(LOWEST)) {
-        PROC.store(moved, Relaxed);
+    if let Ok(moved) = duplicate(proc.as_raw_fd(), LOWEST) {
+        PROC.store(moved.into_raw_fd(), Relaxed);
     }
 }
 
@@ -26,10 +27,7 @@ pub fn remember() {
 pub fn trusted() -> Option<OwnedFd> {
     match PROC.load(Relaxed) {
         -1 => None,
-        // SAFETY: the descriptor is alcove's own and stays open.
-        fd => unsafe { BorrowedFd::borrow_raw(fd) }
-            .try_clone_to_owned()
-            .ok(),
+        fd => duplicate(fd, libc::STDERR_FILENO + 1).ok(),
     }
 }
 
@@ -100,38 +98,16 @@ pub fn each_child(children: &OwnedFd, mut then: impl FnMut(c_int)) {
 /// Calls `then` with each name in a directory that is a number. Signal-safe.
 #[cfg(target_os = "linux")]
 pub fn each_number(directory: &OwnedFd, mut then: impl FnMut(c_int)) {
-    use crate::sys::fd::getdents;
-    // Aligned as the kernel aligns the entries.
-    let mut buffer = [0u64; 1024];
-    loop {
-        let n = getdents(directory.as_fd(), &mut buffer).unwrap_or(0);
-        if n == 0 {
-            return;
+    crate::sys::fd::each_name(directory.as_fd(), |name| {
+        if let Some(number) = name.to_str().ok().and_then(|name| name.parse().ok()) {
+            then(number);
         }
-        let mut at = 0;
-        while at < n {
-            // SAFETY: the kernel wrote whole entries into the first `n` bytes, each as
-            // long as it says and with a C string for a name.
-            let (length, name) = unsafe {
-                let entry = buffer.as_ptr().byte_add(at).cast::<libc::dirent64>();
-                let name = (&raw const (*entry).d_name).cast::<libc::c_char>();
-                (
-                    usize::from((*entry).d_reclen),
-                    std::ffi::CStr::from_ptr(name),
-                )
-            };
-            if let Some(number) = name.to_str().ok().and_then(|name| name.parse().ok()) {
-                then(number);
-            }
-            at += length;
-        }
-    }
+    });
 }
 
 /// The calling process's open descriptors, as a /proc lists them.
 #[cfg(target_os = "linux")]
 pub fn descriptors(proc: impl AsFd) -> Option<Vec<c_int>> {
-    use std::os::fd::AsRawFd;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = openat(proc, "self/fd", flags, Mode::empty()).ok()?;
     let mut found = Vec::new();

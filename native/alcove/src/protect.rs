@@ -1,6 +1,8 @@
 //! Protection of a process: it doesn't outlive its parent, its descendants don't escape, and other
 //! processes can't look into it.
 
+#[cfg(target_os = "linux")]
+use crate::sys::process;
 use libc::c_int;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 
@@ -33,10 +35,7 @@ pub fn is_guarded() -> bool {
 /// Makes the kernel send this process a signal when the parent dies; 0: none.
 pub fn set_death_signal(signal: c_int) {
     #[cfg(target_os = "linux")]
-    // SAFETY: the option takes a number and touches no memory.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong, 0, 0, 0);
-    }
+    process::set_death_signal(signal);
     #[cfg(not(target_os = "linux"))]
     let _ = signal;
 }
@@ -71,15 +70,9 @@ pub struct Protection {
 impl Protection {
     /// Reads the attributes as they are.
     pub fn now() -> Self {
-        let mut death_signal: c_int = 0;
-        // SAFETY: the first option writes an int to the address, the second touches no memory.
-        let dumpable = unsafe {
-            libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut death_signal, 0, 0, 0);
-            libc::prctl(libc::PR_GET_DUMPABLE, 0, 0, 0, 0)
-        };
         Protection {
-            death_signal,
-            dumpable,
+            death_signal: process::death_signal(),
+            dumpable: process::dumpable(),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::process::Process;
 use crate::sys::precedence::Precedence;
+use crate::sys::signal::kill;
 use crate::sys::wait::{Waited, wait4};
 use crate::{descendants, io, wanted};
 use alcove_proto::frame::{self, Child, Short, notify};
@@ -46,8 +47,7 @@ pub fn found(process: &mut Process, child: &Waited) {
     let stopped = libc::WIFSTOPPED(child.status);
     if let Some(stops) = process.children.stops(child.pid).filter(|_| stopped) {
         // A program of the same user may stop a keeper, but must not escape its end that way.
-        // SAFETY: sends a signal to a child that isn't reaped.
-        unsafe { libc::kill(child.pid, stops.signal()) };
+        let _ = kill(child.pid, stops.signal());
         return;
     }
     let kept = stopped || wanted::is_trapped(libc::SIGCHLD);

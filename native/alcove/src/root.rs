@@ -4,8 +4,8 @@ use crate::exit::{die, leave};
 use crate::io::write_all;
 use crate::process::{Options, Process};
 use crate::protect::become_subreaper;
-use crate::spawn::set_environment;
 use crate::start::{CONTROL, Refusal, Start, Step};
+use crate::sys::environ;
 use crate::sys::fd::place;
 use crate::{event_loop, procfs, signals};
 use alcove_proto::frame::{Frame, Hello};
@@ -85,12 +85,9 @@ fn settle_control(control: OwnedFd, soft: u64) -> Result<i32, Refusal> {
 
 /// Sets the environment that the VM asks for, since sudo may have changed it.
 fn replace_environment(variables: &[Vec<u8>]) {
-    let mut pointers: Vec<*const libc::c_char> = variables
+    let variables = variables
         .iter()
         .filter(|variable| variable.contains(&b'='))
-        .filter_map(|variable| std::ffi::CString::new(variable.as_slice()).ok())
-        .map(|variable| variable.into_raw().cast_const())
-        .collect();
-    pointers.push(std::ptr::null_mut());
-    set_environment(&pointers);
+        .filter_map(|variable| std::ffi::CString::new(variable.as_slice()).ok());
+    environ::replace(variables.collect());
 }

@@ -12,7 +12,7 @@
 
 use crate::exit::{die, leave};
 use crate::process::Process;
-use crate::sys::signal::{NUMBERS, largest, reset_reserved, unblock};
+use crate::sys::signal::{NUMBERS, kill, largest, reset_reserved, unblock};
 use crate::sys::wait::{Waited, wait4};
 use crate::{descendants, io, protect, reap, wanted};
 use alcove_proto::frame::{Short, Signal};
@@ -295,8 +295,7 @@ fn is_fault(signal: c_int, info: &siginfo_t) -> bool {
 /// Ends the process by a signal, as soon as the handler returns.
 fn die_by(signal: c_int) {
     let _ = install(signal, libc::SIG_DFL);
-    // SAFETY: sends a signal to this process.
-    unsafe { libc::kill(libc::getpid(), signal) };
+    let _ = kill(nix::unistd::getpid().as_raw(), signal);
 }
 
 /// Makes a system call that a filter trapped return ENOSYS. The kernel didn't make the call, and

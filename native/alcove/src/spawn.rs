@@ -11,7 +11,8 @@ use crate::protect::{become_subreaper, set_dumpable};
 use crate::reply::{Fail, Outcome};
 #[cfg(target_os = "linux")]
 use crate::sys::clone;
-use crate::sys::fd::{close_range, place};
+use crate::sys::fd::{close_ranges, place};
+use crate::sys::process::fork;
 use crate::sys::{pidfd, signal};
 use crate::{procfs, signals, wanted};
 use alcove_proto::frame::{Forked, Short};
@@ -86,8 +87,7 @@ pub fn create_keeper(process: &mut Process, run: fn(Process) -> !) -> Outcome<i3
         )
         .inspect_err(|_| {
             process.children.remove(pid);
-            // SAFETY: sends a signal to a child that wasn't reaped.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
+            let _ = signal::kill(pid, libc::SIGKILL);
         })
         .map_err(Fail::from)
         .map(|()| pid)
@@ -117,8 +117,7 @@ pub fn fork_closed(flags: u64) -> nix::Result<i32> {
         return clone::clone(flags);
     }
     let _ = flags;
-    // SAFETY: there is one thread.
-    Errno::result(unsafe { libc::fork() })
+    fork()
 }
 
 /// Closes every descriptor except `kept`. Nothing in this process owns the closed ones. A seccomp
@@ -147,39 +146,11 @@ pub fn close_all_but(kept: &[i32], filtered: bool, proc: fn() -> Option<OwnedFd>
     );
 }
 
-/// Closes every descriptor except `kept`, which are sorted; false if the kernel refuses.
-fn close_ranges(kept: &[u32]) -> bool {
-    let mut lowest = 0;
-    for fd in kept.iter().copied().chain([u32::MAX]) {
-        // SAFETY: nothing uses them any more.
-        if fd > lowest && unsafe { close_range(lowest, fd - 1) }.is_err() {
-            return false;
-        }
-        lowest = fd.saturating_add(1);
-    }
-    true
-}
-
 /// Closes those of `fds`, some of which may not be open, that aren't among the sorted `kept`.
 fn close_each(fds: impl Iterator<Item = u32>, kept: &[u32]) {
     for fd in fds.filter(|fd| kept.binary_search(fd).is_err()) {
-        // SAFETY: nothing uses it any more.
-        unsafe { libc::close(fd as i32) };
+        let _ = nix::unistd::close(fd as i32);
     }
-}
-
-/// Makes the environment this list of C strings, which are never freed.
-pub fn set_environment(variables: &[*const libc::c_char]) {
-    unsafe extern "C" {
-        static mut environ: *mut *mut libc::c_char;
-    }
-    let pointers: Vec<*mut libc::c_char> = variables
-        .iter()
-        .map(|variable| variable.cast_mut())
-        .collect();
-    // SAFETY: there is one thread, and the list ends with a null pointer and is never freed.
-    // The C library takes an environment that it didn't make for one that it must copy.
-    unsafe { environ = pointers.leak().as_mut_ptr() };
 }
 
 /// Is called before a fork. Once the user namespace that a process made for itself has its maps
@@ -223,8 +194,7 @@ fn divide(process: &mut Process, flags: u64, channels: Channels) -> Outcome<i32>
             if let Err(errno) = announced {
                 // The VM can't reach the child, so it is killed, and no owner is told of its end.
                 process.children.remove(pid);
-                // SAFETY: sends a signal to a child that wasn't reaped.
-                unsafe { libc::kill(pid, libc::SIGKILL) };
+                let _ = signal::kill(pid, libc::SIGKILL);
                 return Err(errno.into());
             }
             process.request.announced();
@@ -249,8 +219,7 @@ pub fn fork_with(flags: u64) -> nix::Result<i32> {
         return created;
     }
     let _ = flags;
-    // SAFETY: there is one thread.
-    let created = Errno::result(unsafe { libc::fork() });
+    let created = fork();
     if created == Ok(0) {
         set_dumpable(false);
     }

@@ -3,18 +3,18 @@
 use crate::memory;
 use crate::procfs;
 use crate::spawn::close_all_but;
-use crate::sys::fd::place;
+use crate::sys::fd::{borrow, duplicate, place};
+use crate::sys::scm;
 use alcove_proto::frame::{self, Init, Raw};
 use alcove_proto::wire::Malformed;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockType, SockaddrLike, SockaddrStorage};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, getsockname, getsockopt, recvmsg, sockopt};
+use nix::sys::socket::{getsockname, getsockopt, sockopt};
 use nix::sys::stat::Mode;
 use nix::unistd::getuid;
 use std::fmt;
-use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// The highest descriptor that needs no larger table in the kernel. It is out of the
 /// way of descriptors that the user opens.
@@ -85,8 +85,8 @@ pub struct Start {
 /// Checks the channel on standard input and moves it out of the way. Closes every
 /// descriptor above 2, since whatever started the executable left it open.
 pub fn channel() -> Result<OwnedFd, Refusal> {
-    // SAFETY: if the descriptor isn't open, the first call on it fails.
-    let stdin = unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) };
+    // If the descriptor isn't open, the first call on it fails.
+    let stdin = borrow(libc::STDIN_FILENO);
     let address: SockaddrStorage =
         getsockname(stdin.as_raw_fd()).map_err(|_| Refusal::NoChannel)?;
     let kind = getsockopt(&stdin, sockopt::SockType).map_err(|_| Refusal::NoChannel)?;
@@ -101,10 +101,8 @@ pub fn channel() -> Result<OwnedFd, Refusal> {
     close_all_but(&[0, 1, 2], false, procfs::open);
     let above = [CONTROL, 3]
         .into_iter()
-        .find_map(|lowest| fcntl(stdin, FcntlArg::F_DUPFD_CLOEXEC(lowest)).ok());
+        .find_map(|lowest| duplicate(libc::STDIN_FILENO, lowest).ok());
     let control = above.ok_or(Errno::EMFILE).step("moving the channel")?;
-    // SAFETY: the descriptor was just made.
-    let control = unsafe { OwnedFd::from_raw_fd(control) };
     nullify(&[libc::STDIN_FILENO])?;
     Ok(control)
 }
@@ -162,30 +160,17 @@ fn receive_some(
     chunk: &mut [u8],
     fds: &mut Vec<OwnedFd>,
 ) -> Result<usize, Refusal> {
-    let mut space = nix::cmsg_space!([i32; frame::CHANNELS]);
-    let mut parts = [IoSliceMut::new(chunk)];
-    #[cfg(target_os = "linux")]
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    #[cfg(not(target_os = "linux"))]
-    let flags = MsgFlags::empty();
     let message = loop {
-        match recvmsg::<()>(control.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+        match scm::receive(control.as_raw_fd(), chunk, frame::CHANNELS) {
             Err(Errno::EINTR) => {}
             Err(Errno::ECONNRESET) => return Err(Refusal::NoInit),
-            message => break message.step("receiving from the channel")?,
+            Ok(message) if message.cut => break Err(Errno::ENOBUFS),
+            message => break message,
         }
     };
-    for part in message.cmsgs().step("receiving from the channel")? {
-        if let ControlMessageOwned::ScmRights(received) = part {
-            // SAFETY: the kernel made these descriptors for this process.
-            fds.extend(
-                received
-                    .iter()
-                    .map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }),
-            );
-        }
-    }
-    match message.bytes {
+    let message = message.step("receiving from the channel")?;
+    fds.extend(message.fds);
+    match message.length {
         0 => Err(Refusal::NoInit),
         n => Ok(n),
     }

@@ -7,39 +7,30 @@ pub use openbsd::{pledge, unveil};
 
 #[cfg(target_os = "openbsd")]
 mod openbsd {
-    use crate::calls::done;
     use crate::process::Process;
     use crate::reply::Outcome;
+    use crate::sys::bsd;
     use std::ffi::CStr;
 
     /// pledge(2): from now on only these promises, and these for what is exec'ed. An empty string
     /// is an empty promise.
     pub fn pledge(_: &mut Process, promises: &CStr, execpromises: &CStr) -> Outcome {
-        // SAFETY: the strings end with a NUL.
-        done(unsafe { libc::pledge(promises.as_ptr(), execpromises.as_ptr()) })
+        Ok(bsd::pledge(promises, execpromises)?)
     }
 
     /// unveil(2): from now on only these paths. Two empty strings end it.
     pub fn unveil(_: &mut Process, path: &CStr, permissions: &CStr) -> Outcome {
         let end = path.is_empty() && permissions.is_empty();
-        let given = |string: &CStr| {
-            if end {
-                std::ptr::null()
-            } else {
-                string.as_ptr()
-            }
-        };
-        // SAFETY: the strings end with a NUL, or both are null.
-        done(unsafe { libc::unveil(given(path), given(permissions)) })
+        Ok(bsd::unveil((!end).then_some((path, permissions)))?)
     }
 }
 
 #[cfg(target_os = "freebsd")]
 mod freebsd {
-    use crate::calls::done;
     use crate::calls::ptr::{Argument, Budget};
     use crate::process::Process;
     use crate::reply::{Flat, Outcome};
+    use crate::sys::bsd;
     use alcove_proto::wire::arg::Ptr;
     use libc::{c_int, c_void};
     use nix::errno::Errno;
@@ -58,20 +49,17 @@ mod freebsd {
 
     /// jail_attach(2).
     pub fn jail_attach(_: &mut Process, jid: i32) -> Outcome {
-        // SAFETY: takes a number.
-        done(unsafe { libc::jail_attach(jid) })
+        Ok(bsd::jail_attach(jid)?)
     }
 
     /// jail_remove(2).
     pub fn jail_remove(_: &mut Process, jid: i32) -> Outcome {
-        // SAFETY: takes a number.
-        done(unsafe { libc::jail_remove(jid) })
+        Ok(bsd::jail_remove(jid)?)
     }
 
     /// cap_enter(2): capability mode.
     pub fn cap_enter(_: &mut Process) -> Outcome {
-        // SAFETY: touches no memory.
-        done(unsafe { libc::cap_enter() })
+        Ok(bsd::cap_enter()?)
     }
 
     /// procctl(2): `{ok, Returned, Data}`.

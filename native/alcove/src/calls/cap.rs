@@ -30,11 +30,6 @@ pub fn capset(p: &mut Process, effective: u64, permitted: u64, inheritable: u64)
     Ok(keeping(p, || cap::set(sets))?)
 }
 
-fn prctl(option: c_int, arg2: c_ulong, arg3: c_ulong) -> nix::Result<c_int> {
-    // SAFETY: the options that are used take numbers and touch no memory.
-    Errno::result(unsafe { libc::prctl(option, arg2, arg3, 0, 0) })
-}
-
 /// The capabilities for which an option says 1, up to the last that the kernel knows.
 fn held(ask: impl Fn(c_ulong) -> nix::Result<c_int>) -> Outcome<u64> {
     let mut set = 0;
@@ -53,41 +48,34 @@ fn each(caps: u64) -> impl Iterator<Item = c_ulong> {
     (0..c_ulong::from(u64::BITS)).filter(move |cap| caps & 1 << cap != 0)
 }
 
-fn bound(cap: c_ulong) -> nix::Result<c_int> {
-    prctl(libc::PR_CAPBSET_READ, cap, 0)
-}
-
 /// cap_get_bound(3): the bounding set, which limits what an exec can gain.
 pub fn cap_get_bound(_: &mut Process) -> Outcome<u64> {
-    held(bound)
+    held(cap::bound)
 }
 
 /// cap_drop_bound(3): drops capabilities from the bounding set, for good. All or none.
 pub fn cap_drop_bound(_: &mut Process, caps: u64) -> Outcome {
     // A capability that the kernel doesn't know is found before any is dropped.
-    each(caps).try_for_each(|cap| bound(cap).map(drop))?;
-    each(caps).try_for_each(|cap| prctl(libc::PR_CAPBSET_DROP, cap, 0).map(drop))?;
+    each(caps).try_for_each(|cap| cap::bound(cap).map(drop))?;
+    each(caps).try_for_each(cap::drop_bound)?;
     Ok(())
-}
-
-fn ambient(operation: c_int, cap: c_ulong) -> nix::Result<c_int> {
-    prctl(libc::PR_CAP_AMBIENT, operation as c_ulong, cap)
 }
 
 /// cap_get_ambient(3): the ambient set, which a program keeps that has no capabilities itself.
 pub fn cap_get_ambient(_: &mut Process) -> Outcome<u64> {
-    held(|cap| ambient(libc::PR_CAP_AMBIENT_IS_SET, cap))
+    held(|cap| cap::ambient(libc::PR_CAP_AMBIENT_IS_SET, cap))
 }
 
 /// cap_set_ambient(3): makes this the ambient set. All are permitted and inheritable, or none
 /// is set.
 pub fn cap_set_ambient(p: &mut Process, caps: u64) -> Outcome {
     let before = cap_get_ambient(p)?;
-    ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
-    let raise =
-        |caps| each(caps).try_for_each(|cap| ambient(libc::PR_CAP_AMBIENT_RAISE, cap).map(drop));
+    cap::ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
+    let raise = |caps| {
+        each(caps).try_for_each(|cap| cap::ambient(libc::PR_CAP_AMBIENT_RAISE, cap).map(drop))
+    };
     if let Err(errno) = raise(caps) {
-        ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
+        cap::ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
         raise(before)?;
         return Err(errno.into());
     }

@@ -6,7 +6,9 @@ use crate::protect::{self, Protection};
 use crate::reply::{Bare, List, Outcome};
 #[cfg(target_os = "linux")]
 use crate::signals;
-use nix::errno::Errno;
+use crate::sys::groups;
+#[cfg(target_os = "linux")]
+use crate::sys::process;
 use nix::unistd::{self, Gid, Uid};
 
 /// getuid(2): the real user id.
@@ -53,23 +55,12 @@ pub use saved::{getresgid, getresuid, setresgid, setresuid};
 
 /// getgroups(2): the supplementary groups.
 pub fn getgroups(_: &mut Process) -> Outcome<List<u32>> {
-    // SAFETY: without room nothing is written.
-    let count = Errno::result(unsafe { libc::getgroups(0, std::ptr::null_mut()) })?;
-    let mut groups = vec![0; count as usize];
-    // SAFETY: there is room for `count` groups.
-    let count = Errno::result(unsafe { libc::getgroups(count, groups.as_mut_ptr()) })?;
-    groups.truncate(count as usize);
-    Ok(List(groups))
+    Ok(List(groups::getgroups()?))
 }
 
 /// setgroups(2): the supplementary groups.
 pub fn setgroups(p: &mut Process, groups: Vec<u32>) -> Outcome {
-    let count = groups.len().try_into().map_err(|_| Errno::EINVAL)?;
-    keeping(p, || {
-        // SAFETY: the list is as long as is said.
-        Errno::result(unsafe { libc::setgroups(count, groups.as_ptr()) })
-    })?;
-    Ok(())
+    Ok(keeping(p, || groups::setgroups(&groups))?)
 }
 
 /// The saved ids.
@@ -83,38 +74,38 @@ mod saved {
     use super::keeping;
     use crate::process::Process;
     use crate::reply::{Flat, Outcome};
-    use nix::errno::Errno;
+    use nix::unistd::{self, Gid, Uid};
 
     /// getresuid(2): the real, effective and saved user ids.
     pub fn getresuid(_: &mut Process) -> Flat<(u32, u32, u32)> {
-        let (mut real, mut effective, mut saved) = (0, 0, 0);
-        // SAFETY: the kernel fills in three numbers.
-        let got = Errno::result(unsafe { libc::getresuid(&mut real, &mut effective, &mut saved) });
-        Flat(got.map(|_| (real, effective, saved)).map_err(Into::into))
+        let got = unistd::getresuid();
+        let numbers = got.map(|ids| {
+            let (real, effective, saved) = (ids.real, ids.effective, ids.saved);
+            (real.as_raw(), effective.as_raw(), saved.as_raw())
+        });
+        Flat(numbers.map_err(Into::into))
     }
 
     /// getresgid(2): the real, effective and saved group ids.
     pub fn getresgid(_: &mut Process) -> Flat<(u32, u32, u32)> {
-        let (mut real, mut effective, mut saved) = (0, 0, 0);
-        // SAFETY: the kernel fills in three numbers.
-        let got = Errno::result(unsafe { libc::getresgid(&mut real, &mut effective, &mut saved) });
-        Flat(got.map(|_| (real, effective, saved)).map_err(Into::into))
+        let got = unistd::getresgid();
+        let numbers = got.map(|ids| {
+            let (real, effective, saved) = (ids.real, ids.effective, ids.saved);
+            (real.as_raw(), effective.as_raw(), saved.as_raw())
+        });
+        Flat(numbers.map_err(Into::into))
     }
 
     /// setresuid(2): the real, effective and saved user ids; the largest number keeps one.
     pub fn setresuid(p: &mut Process, ruid: u32, euid: u32, suid: u32) -> Outcome {
-        // SAFETY: takes numbers and touches no memory.
-        let set = || Errno::result(unsafe { libc::setresuid(ruid, euid, suid) });
-        keeping(p, set)?;
-        Ok(())
+        let [real, effective, saved] = [ruid, euid, suid].map(Uid::from_raw);
+        Ok(keeping(p, || unistd::setresuid(real, effective, saved))?)
     }
 
     /// setresgid(2): the real, effective and saved group ids; the largest number keeps one.
     pub fn setresgid(p: &mut Process, rgid: u32, egid: u32, sgid: u32) -> Outcome {
-        // SAFETY: takes numbers and touches no memory.
-        let set = || Errno::result(unsafe { libc::setresgid(rgid, egid, sgid) });
-        keeping(p, set)?;
-        Ok(())
+        let [real, effective, saved] = [rgid, egid, sgid].map(Gid::from_raw);
+        Ok(keeping(p, || unistd::setresgid(real, effective, saved))?)
     }
 }
 
@@ -141,16 +132,7 @@ pub(super) fn keeping<T>(p: &Process, change: impl FnOnce() -> nix::Result<T>) -
 fn restore(p: &Process, before: Protection) {
     let now = Protection::now();
     if now.dumpable != before.dumpable {
-        // SAFETY: the option takes a number and touches no memory.
-        unsafe {
-            libc::prctl(
-                libc::PR_SET_DUMPABLE,
-                before.dumpable as libc::c_ulong,
-                0,
-                0,
-                0,
-            )
-        };
+        process::set_dumpable(before.dumpable);
     }
     if now.death_signal == before.death_signal {
         return;
@@ -177,8 +159,7 @@ mod tests {
     #[test]
     fn ids_are_the_kernels() {
         let mut p = process();
-        // SAFETY: these calls can't fail and touch no memory.
-        let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+        let (uid, gid) = (unistd::getuid(), unistd::getgid());
         assert_eq!(text(&getuid(&mut p)), uid.to_string());
         assert_eq!(text(&getgid(&mut p)), gid.to_string());
     }

@@ -1,64 +1,34 @@
 //! The environment: what getenv(3) finds and an exec'ed program inherits.
-//!
-//! A process in its event loop has one thread, so nothing else reads or writes
-//! the environment meanwhile.
 
 use crate::process::Process;
 use crate::reply::{Bare, List, Outcome};
-use nix::errno::Errno;
+use crate::sys::environ as sys;
 use std::ffi::CStr;
-
-/// The C library's environment.
-mod c {
-    unsafe extern "C" {
-        pub static mut environ: *const *const libc::c_char;
-    }
-}
 
 /// clearenv(3).
 pub fn clearenv(_: &mut Process) -> Outcome {
-    // SAFETY: there is one thread. That there is no environment is said by a null pointer.
-    unsafe { c::environ = std::ptr::null() };
+    sys::clear();
     Ok(())
 }
 
 /// environ(7): the variables, as `NAME=value`.
 pub fn environ(_: &mut Process) -> Bare<List<Vec<u8>>> {
-    let mut variables = Vec::new();
-    // SAFETY: there is one thread; the array is null or ends with a null pointer, and its
-    // elements are C strings.
-    unsafe {
-        let mut next = c::environ;
-        while !next.is_null() && !(*next).is_null() {
-            variables.push(CStr::from_ptr(*next).to_bytes().to_vec());
-            next = next.add(1);
-        }
-    }
-    Bare(List(variables))
+    Bare(List(sys::all()))
 }
 
 /// getenv(3): the value of a variable, `false` when there is none of that name.
 pub fn getenv(_: &mut Process, name: &CStr) -> Bare<Option<Vec<u8>>> {
-    // SAFETY: there is one thread, and the value is copied before anything can change it.
-    let value = unsafe {
-        let value = libc::getenv(name.as_ptr());
-        (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes().to_vec())
-    };
-    Bare(value)
+    Bare(sys::get(name))
 }
 
 /// setenv(3): `{error, einval}` when the name is empty or has a `=` in it.
 pub fn setenv(_: &mut Process, name: &CStr, value: &CStr, overwrite: i32) -> Outcome {
-    // SAFETY: there is one thread; both strings are copied.
-    Errno::result(unsafe { libc::setenv(name.as_ptr(), value.as_ptr(), overwrite) })?;
-    Ok(())
+    Ok(sys::set(name, value, overwrite)?)
 }
 
 /// unsetenv(3): `{error, einval}` when the name is empty or has a `=` in it.
 pub fn unsetenv(_: &mut Process, name: &CStr) -> Outcome {
-    // SAFETY: there is one thread.
-    Errno::result(unsafe { libc::unsetenv(name.as_ptr()) })?;
-    Ok(())
+    Ok(sys::unset(name)?)
 }
 
 #[cfg(test)]

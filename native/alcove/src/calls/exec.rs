@@ -3,8 +3,8 @@
 use crate::exit::leave;
 use crate::process::Process;
 use crate::reply::Outcome;
+use crate::sys::exec;
 use crate::{protect, signals};
-use libc::c_char;
 use nix::errno::Errno;
 use std::ffi::CStr;
 
@@ -13,24 +13,16 @@ use std::ffi::CStr;
 /// Success answers nothing: the control socket closes. A file that the kernel
 /// takes for no program is given to /bin/sh, as execvp(3) does.
 pub fn execvp(process: &mut Process, file: &CStr, argv: Vec<&CStr>) -> Outcome {
-    let argv = pointers(&argv);
-    // SAFETY: the strings and their list live until the call returns.
-    replace(process, || unsafe {
-        libc::execvp(file.as_ptr(), argv.as_ptr());
-        Errno::last()
-    })
+    let argv = argv.into_iter().collect();
+    replace(process, || exec::execvp(file, &argv))
 }
 
 /// execve(2): replaces the event loop by a program with an environment.
 ///
 /// Success answers nothing: the control socket closes.
 pub fn execve(process: &mut Process, file: &CStr, argv: Vec<&CStr>, env: Vec<&CStr>) -> Outcome {
-    let (argv, env) = (pointers(&argv), pointers(&env));
-    // SAFETY: the strings and their lists live until the call returns.
-    replace(process, || unsafe {
-        libc::execve(file.as_ptr(), argv.as_ptr(), env.as_ptr());
-        Errno::last()
-    })
+    let (argv, env) = (argv.into_iter().collect(), env.into_iter().collect());
+    replace(process, || exec::execve(file, &argv, &env))
 }
 
 /// fexecve(3): as execve, of a program that is open.
@@ -39,25 +31,13 @@ pub fn execve(process: &mut Process, file: &CStr, argv: Vec<&CStr>, env: Vec<&CS
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 pub fn fexecve(process: &mut Process, fd: i32, argv: Vec<&CStr>, env: Vec<&CStr>) -> Outcome {
     let fd = super::io::user_fd(process, fd)?;
-    let (argv, env) = (pointers(&argv), pointers(&env));
-    // SAFETY: the strings live until the call returns, and `pointers` ends their lists.
-    replace(process, || unsafe {
-        crate::sys::exec::fexecve(fd, &argv, &env)
-    })
+    let (argv, env) = (argv.into_iter().collect(), env.into_iter().collect());
+    replace(process, || exec::fexecve(fd, &argv, &env))
 }
 
 /// exit(3): ends the process; the control socket closes.
 pub fn exit(_: &mut Process, status: i32) -> Outcome {
     leave(status)
-}
-
-/// A list of C strings that ends as C's do.
-fn pointers(strings: &[&CStr]) -> Vec<*const c_char> {
-    strings
-        .iter()
-        .map(|string| string.as_ptr())
-        .chain([std::ptr::null()])
-        .collect()
 }
 
 /// Calls exec; if it returns, which is with an error, everything is as it was.

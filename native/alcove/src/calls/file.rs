@@ -1,43 +1,31 @@
 //! Files: making and removing names of them, and what is known about them.
 
-use super::done;
 use super::io::user_fd;
 use crate::process::Process;
 use crate::reply::{Map, Outcome, Value};
+use crate::sys::file::{self, Stat};
 use alcove_proto::wire::Atom;
 use alcove_proto::wire::arg::FileTime;
 use libc::c_int;
 use nix::errno::Errno;
+use nix::sys::stat::{Mode, SFlag};
+use nix::sys::time::TimeSpec;
+use nix::unistd::AccessFlags;
 use std::ffi::CStr;
-
-// The plain names have 32 bits on some platforms, too few for the sizes of large files.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-use libc::{fstat as fstat_c, lstat as lstat_c, stat as stat_c};
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-use libc::{fstat64 as fstat_c, lstat64 as lstat_c, stat64 as stat_c};
-
-/// What stat(2) fills in.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-type Stat = libc::stat;
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-type Stat = libc::stat64;
 
 /// unlink(2).
 pub fn unlink(_: &mut Process, path: &CStr) -> Outcome {
-    // SAFETY: the path ends with a NUL.
-    done(unsafe { libc::unlink(path.as_ptr()) })
+    Ok(nix::unistd::unlink(path)?)
 }
 
 /// link(2): a second name for a file.
 pub fn link(_: &mut Process, path: &CStr, new: &CStr) -> Outcome {
-    // SAFETY: the paths end with a NUL.
-    done(unsafe { libc::link(path.as_ptr(), new.as_ptr()) })
+    Ok(file::link(path, new)?)
 }
 
 /// symlink(2): `path` becomes a link to `target`.
 pub fn symlink(_: &mut Process, target: &CStr, path: &CStr) -> Outcome {
-    // SAFETY: the paths end with a NUL.
-    done(unsafe { libc::symlink(target.as_ptr(), path.as_ptr()) })
+    Ok(file::symlink(target, path)?)
 }
 
 /// readlink(2): what a symbolic link says.
@@ -45,9 +33,7 @@ pub fn readlink(_: &mut Process, path: &CStr) -> Outcome<Vec<u8>> {
     let mut target = vec![0; libc::PATH_MAX as usize];
     loop {
         let room = target.len();
-        // SAFETY: the path ends with a NUL, and the buffer is as long as is said.
-        let n = unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), room) };
-        let n = Errno::result(n)? as usize;
+        let n = file::readlink(path, &mut target)?;
         if n < room {
             target.truncate(n);
             return Ok(target);
@@ -59,14 +45,13 @@ pub fn readlink(_: &mut Process, path: &CStr) -> Outcome<Vec<u8>> {
 
 /// rename(2).
 pub fn rename(_: &mut Process, from: &CStr, to: &CStr) -> Outcome {
-    // SAFETY: the paths end with a NUL.
-    done(unsafe { libc::rename(from.as_ptr(), to.as_ptr()) })
+    Ok(file::rename(from, to)?)
 }
 
 /// mkfifo(3). The umask applies.
 pub fn mkfifo(_: &mut Process, path: &CStr, mode: u32) -> Outcome {
-    // SAFETY: the path ends with a NUL.
-    done(unsafe { libc::mkfifo(path.as_ptr(), mode as libc::mode_t) })
+    let mode = Mode::from_bits_retain(mode as libc::mode_t);
+    Ok(nix::unistd::mkfifo(path, mode)?)
 }
 
 /// mknod(2): `mode` says the type of the file too. The umask applies.
@@ -79,15 +64,15 @@ pub fn mknod(_: &mut Process, path: &CStr, mode: u32, dev: u64) -> Outcome {
         libc::mode_t::try_from(mode).map_err(|_| Errno::EINVAL)?,
         dev.try_into().map_err(|_| Errno::EINVAL)?,
     );
-    // SAFETY: the path ends with a NUL.
-    done(unsafe { libc::mknod(path.as_ptr(), mode, dev) })
+    let kind = SFlag::from_bits_retain(mode);
+    Ok(nix::sys::stat::mknod(path, kind, Mode::empty(), dev)?)
 }
 
 /// access(2): whether the real user may use a file so.
 pub fn access(_: &mut Process, path: &CStr, mode: u64) -> Outcome {
     let mode = c_int::try_from(mode).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the path ends with a NUL.
-    done(unsafe { libc::access(path.as_ptr(), mode) })
+    let mode = AccessFlags::from_bits_retain(mode);
+    Ok(nix::unistd::access(path, mode)?)
 }
 
 /// utimensat(2): when a file was accessed and modified last. The one flag is
@@ -101,26 +86,22 @@ pub fn utimens(
 ) -> Outcome {
     let times = [timespec(atime)?, timespec(mtime)?];
     let flags = c_int::try_from(flags).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the path ends with a NUL, and there are two times.
-    done(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), flags) })
+    Ok(file::utimens(path, times, flags)?)
 }
 
 const SECOND: i64 = 1_000_000_000;
 
-fn timespec(time: FileTime) -> nix::Result<libc::timespec> {
-    // SAFETY: an all-zero timespec is valid.
-    let mut spec: libc::timespec = unsafe { std::mem::zeroed() };
-    match time {
-        FileTime::Now => spec.tv_nsec = libc::UTIME_NOW as _,
-        FileTime::Omit => spec.tv_nsec = libc::UTIME_OMIT as _,
+fn timespec(time: FileTime) -> nix::Result<TimeSpec> {
+    Ok(match time {
+        FileTime::Now => TimeSpec::UTIME_NOW,
+        FileTime::Omit => TimeSpec::UTIME_OMIT,
         FileTime::At(time) => {
             #[allow(clippy::useless_conversion, reason = "32 bits on some platforms")]
             let seconds = time.div_euclid(SECOND).try_into();
-            spec.tv_sec = seconds.map_err(|_| Errno::EOVERFLOW)?;
-            spec.tv_nsec = time.rem_euclid(SECOND) as _;
+            let seconds = seconds.map_err(|_| Errno::EOVERFLOW)?;
+            TimeSpec::new(seconds, time.rem_euclid(SECOND) as _)
         }
-    }
-    Ok(spec)
+    })
 }
 
 /// What is known about a file.
@@ -128,21 +109,18 @@ type Known = Map<14>;
 
 /// stat(2): of the file that a symbolic link leads to.
 pub fn stat(_: &mut Process, path: &CStr) -> Outcome<Known> {
-    // SAFETY: the path ends with a NUL, and the kernel fills in the structure.
-    known(|stat| unsafe { stat_c(path.as_ptr(), stat) })
+    Ok(known(&file::stat(path)?))
 }
 
 /// lstat(2): of a symbolic link itself.
 pub fn lstat(_: &mut Process, path: &CStr) -> Outcome<Known> {
-    // SAFETY: as for stat.
-    known(|stat| unsafe { lstat_c(path.as_ptr(), stat) })
+    Ok(known(&file::lstat(path)?))
 }
 
 /// fstat(2): of an open file.
 pub fn fstat(p: &mut Process, fd: i32) -> Outcome<Known> {
     let fd = user_fd(p, fd)?;
-    // SAFETY: the kernel fills in the structure.
-    known(|stat| unsafe { fstat_c(fd, stat) })
+    Ok(known(&file::fstat(fd)?))
 }
 
 #[allow(
@@ -150,17 +128,14 @@ pub fn fstat(p: &mut Process, fd: i32) -> Outcome<Known> {
     clippy::useless_conversion,
     reason = "the types differ between platforms"
 )]
-fn known(fill: impl FnOnce(&mut Stat) -> c_int) -> Outcome<Known> {
-    // SAFETY: an all-zero stat is valid.
-    let mut stat: Stat = unsafe { std::mem::zeroed() };
-    Errno::result(fill(&mut stat))?;
+fn known(stat: &Stat) -> Known {
     let time =
         |seconds: i64, nanos: i64| Value::Int(seconds.saturating_mul(SECOND).saturating_add(nanos));
     #[cfg(not(target_os = "netbsd"))]
     let nanos = (stat.st_atime_nsec, stat.st_mtime_nsec, stat.st_ctime_nsec);
     #[cfg(target_os = "netbsd")]
     let nanos = (stat.st_atimensec, stat.st_mtimensec, stat.st_ctimensec);
-    Ok(Map([
+    Map([
         (Atom::Type, Value::Atom(kind(stat.st_mode as libc::mode_t))),
         (Atom::Mode, Value::Int(i64::from(stat.st_mode) & 0o7777)),
         (Atom::Uid, Value::Int(i64::from(stat.st_uid))),
@@ -175,7 +150,7 @@ fn known(fill: impl FnOnce(&mut Stat) -> c_int) -> Outcome<Known> {
         (Atom::Rdev, Value::Uint(stat.st_rdev as u64)),
         (Atom::Blksize, Value::Int(stat.st_blksize as i64)),
         (Atom::Blocks, Value::Int(stat.st_blocks as i64)),
-    ]))
+    ])
 }
 
 fn kind(mode: libc::mode_t) -> Atom {

@@ -2,8 +2,8 @@
 
 use crate::process::Process;
 use crate::reply::{List, Outcome};
+use crate::sys::file;
 use nix::dir::Dir;
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::{self, Gid, Uid};
@@ -17,9 +17,7 @@ pub fn chdir(_: &mut Process, path: &CStr) -> Outcome {
 
 /// chmod(2).
 pub fn chmod(_: &mut Process, path: &CStr, mode: u32) -> Outcome {
-    // SAFETY: the path ends with a NUL.
-    Errno::result(unsafe { libc::chmod(path.as_ptr(), mode as libc::mode_t) })?;
-    Ok(())
+    Ok(file::chmod(path, mode)?)
 }
 
 /// chown(2).
@@ -43,9 +41,8 @@ pub fn getcwd(_: &mut Process) -> Outcome<Vec<u8>> {
 
 /// mkdir(2). The umask applies.
 pub fn mkdir(_: &mut Process, path: &CStr, mode: u32) -> Outcome {
-    // SAFETY: the path ends with a NUL.
-    Errno::result(unsafe { libc::mkdir(path.as_ptr(), mode as libc::mode_t) })?;
-    Ok(())
+    let mode = Mode::from_bits_retain(mode as libc::mode_t);
+    Ok(unistd::mkdir(path, mode)?)
 }
 
 /// readdir(3): the names in a directory, but for `.` and `..`, in the kernel's order.
@@ -64,9 +61,7 @@ pub fn readdir(_: &mut Process, path: &CStr) -> Outcome<List<Vec<u8>>> {
 
 /// rmdir(2).
 pub fn rmdir(_: &mut Process, path: &CStr) -> Outcome {
-    // SAFETY: the path ends with a NUL.
-    Errno::result(unsafe { libc::rmdir(path.as_ptr()) })?;
-    Ok(())
+    Ok(file::rmdir(path)?)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use crate::process::Process;
 use crate::reply::Outcome;
 #[cfg(target_os = "linux")]
+use crate::sys::host;
+#[cfg(target_os = "linux")]
 use nix::errno::Errno;
 use nix::unistd;
 use std::ffi::{CStr, OsStr};
@@ -23,8 +25,7 @@ pub fn sethostname(_: &mut Process, name: &CStr) -> Outcome {
 pub fn getdomainname(_: &mut Process) -> Outcome<Vec<u8>> {
     // The kernel has room for 64 bytes and a NUL.
     let mut name = [0_u8; 65];
-    // SAFETY: the buffer is as long as is said.
-    Errno::result(unsafe { libc::getdomainname(name.as_mut_ptr().cast(), name.len()) })?;
+    host::getdomainname(&mut name)?;
     let length = name.iter().position(|byte| *byte == 0);
     Ok(name[..length.unwrap_or(name.len())].to_vec())
 }
@@ -32,10 +33,7 @@ pub fn getdomainname(_: &mut Process) -> Outcome<Vec<u8>> {
 /// setdomainname(2): of the UTS namespace that the process is in.
 #[cfg(target_os = "linux")]
 pub fn setdomainname(_: &mut Process, name: &CStr) -> Outcome {
-    let name = name.to_bytes();
-    // SAFETY: the name is as long as is said.
-    Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) })?;
-    Ok(())
+    Ok(host::setdomainname(name.to_bytes())?)
 }
 
 /// getrandom(2): so many random bytes, or as many as a signal lets through.
@@ -43,9 +41,8 @@ pub fn setdomainname(_: &mut Process, name: &CStr) -> Outcome {
 pub fn getrandom(_: &mut Process, count: usize, flags: u64) -> Outcome<Vec<u8>> {
     let flags = libc::c_uint::try_from(flags).map_err(|_| Errno::EINVAL)?;
     let mut bytes = vec![0; count];
-    // SAFETY: the buffer is as long as is said.
-    let n = Errno::result(unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), count, flags) })?;
-    bytes.truncate(n as usize);
+    let n = host::getrandom(&mut bytes, flags)?;
+    bytes.truncate(n);
     Ok(bytes)
 }
 

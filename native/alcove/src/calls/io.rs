@@ -4,19 +4,14 @@
 
 use crate::process::Process;
 use crate::reply::Outcome;
+use crate::sys::io::{self, Offset};
 use alcove_proto::frame::MAX_DATA;
 use libc::c_int;
 use nix::errno::Errno;
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 pub use super::select::select;
-
-// The plain names have 32 bits on some platforms, too few for the offsets of large files.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-use libc::{lseek as lseek_c, off_t, open as open_c};
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-use libc::{lseek64 as lseek_c, off64_t as off_t, open64 as open_c};
 
 /// The descriptor, unless it is alcove's own.
 pub fn user_fd(p: &Process, fd: i32) -> nix::Result<c_int> {
@@ -30,10 +25,12 @@ pub fn user_fd(p: &Process, fd: i32) -> nix::Result<c_int> {
 /// open(2). The descriptor is inherited by what the process forks and execs, the
 /// latter unless `o_cloexec` is among the flags.
 pub fn open(_: &mut Process, path: &CStr, flags: u64, mode: u32) -> Outcome<i32> {
+    Ok(opened(path, flags, mode)?.into_raw_fd())
+}
+
+fn opened(path: &CStr, flags: u64, mode: u32) -> nix::Result<OwnedFd> {
     let flags = c_int::try_from(flags).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the path ends with a NUL.
-    let fd = unsafe { open_c(path.as_ptr(), flags, mode as libc::c_uint) };
-    Ok(Errno::result(fd)?)
+    io::open(path, flags, mode)
 }
 
 /// What is in a file: open(2), read(2) to its end, and close(2). EFBIG if that is more than
@@ -42,7 +39,7 @@ pub fn open(_: &mut Process, path: &CStr, flags: u64, mode: u32) -> Outcome<i32>
 /// Files that the kernel generates when they are read have no size, so this reads until nothing
 /// comes.
 pub fn read_file(p: &mut Process, path: &CStr) -> Outcome<Vec<u8>> {
-    let file = owned(open(p, path, (libc::O_RDONLY | libc::O_CLOEXEC) as u64, 0)?);
+    let file = opened(path, (libc::O_RDONLY | libc::O_CLOEXEC) as u64, 0)?;
     let longest = if p.filtered { FILTERED } else { MAX_DATA };
     let mut bytes = Vec::new();
     loop {
@@ -67,7 +64,7 @@ pub fn write_file(p: &mut Process, path: &CStr, flags: u64, mode: u32, buf: &[u8
         return Err(Errno::EINVAL.into());
     }
     let flags = flags | (libc::O_WRONLY | libc::O_CLOEXEC) as u64;
-    let file = owned(open(p, path, flags, mode)?);
+    let file = opened(path, flags, mode)?;
     let mut left = buf;
     loop {
         let n = write(p, file.as_raw_fd(), left)?;
@@ -83,17 +80,10 @@ pub fn write_file(p: &mut Process, path: &CStr, flags: u64, mode: u32, buf: &[u8
     close(p, file.into_raw_fd())
 }
 
-fn owned(fd: c_int) -> OwnedFd {
-    // SAFETY: open(2) has just returned it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
 /// close(2). It is made once: after an error too the descriptor is gone.
 pub fn close(p: &mut Process, fd: i32) -> Outcome {
     let fd = user_fd(p, fd)?;
-    // SAFETY: alcove has no other descriptor than the one that `user_fd` refuses.
-    Errno::result(unsafe { libc::close(fd) })?;
-    Ok(())
+    Ok(nix::unistd::close(fd)?)
 }
 
 /// read(2): at most `count` bytes; none at the end of a file.
@@ -102,15 +92,7 @@ pub fn close(p: &mut Process, fd: i32) -> Outcome {
 /// at most [`FILTERED`] bytes come, for which no memory has to be mapped.
 pub fn read(p: &mut Process, fd: i32, count: usize) -> Outcome<Vec<u8>> {
     let fd = user_fd(p, fd)?;
-    let most = most(p, fd, count);
-    let mut bytes: Vec<u8> = Vec::new();
-    bytes.try_reserve_exact(most).map_err(|_| Errno::ENOMEM)?;
-    // SAFETY: there is room for `most` bytes, and the kernel has written the first `n`.
-    unsafe {
-        let n = Errno::result(libc::read(fd, bytes.as_mut_ptr().cast(), most))?;
-        bytes.set_len(n as usize);
-    }
-    Ok(bytes)
+    Ok(io::read_new(fd, most(p, fd, count))?)
 }
 
 /// For how many bytes there has to be room to read `count`: no more memory is taken
@@ -119,71 +101,54 @@ pub(super) fn most(p: &Process, fd: c_int, count: usize) -> usize {
     match count.min(MAX_DATA) {
         count if count <= FILTERED => count,
         _ if p.filtered => FILTERED,
-        count => available(fd).map_or(count, |available| count.min(available.max(FILTERED))),
+        count => io::available(fd).map_or(count, |available| count.min(available.max(FILTERED))),
     }
 }
 
 /// The most bytes that are read under a filter.
 pub const FILTERED: usize = 16 * 1024;
 
-/// How many bytes a read may find at most, when that can be told: in a file the
-/// size, else what waits in the pipe, socket or terminal.
-fn available(fd: c_int) -> Option<usize> {
-    // SAFETY: an all-zero stat is valid, and the calls fill in memory of ours.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        if libc::fstat(fd, &mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFREG {
-            return usize::try_from(stat.st_size).ok();
-        }
-        let mut waiting: c_int = 0;
-        (libc::ioctl(fd, libc::FIONREAD, &raw mut waiting) == 0)
-            .then(|| usize::try_from(waiting).ok())
-            .flatten()
-    }
-}
-
 /// write(2): how many bytes were written, which may be fewer than there are.
 pub fn write(p: &mut Process, fd: i32, buf: &[u8]) -> Outcome<i64> {
     let fd = user_fd(p, fd)?;
-    // SAFETY: the buffer is as long as is said.
-    let n = Errno::result(unsafe { libc::write(fd, buf.as_ptr().cast(), buf.len()) })?;
-    Ok(n as i64)
+    Ok(io::write(fd, buf)? as i64)
+}
+
+/// A place in a file, if the platform has a number for it.
+#[allow(
+    clippy::useless_conversion,
+    clippy::unnecessary_fallible_conversions,
+    reason = "offsets have 32 bits on some platforms"
+)]
+pub(super) fn offset(offset: i64) -> nix::Result<Offset> {
+    Offset::try_from(offset).map_err(|_| Errno::EOVERFLOW)
 }
 
 /// lseek(2).
 pub fn lseek(p: &mut Process, fd: i32, offset: i64, whence: u64) -> Outcome {
     let fd = user_fd(p, fd)?;
-    #[allow(
-        clippy::useless_conversion,
-        reason = "offsets have 32 bits on some platforms"
-    )]
-    let offset = off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+    let offset = self::offset(offset)?;
     let whence = c_int::try_from(whence).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: no memory is touched.
-    Errno::result(unsafe { lseek_c(fd, offset, whence) })?;
-    Ok(())
+    Ok(io::lseek(fd, offset, whence)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::calls::testing::{CONTROL, Scratch, in_child, process, text};
+    use crate::sys::fd::{borrow, dup2, ensure_open};
+    use crate::sys::io::available;
+    use nix::fcntl::FcntlArg;
 
     const READ: u64 = libc::O_RDONLY as u64;
     const CREATE: u64 = (libc::O_RDWR | libc::O_CREAT | libc::O_EXCL) as u64;
-
-    fn opened(path: &CStr, flags: u64) -> OwnedFd {
-        let fd = open(&mut process(), path, flags, 0o600).expect("a descriptor");
-        // SAFETY: it was just opened.
-        unsafe { OwnedFd::from_raw_fd(fd) }
-    }
 
     #[test]
     fn files_are_written_and_read() {
         let mut p = process();
         let scratch = Scratch::new("io");
         let path = scratch.at("file");
-        let file = opened(&path, CREATE);
+        let file = opened(&path, CREATE, 0o600).expect("a descriptor");
         let fd = file.as_raw_fd();
         assert_eq!(text(&open(&mut p, &path, CREATE, 0o600)), "{error,eexist}");
         assert_eq!(text(&write(&mut p, fd, b"hello\n")), "{ok,6}");
@@ -272,14 +237,13 @@ mod tests {
         in_child(|| {
             let mut p = process();
             let fd = open(&mut p, c"/dev/null", READ, 0).expect("a descriptor");
-            // SAFETY: no memory is touched.
-            assert_eq!(unsafe { libc::fcntl(fd, libc::F_GETFD) }, 0);
+            let flags = |fd| nix::fcntl::fcntl(borrow(fd), FcntlArg::F_GETFD);
+            assert_eq!(flags(fd), Ok(0));
             assert_eq!(text(&close(&mut p, fd)), "ok");
             assert_eq!(text(&close(&mut p, fd)), "{error,ebadf}");
             let cloexec = libc::O_CLOEXEC as u64;
             let fd = open(&mut p, c"/dev/null", READ | cloexec, 0).expect("a descriptor");
-            // SAFETY: no memory is touched.
-            assert_eq!(unsafe { libc::fcntl(fd, libc::F_GETFD) }, libc::FD_CLOEXEC);
+            assert_eq!(flags(fd), Ok(libc::FD_CLOEXEC));
         });
     }
 
@@ -287,14 +251,12 @@ mod tests {
     fn the_control_socket_is_not() {
         in_child(|| {
             let mut p = process();
-            // SAFETY: the descriptor is not in use.
-            assert_eq!(unsafe { libc::dup2(1, CONTROL) }, CONTROL);
+            assert_eq!(dup2(1, CONTROL), Ok(CONTROL));
             assert_eq!(text(&read(&mut p, CONTROL, 1)), "{error,ebadf}");
             assert_eq!(text(&write(&mut p, CONTROL, b"")), "{error,ebadf}");
             assert_eq!(text(&lseek(&mut p, CONTROL, 0, 0)), "{error,ebadf}");
             assert_eq!(text(&close(&mut p, CONTROL)), "{error,ebadf}");
-            // SAFETY: no memory is touched.
-            assert!(unsafe { libc::fcntl(CONTROL, libc::F_GETFD) } >= 0);
+            assert_eq!(ensure_open(CONTROL), Ok(()));
         });
     }
 
@@ -318,7 +280,7 @@ mod tests {
     fn a_large_count_takes_no_more_memory_than_there_are_bytes() {
         let mut p = process();
         let scratch = Scratch::new("count");
-        let file = opened(&scratch.at("file"), CREATE);
+        let file = opened(&scratch.at("file"), CREATE, 0o600).expect("a descriptor");
         assert_eq!(available(file.as_raw_fd()), Some(0));
         let bytes = vec![7; 1024 * 1024];
         assert_eq!(
@@ -341,7 +303,7 @@ mod tests {
     #[test]
     fn what_has_no_size_is_read_as_asked() {
         let mut p = process();
-        let zero = opened(c"/dev/zero", READ);
+        let zero = opened(c"/dev/zero", READ, 0).expect("a descriptor");
         assert_eq!(
             read(&mut p, zero.as_raw_fd(), 100_000).map(|bytes| bytes.len()),
             Ok(100_000)

@@ -2,19 +2,11 @@
 
 use crate::process::Process;
 use crate::reply::{Outcome, Term};
+use crate::sys::resource::{self, RLIM_INFINITY, rlim_t, rlimit};
 use alcove_proto::wire::arg::Rlimit;
 use alcove_proto::wire::{Atom, PutTerm};
 use libc::c_int;
 use nix::errno::Errno;
-
-// The plain names have 32 bits on some platforms, too few for the limits of large files.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-use libc::{RLIM_INFINITY, getrlimit as getrlimit_c, rlim_t, rlimit, setrlimit as setrlimit_c};
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-use libc::{
-    RLIM64_INFINITY as RLIM_INFINITY, getrlimit64 as getrlimit_c, rlim64_t as rlim_t,
-    rlimit64 as rlimit, setrlimit64 as setrlimit_c,
-};
 
 /// No limit, whatever number the platform has for that: all 64 bits set.
 const INFINITY: u64 = u64::MAX;
@@ -31,13 +23,8 @@ impl Term for Rlimit {
 
 /// getrlimit(2).
 pub fn getrlimit(_: &mut Process, resource: u64) -> Outcome<Rlimit> {
-    let resource = number(resource)?;
-    let mut limit = rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the kernel fills in the structure.
-    Errno::result(unsafe { getrlimit_c(resource as _, &mut limit) })?;
+    let number = number(resource)?;
+    let limit = resource::getrlimit(number)?;
     Ok(Rlimit {
         cur: to_wire(limit.rlim_cur),
         max: to_wire(limit.rlim_max),
@@ -46,14 +33,12 @@ pub fn getrlimit(_: &mut Process, resource: u64) -> Outcome<Rlimit> {
 
 /// setrlimit(2).
 pub fn setrlimit(_: &mut Process, resource: u64, limit: Rlimit) -> Outcome {
-    let resource = number(resource)?;
+    let number = number(resource)?;
     let limit = rlimit {
         rlim_cur: from_wire(limit.cur)?,
         rlim_max: from_wire(limit.max)?,
     };
-    // SAFETY: the kernel reads the structure.
-    Errno::result(unsafe { setrlimit_c(resource as _, &limit) })?;
-    Ok(())
+    Ok(resource::setrlimit(number, &limit)?)
 }
 
 fn number(resource: u64) -> nix::Result<c_int> {

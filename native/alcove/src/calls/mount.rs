@@ -1,8 +1,9 @@
 //! Mounting file systems.
 
-use super::done;
 use crate::process::Process;
 use crate::reply::Outcome;
+#[cfg(not(target_os = "linux"))]
+use crate::sys::bsd;
 use nix::errno::Errno;
 use std::ffi::CStr;
 
@@ -34,30 +35,26 @@ pub fn mount(
     #[cfg(not(target_os = "linux"))]
     {
         let _ = source;
-        let data = given(data).map_or(std::ptr::null_mut(), |data| data.as_ptr().cast_mut().cast());
-        // SAFETY: the strings end with a NUL; the kernel reads what `data` points to.
-        Errno::result(unsafe { libc::mount(fstype.as_ptr(), target.as_ptr(), flags, data) })?;
+        bsd::mount(fstype, target, flags, given(data))?;
     }
     Ok(())
 }
 
 /// umount(2), on the BSDs unmount(2).
 pub fn umount(_: &mut Process, path: &CStr) -> Outcome {
-    // SAFETY: the path ends with a NUL.
     #[cfg(target_os = "linux")]
-    let result = unsafe { libc::umount(path.as_ptr()) };
-    // SAFETY: the path ends with a NUL.
+    nix::mount::umount(path)?;
     #[cfg(not(target_os = "linux"))]
-    let result = unsafe { libc::unmount(path.as_ptr(), 0) };
-    done(result)
+    bsd::unmount(path)?;
+    Ok(())
 }
 
 /// umount2(2): umount, with flags.
 #[cfg(target_os = "linux")]
 pub fn umount2(_: &mut Process, path: &CStr, flags: u64) -> Outcome {
     let flags = libc::c_int::try_from(flags).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the path ends with a NUL.
-    done(unsafe { libc::umount2(path.as_ptr(), flags) })
+    let flags = nix::mount::MntFlags::from_bits_retain(flags);
+    Ok(nix::mount::umount2(path, flags)?)
 }
 
 /// pivot_root(2): makes a mount point the root, and puts the old root at another.

@@ -5,12 +5,12 @@ use super::io::user_fd;
 use crate::process::Process;
 use crate::protect;
 use crate::reply::Outcome;
+use crate::sys::fd::borrow;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
 
 /// setns(2): enters the namespace of a file like `/proc/1/ns/net`.
 ///
@@ -31,9 +31,7 @@ pub fn setns_fd(p: &mut Process, fd: i32, nstype: u64) -> Outcome {
         return Err(Errno::EBADF.into());
     }
     let nstype = namespaces(nstype)?;
-    // SAFETY: the descriptor belongs to the user, and only a later call of the user closes it.
-    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    keeping(p, || nix::sched::setns(fd, nstype))?;
+    keeping(p, || nix::sched::setns(borrow(fd), nstype))?;
     p.divides = true;
     Ok(())
 }

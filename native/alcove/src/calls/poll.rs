@@ -4,6 +4,7 @@ use super::io::user_fd;
 use crate::process::Process;
 use crate::reply::{List, Outcome, Tuple};
 use crate::signals;
+use crate::sys::poll::poll_numbers;
 use alcove_proto::wire::Atom;
 use alcove_proto::wire::arg::PollFd;
 use nix::errno::Errno;
@@ -67,9 +68,7 @@ fn wait(p: &Process, polled: &mut [libc::pollfd], timeout: i32) -> nix::Result<(
     let start = all.filter(|_| !p.filtered).map(|_| Instant::now());
     let mut left = timeout;
     loop {
-        // SAFETY: the list is as long as is said.
-        let n = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, left) };
-        match Errno::result(n) {
+        match poll_numbers(polled, left) {
             // A signal that only alcove is interested in: wait for what is left of the time.
             Err(Errno::EINTR) if !signals::trapped_during_call() && !p.filtered => {
                 if let Some((all, start)) = all.zip(start) {
@@ -81,7 +80,7 @@ fn wait(p: &Process, polled: &mut [libc::pollfd], timeout: i32) -> nix::Result<(
                     left = i32::try_from(rest).unwrap_or(timeout);
                 }
             }
-            result => return result.map(drop),
+            result => return result,
         }
     }
 }

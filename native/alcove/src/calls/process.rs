@@ -6,7 +6,6 @@ use crate::sys::signal;
 use alcove_proto::VERSION;
 use alcove_proto::calls::Set;
 use alcove_proto::wire::arg::Opt;
-use nix::errno::Errno;
 use nix::unistd::{self, Pid};
 
 /// The version of alcove: a binary.
@@ -74,8 +73,7 @@ pub fn getppid(_: &mut Process) -> Bare<i32> {
 
 /// getpgid(2): `{ok, Pgid}`. 0 is this process.
 pub fn getpgid(_: &mut Process, pid: i32) -> Outcome<i32> {
-    // SAFETY: takes a number and touches no memory.
-    Ok(Errno::result(unsafe { libc::getpgid(pid) })?)
+    Ok(unistd::getpgid(Some(Pid::from_raw(pid)))?.as_raw())
 }
 
 /// getpgrp(2).
@@ -85,8 +83,7 @@ pub fn getpgrp(_: &mut Process) -> Bare<i32> {
 
 /// getsid(2): `{ok, Sid}`. 0 is this process.
 pub fn getsid(_: &mut Process, pid: i32) -> Outcome<i32> {
-    // SAFETY: takes a number and touches no memory.
-    Ok(Errno::result(unsafe { libc::getsid(pid) })?)
+    Ok(unistd::getsid(Some(Pid::from_raw(pid)))?.as_raw())
 }
 
 /// setpgid(2).

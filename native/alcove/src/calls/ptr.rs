@@ -189,6 +189,7 @@ impl Term for Structure {
 }
 
 #[cfg(test)]
+#[allow(unsafe_code)]
 mod tests {
     use super::*;
     use crate::calls::testing::text;

@@ -1,12 +1,12 @@
 //! Priorities, processors, and what was used of them.
 
-use super::done;
 use crate::process::Process;
 #[cfg(target_os = "linux")]
 use crate::reply::List;
 use crate::reply::{Map, Outcome, Value};
 #[cfg(target_os = "linux")]
 use crate::sys::affinity::{self, Cpus};
+use crate::sys::resource;
 use alcove_proto::wire::Atom;
 use alcove_proto::wire::arg::Timeval;
 use libc::c_int;
@@ -15,20 +15,13 @@ use nix::errno::Errno;
 /// getpriority(2): the nice value of a process, a group or a user; the lowest of several.
 pub fn getpriority(_: &mut Process, which: i64, who: u32) -> Outcome<i32> {
     let which = c_int::try_from(which).map_err(|_| Errno::EINVAL)?;
-    Errno::clear();
-    // SAFETY: takes numbers and touches no memory.
-    match unsafe { libc::getpriority(which as _, who as _) } {
-        // Which is a value too.
-        -1 if Errno::last_raw() != 0 => Err(Errno::last().into()),
-        priority => Ok(priority),
-    }
+    Ok(resource::getpriority(which, who)?)
 }
 
 /// setpriority(2).
 pub fn setpriority(_: &mut Process, which: i64, who: u32, priority: i32) -> Outcome {
     let which = c_int::try_from(which).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: takes numbers and touches no memory.
-    done(unsafe { libc::setpriority(which as _, who as _, priority) })
+    Ok(resource::setpriority(which, who, priority)?)
 }
 
 /// sched_getaffinity(2): the processors that a process may run on; 0 is this one.
@@ -52,10 +45,7 @@ pub fn sched_setaffinity(_: &mut Process, pid: i32, cpus: Vec<u32>) -> Outcome {
 /// getrusage(2): what this process, or its children that have ended, used.
 pub fn getrusage(_: &mut Process, who: i64) -> Outcome<Map<9>> {
     let who = c_int::try_from(who).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: an all-zero rusage is valid, and the kernel fills it in.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: as above.
-    Errno::result(unsafe { libc::getrusage(who as _, &mut usage) })?;
+    let usage = resource::getrusage(who)?;
     let time = |time: libc::timeval| {
         Value::Time(Timeval {
             sec: time.tv_sec as i64,

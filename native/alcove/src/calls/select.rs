@@ -3,11 +3,11 @@
 use crate::process::Process;
 use crate::reply::{Fail, List, Outcome, Reply, Term};
 use crate::signals;
+use crate::sys::fd::ensure_open;
+use crate::sys::select::{self, Sets};
 use alcove_proto::wire::arg::Timeval;
 use alcove_proto::wire::{Atom, PutTerm};
-use libc::c_int;
 use nix::errno::Errno;
-use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
 /// One more than the largest descriptor that may be asked about.
@@ -52,28 +52,23 @@ pub fn select(
     let ready = wait(p, &asked, timeout).map(|sets| {
         std::array::from_fn(|at| {
             let fds = asked[at].iter().copied();
-            List(fds.filter(|fd| sets[at].has(*fd)).collect())
+            List(fds.filter(|fd| sets.has(at, *fd)).collect())
         })
     });
     Selected(ready.map_err(Fail::from))
 }
 
-fn wait(p: &Process, asked: &[Vec<i32>; 3], timeout: Option<Timeval>) -> nix::Result<[FdSet; 3]> {
+fn wait(p: &Process, asked: &[Vec<i32>; 3], timeout: Option<Timeval>) -> nix::Result<Sets> {
     for fd in asked.iter().flatten() {
         check(p, *fd)?;
     }
-    let count = asked
-        .iter()
-        .flatten()
-        .max()
-        .map_or(0, |largest| largest + 1);
     let timeout = timeout.map(duration).transpose()?;
     // Under a filter, reading the clock may be one system call too many.
     let start = timeout.filter(|_| !p.filtered).map(|_| Instant::now());
     let mut left = timeout;
     loop {
-        let mut sets = asked.each_ref().map(|fds| FdSet::new(fds, count));
-        match call(count, &mut sets, left) {
+        let mut sets = Sets::new(asked);
+        match call(&mut sets, left) {
             // A signal that only alcove is interested in: wait for what is left of the time.
             Err(Errno::EINTR) if !signals::trapped_during_call() && !p.filtered => {
                 left = timeout
@@ -96,9 +91,8 @@ fn check(p: &Process, fd: i32) -> nix::Result<()> {
     }
     // Linux passes over the descriptors that are beyond a process's table, and leaves them
     // in the sets as if they were ready. No table is smaller than a word.
-    if fd as u32 >= FdSet::BITS {
-        // SAFETY: no memory is touched.
-        Errno::result(unsafe { libc::fcntl(fd, libc::F_GETFD) })?;
+    if fd as u32 >= select::BITS {
+        ensure_open(fd)?;
     }
     Ok(())
 }
@@ -110,8 +104,8 @@ fn duration(timeout: Timeval) -> nix::Result<Duration> {
     sum.ok_or(Errno::EINVAL)
 }
 
-fn call(count: c_int, sets: &mut [FdSet; 3], timeout: Option<Duration>) -> nix::Result<()> {
-    let mut timeval = match timeout {
+fn call(sets: &mut Sets, timeout: Option<Duration>) -> nix::Result<()> {
+    let timeout = match timeout {
         Some(timeout) => Some(libc::timeval {
             tv_sec: timeout.as_secs().try_into().map_err(|_| Errno::EINVAL)?,
             // Below a million, whatever the type.
@@ -119,75 +113,14 @@ fn call(count: c_int, sets: &mut [FdSet; 3], timeout: Option<Duration>) -> nix::
         }),
         None => None,
     };
-    let timeout = timeval
-        .as_mut()
-        .map_or(null_mut(), |timeval| &raw mut *timeval);
-    let [read, write, except] = sets.each_mut().map(FdSet::pointer);
-    // SAFETY: every set is null or has room for `count` descriptors.
-    Errno::result(unsafe { libc::select(count, read, write, except, timeout) })?;
-    Ok(())
-}
-
-/// What an fd_set consists of.
-#[cfg(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "dragonfly"
-))]
-type Word = libc::c_ulong;
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "dragonfly"
-)))]
-type Word = u32;
-
-/// An fd_set as large as is needed. The C library's ends at 1023.
-#[derive(Debug)]
-struct FdSet(Vec<Word>);
-
-impl FdSet {
-    const BITS: u32 = Word::BITS;
-
-    /// A set of descriptors that are not negative and less than `count`.
-    fn new(fds: &[i32], count: i32) -> Self {
-        if fds.is_empty() {
-            return FdSet(Vec::new());
-        }
-        let mut words = vec![0; count as usize / Self::BITS as usize + 1];
-        for fd in fds {
-            let (word, bit) = Self::place(*fd);
-            words[word] |= bit;
-        }
-        FdSet(words)
-    }
-
-    fn has(&self, fd: i32) -> bool {
-        let (word, bit) = Self::place(fd);
-        self.0.get(word).is_some_and(|word| word & bit != 0)
-    }
-
-    fn place(fd: i32) -> (usize, Word) {
-        let fd = fd as u32;
-        ((fd / Self::BITS) as usize, 1 << (fd % Self::BITS))
-    }
-
-    /// The set for the kernel; null when it is empty.
-    fn pointer(&mut self) -> *mut libc::fd_set {
-        if self.0.is_empty() {
-            null_mut()
-        } else {
-            self.0.as_mut_ptr().cast()
-        }
-    }
+    select::select(sets, timeout)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::calls::testing::{CONTROL, in_child, process, text};
+    use crate::sys::fd::dup2;
     use std::os::fd::AsRawFd;
 
     const NOW: Option<Timeval> = Some(Timeval { sec: 0, usec: 0 });
@@ -227,11 +160,8 @@ mod tests {
             }
             nix::sys::resource::setrlimit(hard, most, most).expect("a higher limit");
             let (reader, writer) = nix::unistd::pipe().expect("a pipe");
-            // SAFETY: the descriptors are not in use.
-            unsafe {
-                assert_eq!(libc::dup2(reader.as_raw_fd(), fd), fd);
-                assert_eq!(libc::dup2(writer.as_raw_fd(), fd + 1), fd + 1);
-            }
+            assert_eq!(dup2(reader.as_raw_fd(), fd), Ok(fd));
+            assert_eq!(dup2(writer.as_raw_fd(), fd + 1), Ok(fd + 1));
             let ready = select(&mut p, one(fd), one(fd + 1), one(fd), NOW);
             assert_eq!(text(&ready), "{ok,[],[5001],[]}");
             nix::unistd::write(&writer, b"x").expect("write");
@@ -248,8 +178,7 @@ mod tests {
             let closed = reader.as_raw_fd();
             drop(reader);
             for fd in [-1, i32::MIN, closed, 64, 1023, 1024, 65_535] {
-                // SAFETY: the test has nothing open there.
-                unsafe { libc::close(fd) };
+                let _ = nix::unistd::close(fd);
                 for at in 0..3 {
                     let mut fds = [none(), none(), none()];
                     fds[at].push(fd);
@@ -264,8 +193,7 @@ mod tests {
                     "{error,einval}"
                 );
             }
-            // SAFETY: the descriptor is not in use.
-            assert_eq!(unsafe { libc::dup2(1, CONTROL) }, CONTROL);
+            assert_eq!(dup2(1, CONTROL), Ok(CONTROL));
             assert_eq!(
                 text(&select(&mut p, none(), one(CONTROL), none(), NOW)),
                 "{error,ebadf}"
@@ -296,8 +224,9 @@ mod tests {
     }
 
     #[test]
+    #[allow(unsafe_code)]
     fn other_signals_do_not_shorten_the_time() {
-        extern "C" fn nothing(_: c_int) {}
+        extern "C" fn nothing(_: libc::c_int) {}
         in_child(|| {
             let mut p = process();
             let handler = nothing as *const () as libc::sighandler_t;
@@ -312,7 +241,7 @@ mod tests {
             // SAFETY: the handler does nothing, and the timer's structure is ours.
             unsafe {
                 libc::signal(libc::SIGALRM, handler);
-                libc::setitimer(libc::ITIMER_REAL, &timer, null_mut());
+                libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut());
             }
             let start = Instant::now();
             let timeout = Some(Timeval {

@@ -3,14 +3,12 @@
 use crate::process::Process;
 use crate::reply::Outcome;
 use crate::signals;
+use crate::sys::signal as sys;
 use alcove_proto::wire::arg::Handler;
-use nix::errno::Errno;
 
 /// kill(2).
 pub fn kill(_: &mut Process, pid: i32, signal: i32) -> Outcome {
-    // SAFETY: sends a signal; real-time signals are numbers that have no name.
-    Errno::result(unsafe { libc::kill(pid, signal) })?;
-    Ok(())
+    Ok(sys::kill(pid, signal)?)
 }
 
 /// sigaction(2): default action, ignored, or an event for the owner.

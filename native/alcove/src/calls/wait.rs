@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::calls::testing::{in_child, process, text};
     use crate::reply::Bare;
-    use nix::unistd::{ForkResult, fork};
+    use crate::sys::process::{exit, fork};
 
     fn meaning(status: c_int) -> String {
         text(&Bare(List(Status::of(status).into_iter().collect())))
@@ -129,12 +129,10 @@ mod tests {
         in_child(|| {
             let mut p = process();
             assert_eq!(text(&waitpid(&mut p, -1, 0)), "{error,echild}");
-            // SAFETY: the child only ends.
-            let child = match unsafe { fork() }.expect("fork") {
-                // SAFETY: ends the child.
-                ForkResult::Child => unsafe { libc::_exit(3) },
-                ForkResult::Parent { child } => child.as_raw(),
-            };
+            let child = fork().expect("fork");
+            if child == 0 {
+                exit(3);
+            }
             assert_eq!(
                 text(&waitpid(&mut p, child, 0)),
                 format!("{{ok,{child},768,[{{exit_status,3}}]}}")

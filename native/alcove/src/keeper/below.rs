@@ -7,7 +7,7 @@
 
 use crate::descendants::Window;
 use crate::procfs;
-use crate::sys::pidfd;
+use crate::sys::{pidfd, signal};
 use libc::c_int;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -106,8 +106,7 @@ fn each_waited_for(mut then: impl FnMut(c_int)) {
 }
 
 fn kill(pid: c_int) {
-    // SAFETY: sends a signal to a child, which only this process reaps.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
+    let _ = signal::kill(pid, libc::SIGKILL);
 }
 
 /// Kills a child whose pid in /proc differs from the one that the calling process sees. Returns

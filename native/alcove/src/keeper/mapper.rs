@@ -4,8 +4,9 @@
 use crate::channels::{out_of_the_way, pipe};
 use crate::exit::leave;
 use crate::io::write_all;
+use crate::sys::fd::dup2;
 use crate::sys::poll::poll;
-use crate::sys::signal::unblock;
+use crate::sys::signal::{kill, unblock};
 use crate::sys::trace::{let_go_or_kill, wait_until_ended};
 use crate::sys::wait::wait4;
 use crate::{procfs, signals, spawn};
@@ -94,11 +95,8 @@ fn become_helper(
     argv: &[CString],
 ) -> ! {
     signals::begin_child(keeper);
-    // SAFETY: takes numbers only; nothing owns 0 to 2, the others are open.
-    unsafe {
-        libc::dup2(null.as_raw_fd(), 0);
-        libc::dup2(null.as_raw_fd(), 1);
-        libc::dup2(says.as_raw_fd(), 2);
+    for (to, from) in [null, null, says].into_iter().enumerate() {
+        let _ = dup2(from.as_raw_fd(), to as c_int);
     }
     spawn::close_all_but(&[0, 1, 2], false, procfs::trusted);
     let _ = nix::unistd::chdir("/");
@@ -143,9 +141,8 @@ fn reaped(child: c_int, until: Instant) -> Option<c_int> {
             _ => break,
         }
     }
-    // SAFETY: the child isn't reaped, so its pid is its own. The keeper may signal it: its real
-    // user is still the keeper's, even though it runs as root.
-    unsafe { libc::kill(child, libc::SIGKILL) };
+    // The keeper may signal it: its real user is still the keeper's, even though it runs as root.
+    let _ = kill(child, libc::SIGKILL);
     wait_until_ended(child);
     None
 }

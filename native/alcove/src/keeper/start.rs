@@ -13,13 +13,17 @@ use crate::exit::leave;
 use crate::init;
 use crate::io::write_all;
 use crate::process::{Process, Request};
-use crate::protect::set_dumpable;
+use crate::protect::{set_death_signal, set_dumpable};
 use crate::reply::Fail;
 #[cfg(target_os = "linux")]
 use crate::sys::clone::clone_into;
-use crate::sys::fd::place as put_at;
+use crate::sys::environ;
+use crate::sys::exec::{Script, Strings, execve};
+use crate::sys::fd::{dup2, place as put_at};
+use crate::sys::process::fork;
 use crate::sys::share::{self, Stack};
-use crate::sys::signal::unblock;
+use crate::sys::signal::{kill, unblock};
+use crate::sys::terminal;
 use crate::sys::trace::wait_until_ended;
 use crate::{dispatch, procfs, signals, spawn};
 use alcove_proto::calls::number;
@@ -31,14 +35,14 @@ use alcove_proto::wire::{
     Reader,
     arg::{Arg, CloneFlags},
 };
-use libc::{c_char, c_int, c_void};
+use libc::c_int;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::sys::termios::{self, LocalFlags, SetArg};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// How long a process that was just made may take to report that it is there.
@@ -185,7 +189,7 @@ impl Starting {
 /// Starts a program, with the descriptors that the VM gave for its streams.
 pub fn start(
     process: &mut Process,
-    place: &Place,
+    place: &mut Place,
     below: &Below,
     keep: &Keep<'_>,
     given: Result<Vec<OwnedFd>, Errno>,
@@ -203,7 +207,7 @@ pub fn start(
     let streams = Streams::new(place, keep, given.at(Step::Pipe)?)?;
     let mut image = Image::new(keep);
     let plain = flags == 0 && keep.groups.is_empty() && keep.calls == [0, 0];
-    match &place.stack {
+    match &mut place.stack {
         Some(stack) if plain && !process.filtered => sharing(stack, streams, &mut image),
         _ => forking(process, below, keep, flags, streams, &image),
     }
@@ -229,9 +233,7 @@ pub fn set_size(master: &OwnedFd, rows: u16, columns: u16) -> nix::Result<()> {
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
-    // SAFETY: reads a structure of ours.
-    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ as _, &size) })
-        .map(drop)
+    terminal::set_size(master.as_fd(), &size)
 }
 
 /// Sets the modes in which a terminal is to differ from a new one.
@@ -305,7 +307,7 @@ impl Streams {
     }
 
     fn open_terminal(&mut self, keep: &Keep<'_>) -> nix::Result<()> {
-        let (master, slave, _) = crate::calls::pty::pair()?;
+        let (master, slave, _) = terminal::pair()?;
         let Terminal { rows, columns, .. } = keep.terminal;
         set_size(&master, rows, columns)?;
         set_modes(&slave, keep.terminal)?;
@@ -359,28 +361,20 @@ struct Image<'a> {
     cwd: Option<&'a CStr>,
     /// The paths at which the program may be.
     files: Vec<CString>,
-    argv: Vec<*const c_char>,
-    /// The arguments for a shell, if the program is a script without a `#!` line.
-    script: Vec<*const c_char>,
-    env: Vec<*const c_char>,
-}
-
-unsafe extern "C" {
-    static environ: *const *const c_char;
+    argv: Strings<'a>,
+    script: Script<'a>,
+    env: Strings<'a>,
 }
 
 impl<'a> Image<'a> {
     fn new(keep: &Keep<'a>) -> Image<'a> {
         let env = environment(keep);
-        let mut argv: Vec<_> = keep.argv.iter().map(|arg| arg.as_ptr()).collect();
-        argv.push(std::ptr::null());
-        let mut script = vec![c"/bin/sh".as_ptr(), std::ptr::null()];
-        script.extend(argv.get(1..).unwrap_or(&[std::ptr::null()]));
+        let argv = keep.argv.iter().copied().collect();
         Image {
             cwd: keep.cwd,
             files: candidates(keep.file, path(&env)),
+            script: Script::new(&argv),
             argv,
-            script,
             env,
         }
     }
@@ -388,19 +382,11 @@ impl<'a> Image<'a> {
     /// Execs the program; returns only if that fails, with the reason. As execvp(3), it tries the
     /// next path if a file doesn't exist or may not be executed.
     fn exec(&mut self) -> Fail {
-        let mut refused = None;
+        let (mut last, mut refused) = (Errno::ENOENT, None);
         for file in &self.files {
-            // SAFETY: the strings and their lists live until the call returns.
-            unsafe { libc::execve(file.as_ptr(), self.argv.as_ptr(), self.env.as_ptr()) };
-            match Errno::last() {
-                Errno::ENOEXEC => {
-                    self.script[1] = file.as_ptr();
-                    // SAFETY: as above.
-                    unsafe {
-                        libc::execve(c"/bin/sh".as_ptr(), self.script.as_ptr(), self.env.as_ptr())
-                    };
-                    return Errno::last().into();
-                }
+            last = execve(file, &self.argv, &self.env);
+            match last {
+                Errno::ENOEXEC => return self.script.execve(file, &self.env).into(),
                 Errno::EACCES => refused = Some(Errno::EACCES),
                 Errno::ENOENT
                 | Errno::ENOTDIR
@@ -410,44 +396,28 @@ impl<'a> Image<'a> {
                 errno => return errno.into(),
             }
         }
-        let last = match self.files.is_empty() {
-            true => Errno::ENOENT,
-            false => Errno::last(),
-        };
         refused.unwrap_or(last).into()
     }
 }
 
 /// The environment of a program. The strings belong to the request and to the keeper's own
 /// environment.
-fn environment(keep: &Keep<'_>) -> Vec<*const c_char> {
+fn environment<'a>(keep: &Keep<'a>) -> Strings<'a> {
     // If a name is given twice, the last one holds. There may be tens of thousands. A hash would need
     // random numbers, which a filter may refuse.
     let mut names = BTreeSet::new();
     let mut given = Vec::with_capacity(keep.env.len());
     for variable in keep.env.iter().rev() {
         if names.insert(name(variable.to_bytes())) && variable.to_bytes().contains(&b'=') {
-            given.push(variable.as_ptr());
+            given.push(*variable);
         }
     }
-    let mut env = Vec::new();
-    if !keep.clearenv {
-        // SAFETY: nothing changes the environment while it is read: there is one thread.
-        let mut next = unsafe { environ };
-        // SAFETY: the list ends with a null pointer, and its strings are C strings.
-        while !next.is_null() && unsafe { !(*next).is_null() } {
-            // SAFETY: as above.
-            let variable = unsafe { CStr::from_ptr(*next) };
-            if !names.contains(name(variable.to_bytes())) {
-                env.push(variable.as_ptr());
-            }
-            // SAFETY: as above.
-            next = unsafe { next.add(1) };
-        }
-    }
-    env.extend(given.iter().rev());
-    env.push(std::ptr::null());
-    env
+    // SAFETY: nothing changes the environment before the program is exec'ed, but for calls of the
+    // request, after which it is read again.
+    let inherited = unsafe { environ::variables() }
+        .filter(|variable| !names.contains(name(variable.to_bytes())));
+    let inherited = inherited.take(if keep.clearenv { 0 } else { usize::MAX });
+    inherited.chain(given.iter().rev().copied()).collect()
 }
 
 /// The name of a variable.
@@ -457,14 +427,9 @@ fn name(variable: &[u8]) -> &[u8] {
 }
 
 /// The value of PATH.
-fn path<'a>(env: &[*const c_char]) -> Option<&'a [u8]> {
+fn path<'a>(env: &Strings<'a>) -> Option<&'a [u8]> {
     env.iter()
-        .take_while(|variable| !variable.is_null())
-        .find_map(|variable| {
-            // SAFETY: the variables are C strings that live as long as the request.
-            let variable = unsafe { CStr::from_ptr(*variable) };
-            variable.to_bytes().strip_prefix(b"PATH=")
-        })
+        .find_map(|variable| variable.to_bytes().strip_prefix(b"PATH="))
 }
 
 /// The paths at which a program may be: in each directory of PATH, unless its name has a slash.
@@ -502,7 +467,11 @@ struct Shared<'a, 'b> {
     failed: Option<(Step, Fail)>,
 }
 
-fn sharing(stack: &Stack, mut streams: Streams, image: &mut Image<'_>) -> Result<Started, Failure> {
+fn sharing(
+    stack: &mut Stack,
+    mut streams: Streams,
+    image: &mut Image<'_>,
+) -> Result<Started, Failure> {
     let mut shared = Shared {
         keeper: nix::unistd::getpid().as_raw(),
         numbers: streams.numbers(),
@@ -510,10 +479,7 @@ fn sharing(stack: &Stack, mut streams: Streams, image: &mut Image<'_>) -> Result
         image,
         failed: None,
     };
-    // SAFETY: nothing else uses the stack, and there is one thread. `shared_child` takes what is
-    // shared here.
-    let child =
-        unsafe { share::run(shared_child, stack, (&raw mut shared).cast()) }.at(Step::Fork)?;
+    let child = share::run(shared_child, stack, &mut shared).at(Step::Fork)?;
     if let Some((step, fail)) = shared.failed {
         wait_until_ended(child);
         return Err(fail).at(step);
@@ -527,23 +493,11 @@ fn sharing(stack: &Stack, mut streams: Streams, image: &mut Image<'_>) -> Result
     })
 }
 
-extern "C" fn shared_child(argument: *mut c_void) -> c_int {
-    // SAFETY: `sharing` passed the pointer, and waits until this process is done with it.
-    let shared = unsafe { &mut *argument.cast::<Shared<'_, '_>>() };
-    // SAFETY: takes numbers only. The parent is the keeper's one thread, which ends with the
-    // keeper.
-    unsafe {
-        #[cfg(target_os = "linux")]
-        libc::prctl(
-            libc::PR_SET_PDEATHSIG,
-            libc::SIGKILL as libc::c_ulong,
-            0,
-            0,
-            0,
-        );
-        if libc::getppid() != shared.keeper {
-            libc::_exit(127);
-        }
+fn shared_child(shared: &mut Shared<'_, '_>) -> ! {
+    // The parent is the keeper's one thread, which ends with the keeper.
+    set_death_signal(libc::SIGKILL);
+    if nix::unistd::getppid().as_raw() != shared.keeper {
+        leave(127);
     }
     let failed = settle(&shared.numbers, shared.terminal)
         .map_err(|errno| (Step::Terminal, errno.into()))
@@ -559,23 +513,19 @@ extern "C" fn shared_child(argument: *mut c_void) -> c_int {
         }
         Err(failed) => failed,
     });
-    // SAFETY: ends this process.
-    unsafe { libc::_exit(127) }
+    leave(127)
 }
 
 /// In a new process: makes a session, and makes the given descriptors the standard ones.
 fn settle(numbers: &[c_int; 3], terminal: bool) -> nix::Result<()> {
-    // SAFETY: takes numbers only; nothing owns 0 to 2, the others are open.
-    unsafe {
-        libc::setsid();
-        for (to, from) in numbers.iter().enumerate() {
-            if *from >= 0 {
-                Errno::result(libc::dup2(*from, to as c_int))?;
-            }
+    let _ = nix::unistd::setsid();
+    for (to, from) in numbers.iter().enumerate() {
+        if *from >= 0 {
+            dup2(*from, to as c_int)?;
         }
-        if terminal {
-            Errno::result(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
-        }
+    }
+    if terminal {
+        terminal::make_controlling(libc::STDIN_FILENO)?;
     }
     Ok(())
 }
@@ -616,8 +566,7 @@ fn forking(
     let init = connection.map(|(own, _)| own);
     if let Some(init) = init.as_ref().filter(|_| waits) {
         if let Err(failure) = prepare(below, keep, &groups.lists, child, init) {
-            // SAFETY: the child isn't reaped.
-            unsafe { libc::kill(child, libc::SIGKILL) };
+            let _ = kill(child, libc::SIGKILL);
             wait_until_ended(child);
             return Err(failure);
         }
@@ -794,7 +743,7 @@ fn begin(
 ) -> ! {
     signals::begin_child(if has_init { 0 } else { keeper });
     let fail = |says: &OwnedFd, step: Step, errno: Errno| -> ! {
-        say(says, step as i64, &reason(errno));
+        say(says.as_raw_fd(), step as i64, &reason(errno));
         leave(127)
     };
     let waits = maps || groups.waits_for_keeper();
@@ -818,8 +767,7 @@ fn begin(
             Ok(gate) => gate,
             Err(errno) => fail(&says, Step::Pipe, errno),
         };
-        // SAFETY: there is one thread.
-        match Errno::result(unsafe { libc::fork() }) {
+        match fork() {
             Ok(0) => {
                 signals::begin_child(1);
                 if let Some((gate, inits)) = gate {
@@ -900,23 +848,21 @@ fn become_program(
     streams: Streams,
     image: &Image<'_>,
 ) -> ! {
-    let fail = |says: &OwnedFd, step: i64, reason: &[u8]| -> ! {
+    let fail = |says: c_int, step: i64, reason: &[u8]| -> ! {
         say(says, step, reason);
         leave(127)
     };
     let terminal = streams.terminal.is_some();
     if let Err(errno) = settle(&streams.numbers(), terminal) {
-        fail(&says, Step::Terminal as i64, &reason(errno));
+        fail(says.as_raw_fd(), Step::Terminal as i64, &reason(errno));
     }
     // The pipe that reports failures takes the number of the control socket. That descriptor
     // is alcove's own, and the calls of the request can't use it.
     let place = process.control;
     if let Err(errno) = put_at(says.as_fd(), place, true) {
-        fail(&says, Step::Pipe as i64, &reason(errno));
+        fail(says.as_raw_fd(), Step::Pipe as i64, &reason(errno));
     }
     drop(says);
-    // SAFETY: the descriptor was just made; only the keeper uses what had its number before.
-    let says = unsafe { OwnedFd::from_raw_fd(place) };
     if connection.is_some_and(|connection| !init::introduce(&connection)) {
         leave(127);
     }
@@ -926,15 +872,16 @@ fn become_program(
     process.children = Default::default();
     process.request = Request::NONE;
     if let Some(Err(errno)) = image.cwd.map(nix::unistd::chdir) {
-        fail(&says, Step::Chdir as i64, &reason(errno));
+        fail(place, Step::Chdir as i64, &reason(errno));
     }
     let changed = !keep.env.is_empty() || keep.clearenv;
     if changed {
-        spawn::set_environment(&image.env);
+        // SAFETY: the request and the keeper's own environment stay until the program is exec'ed.
+        unsafe { environ::replace_by(&image.env) };
     }
     unblock();
     if let Err((step, reason)) = call_all(process, keep.calls) {
-        fail(&says, step, &reason);
+        fail(place, step, &reason);
     }
     // A call may have changed the environment, and with it the PATH to search.
     let env = environment(&Keep::default());
@@ -947,7 +894,7 @@ fn become_program(
     };
     signals::before_exec();
     let refused = image.exec();
-    fail(&says, Step::Exec as i64, &reason(refused))
+    fail(place, Step::Exec as i64, &reason(refused))
 }
 
 /// Makes the calls; returns the index of the first that fails, and why.
@@ -972,8 +919,8 @@ fn reason(fail: impl Into<Fail>) -> Vec<u8> {
     out
 }
 
-fn say(to: &OwnedFd, step: i64, reason: &[u8]) {
+fn say(to: c_int, step: i64, reason: &[u8]) {
     let mut bytes = step.to_le_bytes().to_vec();
     bytes.extend_from_slice(reason);
-    let _ = write_all(to.as_raw_fd(), &bytes);
+    let _ = write_all(to, &bytes);
 }

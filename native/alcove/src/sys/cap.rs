@@ -2,7 +2,7 @@
 //!
 //! A set of them is a number with a bit for each.
 
-use libc::c_int;
+use libc::{c_int, c_ulong};
 use nix::errno::Errno;
 
 /// The capabilities of a process.
@@ -67,4 +67,25 @@ pub fn set(sets: Sets) -> nix::Result<()> {
     let (header, at) = (&raw mut header, data.as_ptr());
     // SAFETY: the kernel reads the header and two structures.
     Errno::result(unsafe { libc::syscall(libc::SYS_capset, header, at) }).map(drop)
+}
+
+/// Whether a capability is in the bounding set: 1 or 0.
+pub fn bound(cap: c_ulong) -> nix::Result<c_int> {
+    prctl(libc::PR_CAPBSET_READ, cap, 0)
+}
+
+/// Drops a capability from the bounding set.
+pub fn drop_bound(cap: c_ulong) -> nix::Result<()> {
+    prctl(libc::PR_CAPBSET_DROP, cap, 0).map(drop)
+}
+
+/// PR_CAP_AMBIENT, with one of its operations.
+pub fn ambient(operation: c_int, cap: c_ulong) -> nix::Result<c_int> {
+    prctl(libc::PR_CAP_AMBIENT, operation as c_ulong, cap)
+}
+
+/// For the options above.
+fn prctl(option: c_int, arg2: c_ulong, arg3: c_ulong) -> nix::Result<c_int> {
+    // SAFETY: these options take numbers and touch no memory.
+    Errno::result(unsafe { libc::prctl(option, arg2, arg3, 0, 0) })
 }

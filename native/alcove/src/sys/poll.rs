@@ -1,6 +1,5 @@
-//! poll(2) with a mask of signals.
+//! poll(2).
 
-#[cfg(target_os = "netbsd")]
 use nix::errno::Errno;
 use nix::poll::PollFd;
 use nix::sys::signal::SigSet;
@@ -28,4 +27,11 @@ fn ppoll(fds: &mut [PollFd<'_>], limit: Option<TimeSpec>, mask: SigSet) -> nix::
     let (count, fds) = (fds.len() as libc::nfds_t, fds.as_mut_ptr().cast());
     // SAFETY: a PollFd is a pollfd, of which there are so many; the others are read only.
     Errno::result(unsafe { libc::ppoll(fds, count, limit, mask.as_ref()) })
+}
+
+/// poll(2) of descriptors that are the user's, for so many milliseconds.
+pub fn poll_numbers(polled: &mut [libc::pollfd], limit: libc::c_int) -> nix::Result<()> {
+    // SAFETY: the list is as long as is said.
+    let n = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, limit) };
+    Errno::result(n).map(drop)
 }

@@ -1,6 +1,8 @@
 //! A new process that shares this one's memory until it execs, as in posix_spawn(3). Linux only.
 
-use libc::{c_int, c_void};
+use libc::c_int;
+#[cfg(target_os = "linux")]
+use libc::c_void;
 
 /// The stack of such a process.
 pub struct Stack {
@@ -29,26 +31,36 @@ impl Stack {
     }
 }
 
-/// clone(2): runs `child` with `argument` in a new process, which it must end. Returns in this
-/// process when the new one has left the memory by exec or exit.
+/// clone(2): runs `child` with `argument` in a new process. Returns in this process when the new
+/// one has left the memory, by exec or exit.
 ///
-/// # Safety
-/// Nothing else uses the stack, this process has one thread, and `child` takes what `argument`
-/// points to, and doesn't return.
-pub unsafe fn run(
-    child: extern "C" fn(*mut c_void) -> c_int,
-    stack: &Stack,
-    argument: *mut c_void,
-) -> nix::Result<c_int> {
+/// This process finds the memory as `child` left it: what that allocates is lost.
+pub fn run<T>(child: fn(&mut T) -> !, stack: &mut Stack, argument: &mut T) -> nix::Result<c_int> {
     #[cfg(target_os = "linux")]
     {
+        let mut call = Call { child, argument };
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        // SAFETY: the caller's promises; with CLONE_VFORK what is pointed to lives long enough.
-        nix::errno::Errno::result(unsafe { libc::clone(child, stack.top, flags, argument) })
+        let at = (&raw mut call).cast();
+        // SAFETY: nothing else uses the stack, and no process of this executable has a second
+        // thread. With CLONE_VFORK this process waits until the new one is done with `call`.
+        nix::errno::Errno::result(unsafe { libc::clone(begin::<T>, stack.top, flags, at) })
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _ = (child, stack, argument);
         Err(nix::errno::Errno::ENOSYS)
     }
+}
+
+#[cfg(target_os = "linux")]
+struct Call<'a, T> {
+    child: fn(&mut T) -> !,
+    argument: &'a mut T,
+}
+
+#[cfg(target_os = "linux")]
+extern "C" fn begin<T>(call: *mut c_void) -> c_int {
+    // SAFETY: `run` passed the pointer, and doesn't use what it points to meanwhile.
+    let call = unsafe { &mut *call.cast::<Call<'_, T>>() };
+    (call.child)(call.argument)
 }

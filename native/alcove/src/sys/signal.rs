@@ -1,6 +1,7 @@
-//! The numbers of signals, and the mask.
+//! Sending signals, their numbers, and the mask.
 
 use libc::c_int;
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
 
 /// One more than the largest number of a signal on any platform.
@@ -12,6 +13,14 @@ pub use alcove_proto::constants::largest_signal as largest;
 pub fn number(value: i64) -> Option<u8> {
     let signal = u8::try_from(value).ok()?;
     (c_int::from(signal) <= largest()).then_some(signal)
+}
+
+/// kill(2). The signal is a number, as those of real-time signals have no name. Signal-safe.
+///
+/// The pid of a child is its own until this process reaps the child.
+pub fn kill(pid: c_int, signal: c_int) -> nix::Result<()> {
+    // SAFETY: takes numbers only.
+    Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
 /// Sets a signal that the C library reserves for itself to its default action. A process that was

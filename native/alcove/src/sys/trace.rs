@@ -4,6 +4,7 @@
 //! From then on it stops at each signal and each exec, and wait4(2) shows these stops, which look like
 //! ends to whoever expects only ends. Without a tracer that continues it, it never runs again.
 
+use super::signal::kill;
 use super::wait::{Waited, wait4};
 use libc::c_int;
 use nix::errno::Errno;
@@ -19,8 +20,7 @@ pub fn let_go(child: &Waited) -> bool {
 pub fn let_go_or_kill(child: &Waited) -> bool {
     let stopped = child.pid > 0 && libc::WIFSTOPPED(child.status);
     if stopped && !detach(child.pid, child.status) {
-        // SAFETY: sends a signal to a child that isn't reaped.
-        unsafe { libc::kill(child.pid, libc::SIGKILL) };
+        let _ = kill(child.pid, libc::SIGKILL);
     }
     stopped
 }
