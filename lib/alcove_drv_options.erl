@@ -76,22 +76,22 @@ parse([Option | Options], Given) ->
 parse([], Given) ->
     {ok, Given};
 parse(Options, _Given) ->
-    {error, alcove_explain:shown(Options)}.
+    {error, alcove_text:shown(Options)}.
 
 %% What may be told of an option that is wrong: of variables the names.
 wrong({env, Env}) ->
     case alcove_environ:changes(Env) of
         {error, {name, Name}} -> {env, Name};
         {error, {no_pair, _, _}} -> {env, no_pair};
-        {error, no_list} -> {env, alcove_explain:shown(Env)}
+        {error, no_list} -> {env, alcove_text:shown(Env)}
     end;
 wrong({Name, Value}) when is_atom(Name) ->
     case lists:member(Name, names()) andalso Name =/= exec of
         true -> {Name, Value};
-        false -> {Name, alcove_explain:shown(Value)}
+        false -> {Name, alcove_text:shown(Value)}
     end;
 wrong(Option) ->
-    alcove_explain:shown(Option).
+    alcove_text:shown(Option).
 
 %% @doc The names of the options.
 -spec names() -> [atom(), ...].

@@ -99,7 +99,7 @@ changes(N, [{Name, Value} | Given], Changes) ->
         Change -> changes(N + 1, Given, [Change | Changes])
     end;
 changes(N, [NoPair | _], _Changes) ->
-    {error, {no_pair, N, alcove_explain:shown(NoPair)}}.
+    {error, {no_pair, N, alcove_text:shown(NoPair)}}.
 
 name(Name) when is_atom(Name) ->
     name(atom_to_binary(Name));
@@ -122,7 +122,7 @@ value(Value) -> alcove_text:bytes(Value).
 told(Name) ->
     case is_atom(Name) orelse alcove_text:bytes(Name) =/= error of
         true -> Name;
-        false -> alcove_explain:shown(Name)
+        false -> alcove_text:shown(Name)
     end.
 
 %% @doc Variables as execve(2) has them.

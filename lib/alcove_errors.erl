@@ -208,13 +208,6 @@ text({option, Option}) ->
     alcove_explain:option(Option);
 text({spec, {drv, Drv}}) ->
     io_lib:format("not a Drv that runs or the name of one: ~0tp", [Drv]);
-text({spec, {Name, _} = Part}) ->
-    %% What a sandbox has in common with alcove_proc, or is explained there.
-    Explained = [argv, env, network | alcove_sandbox_spec:options()],
-    case lists:member(Name, Explained) of
-        true -> alcove_explain:option(Part);
-        false -> io_lib:format("a wrong part of a sandbox: ~0tp", [Part])
-    end;
 text({spec, Part}) ->
     io_lib:format("a wrong part of a sandbox: ~0tp", [Part]).
 

@@ -2,7 +2,7 @@
 %% @doc Why a system call may have failed.
 -module(alcove_explain).
 
--export([format_error/1, option/1, argv/1, programs/1, shown/1]).
+-export([format_error/1, option/1]).
 
 -include_lib("kernel/include/file.hrl").
 
@@ -123,7 +123,7 @@ format_error(Reason) ->
 
 %% A name as text, whatever its bytes are; or a number.
 text(Name) when is_binary(Name) ->
-    alcove_proc_sink:text(Name);
+    alcove_text:printable(Name);
 text(Name) ->
     case alcove_text:characters(Name) of
         error -> io_lib:format("~0tp", [Name]);
@@ -161,43 +161,6 @@ network(Key, Value, Reason) ->
 %% Options
 %%--------------------------------------------------------------------
 
-%% @doc What may be told of a value that may be a secret: what it is, if it is a number or a
-%% name, else its kind.
--spec shown(term()) -> term().
-shown(Value) when is_binary(Value), Value =/= <<>> -> '<<...>>';
-shown(Value) when is_list(Value), Value =/= [] -> '[...]';
-shown(Value) when is_map(Value), map_size(Value) > 0 -> '#{...}';
-shown(Value) when is_tuple(Value) ->
-    list_to_tuple([shown(Element) || Element <- tuple_to_list(Value)]);
-shown(Value) ->
-    Value.
-
-%% @doc What is wrong with a program and its arguments. It is part of the error, so that it is
-%% seen also where errors aren't explained.
--spec argv(string | empty | no_list | {word, pos_integer()}) -> binary().
-argv(What) ->
-    iolist_to_binary([
-        case What of
-            string -> "a program and its arguments are a list, and not one string";
-            empty -> "a program and its arguments are a list, and this one is empty";
-            no_list -> "a program and its arguments are a list";
-            {word, 1} -> "the program isn't a string or a binary without NUL, or is empty";
-            {word, N} -> io_lib:format("word ~b isn't a string or a binary without NUL", [N])
-        end,
-        ": [\"ls\", \"-l\"]; for a shell, [\"sh\", \"-c\", \"ls -l | wc\"]"
-    ]).
-
-%% @doc What is wrong with a list of programs.
--spec programs(empty | no_list) -> binary().
-programs(What) ->
-    iolist_to_binary([
-        case What of
-            empty -> "the programs of a pipeline are a list, and this one is empty";
-            no_list -> "the programs of a pipeline are a list"
-        end,
-        ": [[\"ls\", \"-l\"], [\"wc\", \"-l\"]]"
-    ]).
-
 %% @doc What is wrong with an option, what was expected and what to write.
 -spec option(term()) -> unicode:chardata().
 option({argv, Text}) ->
@@ -219,7 +182,7 @@ option({Name, {pipe, all}}) ->
 option({drv, {start, Option}}) ->
     ["{start, Options}: ", option(Option)];
 option({drv, Drv}) ->
-    io_lib:format("not a Drv, its registered name or {start, Options}: ~0tp", [shown(Drv)]);
+    io_lib:format("not a Drv, its registered name or {start, Options}: ~0tp", [alcove_text:shown(Drv)]);
 option({stdin, line}) ->
     "a line has more than 4095 bytes, which a terminal cuts: pty has to be #{raw => true}";
 option({Option, {without, Namespace}}) ->

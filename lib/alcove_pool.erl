@@ -194,7 +194,7 @@ parsed(Function, Options) ->
 %% What may be told of an option that is wrong. What isn't an option here may be a misspelt one, or
 %% one of a program.
 told(Known, {Name, Value}) when is_map_key(Name, Known), Name =/= drv -> {Name, Value};
-told(_Known, Option) -> alcove_explain:shown(Option).
+told(_Known, Option) -> alcove_text:shown(Option).
 
 startable(#{drv := {start, Options}}, Function, Args) ->
     case alcove_drv_options:parse(Options) of
@@ -210,7 +210,7 @@ given(Function, Args, Position, Options) ->
     try
         maps:from_list(lists:reverse(Options))
     catch
-        error:_ -> wrong(Function, Args, Position, {options, alcove_explain:shown(Options)})
+        error:_ -> wrong(Function, Args, Position, {options, alcove_text:shown(Options)})
     end.
 
 member_option(name, Name) -> is_atom(Name) andalso Name =/= undefined;
@@ -368,7 +368,7 @@ started(Function, Pool, Argv, Options) ->
 with(Pool, Options, Fun) when is_function(Fun, 1) ->
     {Own, More} = own(with, [Pool, Options, Fun], Options),
     More =:= #{} orelse
-        wrong(with, [Pool, Options, Fun], 2, alcove_explain:shown(hd(maps:to_list(More)))),
+        wrong(with, [Pool, Options, Fun], 2, alcove_text:shown(hd(maps:to_list(More)))),
     leased(Pool, Own, fun(Drv, _Lease) -> {give, Fun(Drv)} end);
 with(Pool, Options, Fun) ->
     alcove_errors:raise(badarg, ?MODULE, with, [Pool, Options, Fun], {function, 3}).
@@ -402,7 +402,7 @@ kept({Member, Job}, Pid) ->
 own(Function, Args, Options) ->
     Position = [N || {N, Arg} <- lists:zip(lists:seq(1, length(Args)), Args), Arg =:= Options],
     Given = given(Function, Args, lists:last(Position), Options),
-    is_atom(hd(Args)) orelse wrong(Function, Args, 1, {pool, alcove_explain:shown(hd(Args))}),
+    is_atom(hd(Args)) orelse wrong(Function, Args, 1, {pool, alcove_text:shown(hd(Args))}),
     Names = [wait, need, retry],
     Own = maps:merge(#{wait => ?WAIT, need => #{}, retry => 0}, maps:with(Names, Given)),
     _ = [

@@ -136,9 +136,9 @@ parse(How, Drv, Argv, Options) ->
 
 %% @doc What is wrong with a child specification that lacks `drv' or `argv', or is none.
 -spec incomplete(term()) -> term().
-incomplete(#{drv := _}) -> {argv, alcove_explain:argv(no_list)};
+incomplete(#{drv := _}) -> {argv, wrong_argv(no_list)};
 incomplete(#{}) -> {drv, missing};
-incomplete(Other) -> alcove_explain:shown(Other).
+incomplete(Other) -> alcove_text:shown(Other).
 
 checked(How, Drv, Argv, Options) ->
     try
@@ -174,8 +174,8 @@ pipe(Drv, Programs, Options) ->
     end.
 
 count([_ | _] = Programs) when length(Programs) > 0 -> length(Programs);
-count([]) -> refuse({programs, alcove_explain:programs(empty)});
-count(_) -> refuse({programs, alcove_explain:programs(no_list)}).
+count([]) -> refuse({programs, wrong_programs(empty)});
+count(_) -> refuse({programs, wrong_programs(no_list)}).
 
 piped(N, Last, Drv, Program, Given) ->
     try
@@ -265,7 +265,7 @@ pairs(Options) -> Options.
 list(Options) when is_map(Options) -> maps:to_list(Options);
 %% If an option is given twice, the first one holds, as in a property list.
 list(Options) when is_list(Options), length(Options) >= 0 -> lists:reverse(Options);
-list(Options) -> refuse({options, alcove_explain:shown(Options)}).
+list(Options) -> refuse({options, alcove_text:shown(Options)}).
 
 -spec refuse(term()) -> no_return().
 refuse(Option) ->
@@ -336,29 +336,29 @@ drv({start, Options} = Drv) ->
 drv(Drv) ->
     case alcove_drv:locate(Drv) of
         {ok, Pid} -> Pid;
-        _ -> refuse({drv, alcove_explain:shown(Drv)})
+        _ -> refuse({drv, alcove_text:shown(Drv)})
     end.
 
 %% The error tells what is wrong with a program and its arguments, but not their values, which may
 %% be secrets.
 argv([_ | _] = Argv) when length(Argv) > 0 ->
     case lists:all(fun(Word) -> is_integer(Word) end, Argv) of
-        true -> refuse({argv, alcove_explain:argv(string)});
+        true -> refuse({argv, wrong_argv(string)});
         false -> words(1, Argv)
     end;
 argv([]) ->
-    refuse({argv, alcove_explain:argv(empty)});
+    refuse({argv, wrong_argv(empty)});
 argv(Command) when is_binary(Command) ->
-    refuse({argv, alcove_explain:argv(string)});
+    refuse({argv, wrong_argv(string)});
 argv(_) ->
-    refuse({argv, alcove_explain:argv(no_list)}).
+    refuse({argv, wrong_argv(no_list)}).
 
 words(_N, []) ->
     [];
 words(N, [Word | Words]) ->
     case alcove_text:bytes(Word) of
-        error -> refuse({argv, alcove_explain:argv({word, N})});
-        <<>> when N =:= 1 -> refuse({argv, alcove_explain:argv({word, N})});
+        error -> refuse({argv, wrong_argv({word, N})});
+        <<>> when N =:= 1 -> refuse({argv, wrong_argv({word, N})});
         Bytes -> [Bytes | words(N + 1, Words)]
     end.
 
@@ -434,14 +434,14 @@ given({Name, Value}) when is_atom(Name) ->
         Parsed -> {Name, Parsed}
     end;
 given(Option) ->
-    refuse({options, alcove_explain:shown(Option)}).
+    refuse({options, alcove_text:shown(Option)}).
 
 %% An unknown option may be a misspelt one, so its value may be a secret.
 told(Name, Value) ->
     Secret = [stdin, meta, env, setup, tag],
     case lists:member(Name, names()) andalso not lists:member(Name, Secret) of
         true -> Value;
-        false -> alcove_explain:shown(Value)
+        false -> alcove_text:shown(Value)
     end.
 
 %% @doc The names of the options.
@@ -606,6 +606,30 @@ helped(Helper, Ranges) ->
         Good when is_list(Good) -> {Helper, Good};
         Wrong -> Wrong
     end.
+
+%% What is wrong with a program and its arguments. It is part of the error, so that it is
+%% seen also where errors aren't explained.
+wrong_argv(What) ->
+    iolist_to_binary([
+        case What of
+            string -> "a program and its arguments are a list, and not one string";
+            empty -> "a program and its arguments are a list, and this one is empty";
+            no_list -> "a program and its arguments are a list";
+            {word, 1} -> "the program isn't a string or a binary without NUL, or is empty";
+            {word, N} -> io_lib:format("word ~b isn't a string or a binary without NUL", [N])
+        end,
+        ": [\"ls\", \"-l\"]; for a shell, [\"sh\", \"-c\", \"ls -l | wc\"]"
+    ]).
+
+%% What is wrong with a list of programs.
+wrong_programs(What) ->
+    iolist_to_binary([
+        case What of
+            empty -> "the programs of a pipeline are a list, and this one is empty";
+            no_list -> "the programs of a pipeline are a list"
+        end,
+        ": [[\"ls\", \"-l\"], [\"wc\", \"-l\"]]"
+    ]).
 
 %% @doc Whether a term is a signal, by its number or its name.
 -spec is_signal(term()) -> boolean().
@@ -824,7 +848,7 @@ named(#{argv := [Program | _], stdout := Stdout, stderr := Stderr} = Parsed) ->
     Parsed#{stdout := named(Program, Stdout), stderr := named(Program, Stderr)}.
 
 named(Program, {log, Level, program, Metadata}) ->
-    {log, Level, <<(alcove_proc_sink:text(filename:basename(Program)))/binary, ": ">>, Metadata};
+    {log, Level, <<(alcove_text:printable(filename:basename(Program)))/binary, ": ">>, Metadata};
 named(_Program, Sink) ->
     Sink.
 

@@ -754,10 +754,7 @@ conclude(#state{output = Output} = State) ->
     {stop, normal, State}.
 
 tell_outcome(Outcome, #state{alias = Alias, owner = Owner, options = #{tag := Tag}} = State) ->
-    case State#state.attached of
-        {Attached, _} -> Attached ! {Tag, self(), {exit, Outcome}};
-        undefined -> ok
-    end,
+    _ = [Attached ! {Tag, self(), {exit, Outcome}} || {Attached, _} <- [State#state.attached]],
     _ = [gen_server:reply(From, {error, closed}) || From <- maps:values(State#state.waiting)],
     _ = [gen_server:reply(From, Outcome) || From <- State#state.stoppers],
     if

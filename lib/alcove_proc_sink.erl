@@ -3,7 +3,7 @@
 %% function, logs a line, or writes to the console.
 -module(alcove_proc_sink).
 
--export([is_sink/1, new/3, add/2, ended/1, text/1]).
+-export([is_sink/1, new/3, add/2, ended/1]).
 
 -export_type([sink/0, state/0]).
 
@@ -107,7 +107,7 @@ piece(Bytes, #state{sink = {console, Device}, begun = Begun} = State) ->
 log(<<>>, State) ->
     State;
 log(Line, #state{sink = {log, Level, Prefix, Metadata}} = State) ->
-    logger:log(Level, "~ts~ts", [Prefix, text(without_end(Line))], Metadata),
+    logger:log(Level, "~ts~ts", [Prefix, alcove_text:printable(without_end(Line))], Metadata),
     State.
 
 without_end(Line) ->
@@ -116,14 +116,6 @@ without_end(Line) ->
         <<_:(Length - 2)/binary, "\r\n">> when Length >= 2 -> binary:part(Line, 0, Length - 2);
         <<_:(Length - 1)/binary, "\n">> when Length >= 1 -> binary:part(Line, 0, Length - 1);
         _ -> Line
-    end.
-
-%% @doc Characters: what isn't UTF-8 is taken for Latin-1.
--spec text(binary()) -> binary().
-text(Line) ->
-    case unicode:characters_to_binary(Line) of
-        Text when is_binary(Text) -> Text;
-        _ -> <<<<Character/utf8>> || <<Character>> <= Line>>
     end.
 
 encoding(Device) ->

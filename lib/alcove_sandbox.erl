@@ -348,7 +348,7 @@ from_oci(Bundle, Options) ->
         throw:{badarg, Part} ->
             Args = [Bundle, Options],
             %% What isn't a directory or an option may be a configuration.
-            Shown = alcove_explain:shown(Part),
+            Shown = alcove_text:shown(Part),
             case Part of
                 Options -> wrong(Shown, from_oci, Args, 2);
                 {_Name, _Value} -> wrong(Shown, from_oci, Args, 2);
@@ -372,7 +372,7 @@ parsed(Drv, Argv, Spec) ->
     case alcove_sandbox_spec:parse(Spec) of
         {ok, #{options := Options} = Parsed} ->
             case is_start(Drv) orelse alcove_proc_options:parse(later, Drv, Argv, Options) of
-                true -> {error, {drv, alcove_explain:shown(Drv)}};
+                true -> {error, {drv, alcove_text:shown(Drv)}};
                 {ok, _} -> {ok, Parsed};
                 {error, Option} -> {error, Option}
             end;
@@ -387,12 +387,21 @@ is_start(_) -> false.
 located(Function, [Drv | _] = Args) ->
     case alcove_drv:locate(Drv) of
         {ok, Pid} -> Pid;
-        error -> wrong({drv, alcove_explain:shown(Drv)}, Function, Args, 1)
+        error -> wrong({drv, alcove_text:shown(Drv)}, Function, Args, 1)
     end.
 
 -spec wrong(term(), atom(), [term(), ...], pos_integer()) -> no_return().
 wrong(Part, Function, Args, Position) ->
-    alcove_errors:raise({badarg, Part}, ?MODULE, Function, Args, {{spec, Part}, Position}).
+    alcove_errors:raise({badarg, Part}, ?MODULE, Function, Args, {cause(Part), Position}).
+
+%% What a sandbox has in common with programs is explained as theirs.
+cause({Name, _} = Part) ->
+    case lists:member(Name, [argv, env, network | alcove_sandbox_spec:options()]) of
+        true -> {option, Part};
+        false -> {spec, Part}
+    end;
+cause(Part) ->
+    {spec, Part}.
 
 %%--------------------------------------------------------------------
 %% From a spec to options of alcove_proc

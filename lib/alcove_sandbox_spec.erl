@@ -107,7 +107,7 @@ parse(Given) when is_map(Given) ->
         throw:{spec, Part} -> {error, Part}
     end;
 parse(Given) ->
-    {error, alcove_explain:shown(Given)}.
+    {error, alcove_text:shown(Given)}.
 
 %% @doc The options that are those of {@link alcove_proc}.
 -spec options() -> [atom(), ...].
@@ -196,7 +196,7 @@ key(env, Env) ->
         {ok, Changes} -> Changes;
         {error, {name, Name}} -> refuse({env, Name});
         {error, {no_pair, _, Shown}} -> refuse({env, Shown});
-        {error, no_list} -> refuse({env, alcove_explain:shown(Env)})
+        {error, no_list} -> refuse({env, alcove_text:shown(Env)})
     end;
 key(limits, Limits) when is_map(Limits) ->
     maps:merge(?LIMITS, maps:map(fun limit/2, Limits));
@@ -210,12 +210,12 @@ key(seccomp, Program) when is_list(Program) ->
     end;
 key(best_effort, Flag) when is_boolean(Flag) -> Flag;
 %% A file's contents and an unknown key, which may be a misspelt one, may be secrets.
-key(mounts, Mounts) -> refuse({mounts, alcove_explain:shown(Mounts)});
+key(mounts, Mounts) -> refuse({mounts, alcove_text:shown(Mounts)});
 key(Name, Value) ->
     Known = [cwd | maps:keys(maps:without([asked, without, options], defaults()))],
     case lists:member(Name, Known) of
         true -> refuse({Name, Value});
-        false -> refuse({alcove_explain:shown(Name), alcove_explain:shown(Value)})
+        false -> refuse({alcove_text:shown(Name), alcove_text:shown(Value)})
     end.
 
 mount(system) -> system;
@@ -246,11 +246,11 @@ mount({file, Path, Data, Mode}) ->
         try
             iolist_to_binary(Data)
         catch
-            error:badarg -> refuse({file, Path, alcove_explain:shown(Data)})
+            error:badarg -> refuse({file, Path, alcove_text:shown(Data)})
         end,
     {file, target(Path), Bytes, mode(Mode)};
 mount({symlink, Text, Path}) -> {symlink, text(symlink, Text), target(Path)};
-mount(Mount) when element(1, Mount) =:= file -> refuse({mounts, alcove_explain:shown(Mount)});
+mount(Mount) when element(1, Mount) =:= file -> refuse({mounts, alcove_text:shown(Mount)});
 mount(Mount) -> refuse({mounts, Mount}).
 
 is_options(Options) when is_list(Options), length(Options) >= 0 -> Options -- [noexec, alone] =:= [];

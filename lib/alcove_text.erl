@@ -1,8 +1,8 @@
 %% @private
-%% @doc Text as the operating system takes it.
+%% @doc Text as the operating system takes it, and what may be shown of what it is given.
 -module(alcove_text).
 
--export([bytes/1, nonempty/1, data/1, characters/1, is_ascii/1]).
+-export([bytes/1, nonempty/1, data/1, characters/1, printable/1, shown/1, is_ascii/1]).
 
 %% @doc A string without NUL: the characters of a list are encoded as file names are, a
 %% binary is taken as it is, and so is a list that mixes both in no encoding.
@@ -71,3 +71,22 @@ characters(Text) ->
     catch
         error:badarg -> error
     end.
+
+%% @doc Characters: what isn't UTF-8 is taken for Latin-1.
+-spec printable(binary()) -> binary().
+printable(Line) ->
+    case unicode:characters_to_binary(Line) of
+        Text when is_binary(Text) -> Text;
+        _ -> <<<<Character/utf8>> || <<Character>> <= Line>>
+    end.
+
+%% @doc What may be told of a value that may be a secret: what it is, if it is a number or a
+%% name, else its kind.
+-spec shown(term()) -> term().
+shown(Value) when is_binary(Value), Value =/= <<>> -> '<<...>>';
+shown(Value) when is_list(Value), Value =/= [] -> '[...]';
+shown(Value) when is_map(Value), map_size(Value) > 0 -> '#{...}';
+shown(Value) when is_tuple(Value) ->
+    list_to_tuple([shown(Element) || Element <- tuple_to_list(Value)]);
+shown(Value) ->
+    Value.

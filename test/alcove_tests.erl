@@ -24,7 +24,6 @@
         alcove_cgroup_v2,
         alcove_default,
         alcove_drv,
-        alcove_drv_options,
         alcove_errors,
         alcove_explain,
         alcove_file,
@@ -36,6 +35,7 @@
     [alcove_proc, alcove_proc_attach],
     [
         alcove_sandbox_here,
+        alcove_sandbox_kernel,
         alcove_sandbox_kinds,
         alcove_sandbox_listen,
         alcove_sandbox_network,

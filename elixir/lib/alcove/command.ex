@@ -52,7 +52,7 @@ defmodule Alcove.Command do
   # Arguments and variables may be secrets, which no error shows.
   @doc false
   @spec shown(term) :: String.t()
-  def shown(term), do: term |> :alcove_explain.shown() |> inspect()
+  def shown(term), do: term |> :alcove_text.shown() |> inspect()
 
   defp piped({argv, options}) do
     {argv, for({name, value} <- keyword(options), value != nil, do: {name, value})}
