@@ -443,7 +443,7 @@ placed(Pool, Work, #{wait := Wait} = Own) ->
 %% `Said' has the members that were asked, and why each took nothing.
 asked([Member | Members], Said, Pool, Work, Own, Deadline) ->
     ok = alcove_pool_view:bump(Member),
-    case asked(Member, Work, Own) of
+    case ask(Member, Work, Own) of
         {no, Why} -> asked(Members, Said#{Member => Why}, Pool, Work, Own, Deadline);
         Outcome -> Outcome
     end;
@@ -463,12 +463,12 @@ asked([], _Said, Pool, Work, Own, Deadline) ->
 %% Asks one member. It begins the work at once if it has room, and after that the caller can't take
 %% it back: when the member's node stands still, the caller waits until that node is lost. Who hardly
 %% waits asks a member on another node for room first, which may be given up.
-asked(Member, Work, #{wait := Wait} = Own) when Wait < ?LOOK, node(Member) =/= node() ->
+ask(Member, Work, #{wait := Wait} = Own) when Wait < ?LOOK, node(Member) =/= node() ->
     case offered(Member, Own) of
         {granted, Offer} -> requested(Member, {held, Offer}, Work, Own);
         {no, Why} -> {no, Why}
     end;
-asked(Member, Work, Own) ->
+ask(Member, Work, Own) ->
     requested(Member, now, Work, Own).
 
 requested(Member, When, Work, Own) ->
