@@ -27,6 +27,14 @@ format_error({nif, Text}) ->
         ". From an archive, as an escript is one, it can't: give the directory that has it, and the "
         "executable, to the application as its variable priv_dir"
     ];
+format_error(too_large) ->
+    "no member of the pool has that much room, even when it is empty";
+format_error({no_member, Pool}) ->
+    io_lib:format("no node that is connected has a member of the pool ~tp", [Pool]);
+format_error({nodedown, Node}) ->
+    io_lib:format("the node ~ts was lost: nobody knows whether the program has run", [Node]);
+format_error({member, Reason}) ->
+    io_lib:format("the member of the pool has ended, and nobody knows whether the program has run: ~0tp", [Reason]);
 format_error({setup, {N, Call, Reason}}) ->
     [io_lib:format("call ~b of setup: ", [N]), format_error({Call, Reason})];
 format_error({start, timeout}) ->
@@ -404,7 +412,7 @@ generally(no_owner) ->
 generally(active) ->
     {"its output comes as messages", ""};
 generally(busy) ->
-    {"somebody else reads its output, or is attached to it", ""};
+    {"somebody else reads the program's output, or is attached to it; or a pool had no room in time", ""};
 generally(badpid) ->
     {"no process is in its event loop at this fork path", ""};
 generally(badproto) ->

@@ -849,8 +849,8 @@ attach(Server) ->
 %% `escape' sets another character instead of the tilde, or `none'. Control-D ends the program's
 %% input. A second one in a row ends the caller's input, and so detaches.
 %%
-%% Meanwhile the owner stays the owner, but gets only the message of the program's end. {@link
-%% active/2} and {@link controlling_process/2} are for the time after, and {@link read/2} returns
+%% Meanwhile the owner stays the owner: the program ends with it. But of the messages it gets only
+%% that of the program's end. {@link active/2} and {@link controlling_process/2} are for the time after, and {@link read/2} returns
 %% `{error, busy}'.
 %%
 %% `{exit, Outcome}' when the program has ended, as {@link await/1} returns it; `{error, enotty}' for

@@ -5,14 +5,14 @@
 
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
 -export([type_and_detach/1, pieces/1, escapes/1, end_of_input/1, program_ends/1, ends_while_detaching/1, caller_ends/1, no_owner/1, refused/1]).
--export([one_at_a_time/1, in_order/1, between_the_steps/1, no_piece_is_lost/1, asked_for_meanwhile/1, given_away/1, process_killed/1, attaching_process_killed/1, of_run/1]).
+-export([one_at_a_time/1, in_order/1, between_the_steps/1, ends_first/1, owner_ends/1, no_piece_is_lost/1, asked_for_meanwhile/1, given_away/1, process_killed/1, attaching_process_killed/1, of_run/1]).
 
 suite() ->
     alcove_test:suite().
 
 all() ->
     [type_and_detach, pieces, escapes, end_of_input, program_ends, ends_while_detaching, caller_ends, no_owner, refused,
-     one_at_a_time, in_order, between_the_steps, no_piece_is_lost, asked_for_meanwhile, given_away, process_killed, attaching_process_killed, of_run].
+     one_at_a_time, in_order, between_the_steps, ends_first, owner_ends, no_piece_is_lost, asked_for_meanwhile, given_away, process_killed, attaching_process_killed, of_run].
 
 init_per_suite(Config) ->
     alcove_test:init_suite(Config).
@@ -231,6 +231,38 @@ between_the_steps(Config) ->
     ok = gen_server:call(Other, {detach, [{stdout, <<"back">>}]}),
     gets(Other, <<"back">>),
     receive {alcove_proc, Other, {exit, {ok, #{status := 3}}}} -> ok after alcove_test:ms(5000) -> ct:fail(untold) end.
+
+%% The program ends while somebody types to detach: the terminal shows the last of it.
+ends_first(Config) ->
+    Script = "read x; printf shown; read x; printf last; exit 3",
+    {ok, Pid} = alcove_proc:start(alcove_test:drv(Config), ["sh", "-c", Script], #{pty => #{echo => false}}),
+    Attached = attach(Pid, #{}),
+    held(Attached),
+    type(Attached, "\n~"),
+    Attaching = holds(),
+    type(Attached, "."),
+    waits(Attaching, 1),
+    ok = alcove_proc:write(Pid, "\n"),
+    true = alcove_test:until(fun() -> not is_process_alive(Pid) end),
+    go_on(Attached),
+    ?assertMatch({exit, {ok, #{status := 3}}}, result(Attached)),
+    shows(Attached, "shownlast"),
+    receive {alcove_proc, Pid, What} -> ?assertMatch({exit, {ok, #{status := 3}}}, What) end.
+
+%% A program ends with its owner, whoever is attached.
+owner_ends(Config) ->
+    Self = self(),
+    Drv = alcove_test:drv(Config),
+    Owner = spawn(fun() ->
+        Self ! {started, alcove_proc:start(Drv, ["cat"], #{pty => #{echo => false}})},
+        receive never -> ok end
+    end),
+    Pid = receive {started, {ok, Started}} -> Started after alcove_test:ms(5000) -> ct:fail(started) end,
+    Attached = attach(Pid, #{}),
+    type(Attached, "x\n"),
+    shows(Attached, "x\r\n"),
+    exit(Owner, kill),
+    ?assertMatch({exit, {error, {{shutdown, owner_died}, #{}}}}, result(Attached)).
 
 %% A program writes without pause while a terminal is attached and detached. The owner has the
 %% beginning and the end of it, in order, and the terminal what is between.
