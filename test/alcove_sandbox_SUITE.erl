@@ -805,7 +805,7 @@ look_ends(_Config) ->
         [Child] = looking(Drv),
         Ref = monitor(process, Holder),
         exit(Asks, kill),
-        receive {'DOWN', Ref, process, Holder, {shutdown, done}} -> ok end,
+        receive {'DOWN', Ref, process, Holder, {shutdown, done}} -> ok after alcove_test:ms(5000) -> ct:fail(holds) end,
         true = alcove_test:until(fun() -> looking(Drv) =:= [] end),
         {error, {sandbox, {<<"/proc/self/x">>, eloop}}} =
             alcove_sandbox:run(Drv, ["true"], #{mounts => [proc, {masked, "/proc/tty/none"}, {masked, "/proc/self/x"}]}),
