@@ -54,7 +54,8 @@
 %%         left out.</li>
 %%     <li>`proc': the processes of the sandbox. The files that runc masks are masked.</li>
 %%     <li>`dev': null, zero, full, random, urandom, tty, pts, shm and the links to
-%%         descriptors. `{dev, Target, Names}': with empty directories in it, for mounts.</li>
+%%         descriptors. `{dev, Target, Names}': with empty directories in it. What is below it comes
+%%         after it in the list, `{rw, File, "/dev/log"}' for instance; then it is read-only.</li>
 %%     <li>`{sysfs, Target}': what the kernel says about devices, read-only and without firmware;
 %%         an ordinary user has it only with `network => none'. `{mqueue, Target}': message
 %%         queues. `{empty, Target}': an empty directory, read-only.</li>

@@ -67,7 +67,7 @@ items(Path, Mounts, Bundle, Ids) ->
     Read = array(Path, Mounts, fun read/2),
     All = [Mount || {mount, Mount} <- Read],
     {Items, _} = lists:mapfoldl(
-        fun(Mount, Before) -> {made(Mount, Before, All, Bundle, Ids), [Mount | Before]} end, [], All
+        fun(Mount, Before) -> {made(Mount, Before, Bundle, Ids), [Mount | Before]} end, [], All
     ),
     [Item || Item <- Read, element(1, Item) =/= mount] ++
         lists:append(Items) ++
@@ -129,44 +129,44 @@ is_dev(#mount{}) ->
 %% By type
 %%--------------------------------------------------------------------
 
-made(#mount{flags = #{bind := How}} = Mount, _Before, _All, Bundle, _Ids) ->
-    bind(Mount, How, Bundle);
-made(#mount{type = <<"bind">>} = Mount, _Before, _All, Bundle, _Ids) ->
-    bind(Mount, [alone], Bundle);
-made(#mount{type = <<"proc">>, target = Target} = Mount, _Before, _All, _Bundle, _Ids) ->
+made(#mount{flags = #{bind := How}} = Mount, Before, Bundle, _Ids) ->
+    bind(Mount, How, Before, Bundle);
+made(#mount{type = <<"bind">>} = Mount, Before, Bundle, _Ids) ->
+    bind(Mount, [alone], Before, Bundle);
+made(#mount{type = <<"proc">>, target = Target} = Mount, _Before, _Bundle, _Ids) ->
     none(Mount) ++
         [{mounts, [{proc, Target}] ++ [{read_only, Target} || flag(ro, Mount)]}];
-made(#mount{type = <<"sysfs">>, target = Target} = Mount, _Before, _All, _Bundle, _Ids) ->
+made(#mount{type = <<"sysfs">>, target = Target} = Mount, _Before, _Bundle, _Ids) ->
     none(Mount) ++
         [{mounts, [{sysfs, Target}]}] ++
         [{stricter, Mount#mount.path, <<"read-only">>} || not flag(ro, Mount)];
-made(#mount{type = <<"mqueue">>, target = Target} = Mount, _Before, _All, _Bundle, _Ids) ->
+made(#mount{type = <<"mqueue">>, target = Target} = Mount, _Before, _Bundle, _Ids) ->
     none(Mount) ++
         [{mounts, [{mqueue, Target}] ++ [{read_only, Target} || flag(ro, Mount)]}];
-made(#mount{type = Type, target = Target, path = Path}, _Before, _All, _Bundle, _Ids) when
+made(#mount{type = Type, target = Target, path = Path}, _Before, _Bundle, _Ids) when
     Type =:= <<"cgroup">>; Type =:= <<"cgroup2">>
 ->
     [{mounts, [{empty, Target}]}, {stricter, Path, <<"empty">>}];
-made(#mount{type = <<"tmpfs">>, path = Path} = Mount, Before, All, _Bundle, Ids) ->
+made(#mount{type = <<"tmpfs">>, path = Path} = Mount, Before, _Bundle, Ids) ->
     case is_dev(Mount) of
         true ->
             [
-                {mounts, [{dev, <<"/dev">>, below_dev(All)}]},
+                {mounts, [{dev, <<"/dev">>, []}]},
                 {stricter, Path, <<"read-only, and with nothing but devices">>}
             ] ++ element(1, memory(Mount, Ids));
         false ->
             tmpfs(Mount, lists:any(fun is_dev/1, Before), Ids)
     end;
-made(#mount{type = <<"devpts">>, target = <<"/dev/pts">>} = Mount, Before, _All, _Bundle, _Ids) ->
+made(#mount{type = <<"devpts">>, target = <<"/dev/pts">>} = Mount, Before, _Bundle, _Ids) ->
     case lists:any(fun is_dev/1, Before) of
         true -> terminals(Mount);
         false -> [unsupported_type(Mount)]
     end;
-made(#mount{type = Type, path = Path}, _Before, _All, _Bundle, _Ids) when
+made(#mount{type = Type, path = Path}, _Before, _Bundle, _Ids) when
     Type =:= <<>>; Type =:= <<"none">>
 ->
     [{wrong, at(Path, <<"type">>), {invalid, <<"a type, or the option bind or rbind">>}}];
-made(Mount, _Before, _All, _Bundle, _Ids) ->
+made(Mount, _Before, _Bundle, _Ids) ->
     [unsupported_type(Mount)].
 
 unsupported_type(#mount{path = Path}) ->
@@ -181,9 +181,9 @@ none(#mount{data = Data}) ->
 unsupported_option(Path) ->
     {unsupported, Path, <<"no such option for this type">>}.
 
-bind(#mount{path = Path, source = none}, _How, _Bundle) ->
+bind(#mount{path = Path, source = none}, _How, _Before, _Bundle) ->
     [{wrong, at(Path, <<"source">>), missing}];
-bind(#mount{path = Path, target = Target, source = Given} = Mount, How, Bundle) ->
+bind(#mount{path = Path, target = Target, source = Given} = Mount, How, Before, Bundle) ->
     Source = iolist_to_binary(filename:join(Bundle, Given)),
     Access =
         case flag(ro, Mount) of
@@ -192,17 +192,17 @@ bind(#mount{path = Path, target = Target, source = Given} = Mount, How, Bundle) 
         end,
     none(Mount) ++
         path(at(Path, <<"source">>), Source, fun(From) ->
-            [{mounts, [{Access, From, Target, How ++ [noexec || flag(noexec, Mount)]}]}]
+            [
+                {mounts, [{Access, From, Target, How ++ [noexec || flag(noexec, Mount)]}]}
+             || not is_own_device(From, Target, Before)
+            ]
         end).
 
-%% Mounts upon a `dev' need directories there.
-below_dev(All) ->
-    lists:usort([
-        Name
-     || #mount{target = <<"/dev/", Rest/binary>>} <- All,
-        [Name | _] <- [binary:split(Rest, <<"/">>)],
-        not lists:member(Name, [<<"pts">>, <<"shm">>])
-    ]).
+%% A device that a `dev' has anyway. A mount of it would be one without devices.
+is_own_device(<<"/dev/", Name/binary>> = Path, Path, Before) ->
+    lists:member({Name, file}, alcove_sandbox_plan:devices()) andalso lists:any(fun is_dev/1, Before);
+is_own_device(_Source, _Target, _Before) ->
+    false.
 
 terminals(#mount{data = Data}) ->
     [

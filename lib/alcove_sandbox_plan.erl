@@ -174,7 +174,7 @@ calls(#{root := Root, mounts := Wanted, user := Given, without := Without} = Spe
         {Opened, Prepared} = lists:mapfoldl(fun prepared_for/2, Rooted, Steps),
         Prepared#plan.next > maps:get(last, Here) - 4 andalso throw({plan, {mounts, too_many(Here)}}),
         Pivoted = pivoted(Root, RootFd, Prepared),
-        Made = lists:foldl(fun made_with/2, Pivoted, Opened),
+        Made = lists:foldl(fun made_with/2, Pivoted, sealing(Opened)),
         Done = finished(Spec#{mounts := [Mount || {Mount, _} <- Steps]}, in(<<"/">>, Made)),
         {ok, lists:append(lists:reverse(Done#plan.calls))}
     catch
@@ -427,6 +427,23 @@ own(_Name, _Plan) ->
 %% Inside
 %%--------------------------------------------------------------------
 
+%% A `dev' becomes read-only when all that is to be in it has been made: after the last mount below it,
+%% up to one that covers it.
+sealing([]) ->
+    [];
+sealing([{_, {{dev, Target, _}, _}} = Dev | Later]) ->
+    Reached = lists:takewhile(fun({_, {Mount, _}}) -> not covers(Mount, Target) end, Later),
+    Last = lists:dropwhile(
+        fun({_, {Mount, _}}) -> not within(target(Mount), Target) end, lists:reverse(Reached)
+    ),
+    {Below, Others} = lists:split(length(Last), Later),
+    [Dev | sealing(Below ++ [{[], {{sealed, Target}, none}} | Others])];
+sealing([Other | Later]) ->
+    [Other | sealing(Later)].
+
+covers({read_only, Path, _}, Target) -> within(Target, Path);
+covers(Mount, Target) -> is_mount(Mount) andalso within(Target, target(Mount)).
+
 %% Makes what is missing for a mount, and the mount.
 made_with({[_ | _] = Missing, {{How, _, Target}, Fd}}, Plan) when How =:= ro; How =:= rw ->
     bound(Target, Fd, Missing, Plan);
@@ -471,14 +488,15 @@ made({{dev, Target, Names}, Devices}, Plan) ->
         <<"newinstance,ptmxmode=0666,mode=0620">>,
         Linked
     ),
-    Shared = mounted(
+    mounted(
         At(<<"shm">>),
         <<"tmpfs">>,
         [ms_nosuid, ms_nodev, ms_noexec],
         <<"mode=1777,size=67108864">>,
         Terminals
-    ),
-    sealed(Target, Shared);
+    );
+made({{sealed, Target}, none}, Plan) ->
+    sealed(Target, Plan);
 made({{tmpfs, Target, Size, Options}, none}, #plan{here = Here} = Plan) ->
     {Flags, Data} = alcove_sandbox_kinds:tmpfs(Size, Options, Here),
     mounted(Target, <<"tmpfs">>, Flags, Data, Plan);
@@ -689,7 +707,7 @@ writable([Mount | Later], Kinds) ->
     ] ++ writable(Later, Kinds).
 
 target({_, Target}) -> Target;
-target({How, _, Target}) when How =:= ro; How =:= rw -> Target;
+target({How, _, Target}) when How =:= ro; How =:= rw; How =:= symlink -> Target;
 target({How, _, Target, _}) when How =:= ro; How =:= rw -> Target;
 target({_, Target, _}) -> Target;
 target({_, Target, _, _}) -> Target.

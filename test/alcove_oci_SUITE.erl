@@ -6,7 +6,7 @@
 
 -export([suite/0, all/0, groups/0, init_per_suite/1, end_per_suite/1,
          init_per_group/2, end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
--export([as_runc/1, as_runc_rootless/1, default_config/1, rootless_config/1, terminal/1, mounts/1, process/1,
+-export([as_runc/1, as_runc_rootless/1, default_config/1, rootless_config/1, terminal/1, mounts/1, files_below_dev/1, process/1,
          hidden_paths/1, hidden_in_the_hosts_proc/1, hidden_behind_links/1, hostile_root/1, filter/1, limits_hold/1, mapped/1, writable/1]).
 -export([spec_of_a_config/1, bad_process/1, bad_root/1, bad_mounts/1, bad_linux/1, bad_seccomp/1, bad_whole/1,
          policy_of_a_config/1, most_restrictive/1, no_atoms/1, ignored/1, atom_keys/1, files/1, bad_arguments/1,
@@ -20,7 +20,7 @@ all() ->
     [{group, reading}, {group, root}, {group, rootless}, as_runc, as_runc_rootless].
 
 groups() ->
-    Both = [default_config, rootless_config, terminal, mounts, process, hidden_paths, hidden_in_the_hosts_proc, hidden_behind_links,
+    Both = [default_config, rootless_config, terminal, mounts, files_below_dev, process, hidden_paths, hidden_in_the_hosts_proc, hidden_behind_links,
             hostile_root, filter, upper_halves, killed_by_default, limits_hold, least_quota, writable],
     [{reading, [parallel], [spec_of_a_config, bad_process, bad_root, bad_mounts, bad_linux, bad_seccomp, bad_whole,
                             policy_of_a_config, most_restrictive, ignored, atom_keys, files, bad_arguments,
@@ -355,6 +355,54 @@ mounts(Config) ->
     end),
     {ok, <<"new\n">>} = file:read_file(filename:join(Data, "new")).
 
+%% As every container of Kubernetes has one, and what runc makes of it where it is installed.
+files_below_dev(Config) ->
+    Bundle = bundle(Config),
+    Log = filename:join(Bundle, "log"),
+    ok = directory(filename:join(Bundle, "dir")),
+    [begin ok = file:write_file(Path, "log\n"), ok = file:change_mode(Path, 8#666) end
+     || Path <- [Log, filename:join([Bundle, "dir", "file"])]],
+    Binds = [mount("/dev/termination-log", "bind", "log", ["rbind", "rprivate", "rw"]),
+             mount("/dev/sub/deep/log", "bind", "log", ["rbind", "rprivate", "ro"]),
+             mount("/dev/dir", "bind", "dir", ["bind", "ro"]),
+             mount("/dev/null", "bind", "/dev/null", ["bind", "rprivate", "nosuid", "noexec", "rw"]),
+             mount("/dev/memory", "tmpfs", "tmpfs", ["size=64k"])],
+    Script = "cd /dev; echo new >> termination-log; b=/bin/busybox; $b cat termination-log sub/deep/log dir/file; "
+        "echo x > null; echo x > memory/x; $b stat -c '%n %F' termination-log sub/deep/log sub dir null; "
+        "(echo x > sub/deep/log) 2>&- || echo ro; (echo x > dir/new) 2>&- || echo ro",
+    Told = <<"log\nnew\nlog\nnew\nlog\n"
+             "termination-log regular file\nsub/deep/log regular file\nsub directory\ndir directory\n"
+             "null character special file\nro\nro\n">>,
+    Clear = fun() -> file:write_file(Log, "log\n") end,
+    Plain = runc(),
+    with(Config, fun(Drv) ->
+        [begin
+             ok = Clear(),
+             {ok, #{status := 0, stdout := Told, stderr := <<>>}} =
+                 sandboxed(Drv, Bundle, script(Oci, ["set -e; ", Script, "; (echo x > /dev/new) 2>&- || true"])),
+             {ok, #{status := 1}} = sandboxed(Drv, Bundle, script(Oci, "echo x > /dev/new || exit 1"))
+         end || Oci <- [more_mounts(Binds, Plain), more_mounts(lists:reverse(Binds), Plain)]],
+        %% Another device is there, but can't be opened.
+        Device = more_mounts([mount("/dev/kmsg", "bind", "/dev/kmsg", ["bind"])], Plain),
+        <<"no">> = sh(Drv, Bundle, Device, "[ -c /dev/kmsg ]; (: < /dev/kmsg) 2>&- || echo no")
+    end),
+    {ok, <<"log\nnew\n">>} = file:read_file(Log),
+    case {proplists:get_value(as, Config), os:find_executable("runc")} of
+        {root, Runc} when is_list(Runc) ->
+            ok = Clear(),
+            Oci = set([<<"root">>, <<"readonly">>], true, script(more_mounts(Binds, Plain), Script)),
+            ok = file:write_file(filename:join(Bundle, "config.json"), encoded(Oci)),
+            with(Config, fun(Drv) ->
+                Id = lists:concat(["alcove-", os:getpid(), "-", erlang:unique_integer([positive])]),
+                case alcove_proc:run(Drv, [Runc, "run", "--bundle", Bundle, Id], #{timeout => 60000}) of
+                    {ok, #{status := 0, stdout := Theirs}} -> Told = Theirs;
+                    {ok, #{stderr := Why}} -> ct:pal("runc doesn't run here: ~ts", [Why])
+                end
+            end);
+        _ ->
+            ok
+    end.
+
 hidden_paths(Config) ->
     Bundle = bundle(Config),
     [directory(filename:join([Bundle, "rootfs", Name])) || Name <- ["data", "secrets"]],
@@ -514,7 +562,7 @@ spec_of_a_config(_Config) ->
            spec := #{root := {ro, <<"/b/rootfs">>}, hostname := <<"runc">>, user := {0, 0}, cwd := <<"/">>,
                      mounts := Mounts, env := Env, limits := #{open_files := 1024}, home := <<"/">>,
                      rlimits := #{nofile := {1024, 1024}}} = Spec}} = read(runc()),
-    [{proc, <<"/proc">>}, {dev, <<"/dev">>, [<<"mqueue">>]}, {mqueue, <<"/dev/mqueue">>}, {sysfs, <<"/sys">>},
+    [{proc, <<"/proc">>}, {dev, <<"/dev">>, []}, {mqueue, <<"/dev/mqueue">>}, {sysfs, <<"/sys">>},
      {empty, <<"/sys/fs/cgroup">>} | Paths] = Mounts,
     [{masked, <<"/sys/firmware">>}] = [Path || {masked, <<"/sys/", _/binary>>} = Path <- Paths],
     true = lists:member({read_only, <<"/proc/sys">>}, Paths) andalso lists:member({masked, <<"/proc/kcore">>}, Paths),

@@ -14,7 +14,7 @@
          explained/1, own_users/1, own_users_in_pid_namespaces/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
          no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, shortages/1, all_user_namespaces_in_use/1, out_of_descriptors/1, old_kernel/1, old_kernel_rootless/1,
          subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, root_of_a_user_namespace/1, root_of_one_id/1, listens/1, not_listening/1, listens_on_host/1,
-         part_of_a_proc/1, no_proc/1, no_sysfs/1, half_a_sysfs/1, look_ends/1,
+         part_of_a_proc/1, no_proc/1, no_sysfs/1, half_a_sysfs/1, look_ends/1, below_dev/1, covered_dev/1,
          read_only_control_groups/1, plain_chroot/1, covered_proc/1, nothing_lacks/1, probe/1, as_bubblewrap/1, swapped_targets/1, many_by_one/1]).
 
 suite() ->
@@ -31,7 +31,7 @@ groups() ->
             descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
             no_user_namespaces, no_control_groups, shortages, nothing_lacks,
-            part_of_a_proc, no_proc, no_sysfs, half_a_sysfs],
+            part_of_a_proc, no_proc, no_sysfs, half_a_sysfs, below_dev, covered_dev],
     [{root, [], Both ++ [changed_meanwhile, hidden_alone, read_only_control_groups, all_user_namespaces_in_use,
                          out_of_descriptors, ids_of_root, plain_chroot, look_ends]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
@@ -186,6 +186,54 @@ kernel_mounts(Config) ->
                  <<>> = Run("echo new > /alone/new")
          end),
     {ok, <<"new\n">>} = file:read_file(filename:join(Dir, "new")).
+
+%% What is to be below a dev is there, files as well, and the dev is read-only all the same.
+below_dev(Config) ->
+    Dir = directory(Config, "dir"),
+    File = filename:join(Dir, "file"),
+    ok = file:write_file(File, "host\n"),
+    ok = file:change_mode(File, 8#666),
+    with(Config,
+         fun(Drv) ->
+                 Mounts = [{rw, File, "/dev/log"}, {ro, File, "/dev/sub/deep/file"}, {ro, File, "/dev/sub/other"},
+                           {rw, Dir, "/dev/dir", [noexec]}, {tmpfs, "/dev/memory"}, {mqueue, "/dev/mqueue"}, {empty, "/dev/empty"},
+                           {dir, "/dev/own"}, {file, "/dev/text", "text\n"}, {symlink, "log", "/dev/link"},
+                           {masked, "/dev/sub/other"}, {read_only, "/dev/shm"}, {rw, File, "/dev/full"}],
+                 Script = "cat /dev/sub/deep/file /dev/text /dev/link; cat /dev/sub/other 2>&-; echo new >> /dev/log; echo x > /dev/memory/x; "
+                     "touch /dev/mqueue/q; cat /dev/full; grep -c ' /dev tmpfs ro' /proc/mounts; "
+                     "for f in new sub/new sub/deep/file sub/deep/new own/new text empty/new shm/new; do "
+                     "(echo x > /dev/$f) 2>&- && echo $f; done; true",
+                 [begin
+                      ok = file:write_file(File, "host\n"),
+                      <<"host\ntext\nhost\nhost\nnew\n1">> = sh(Drv, Script, #{mounts => [system, proc, Dev | Mounts] ++ Last})
+                  end || {Dev, Last} <- [{dev, []}, {{dev, "/dev", ["sub", "memory"]}, [{tmpfs, "/tmp"}]}]],
+                 %% In another place, and each by itself.
+                 <<"host\nnew\n2">> = sh(Drv, "cat /a/dev/log; grep -c 'dev tmpfs ro' /proc/mounts",
+                                         #{mounts => [system, proc, {dev, "/a/dev"}, {dev, "/b/dev"}, {ro, File, "/a/dev/log"}]}),
+                 [{error, Why} = alcove_sandbox:run(Drv, ["true"], #{mounts => [system, dev, {ro, File, Path}]})
+                  || {Path, Why} <- [{"/dev/null/file", {sandbox, {<<"/dev/null/file">>, enotdir}}}]],
+                 {error, {move_mount, _}} = alcove_sandbox:run(Drv, ["true"], #{mounts => [system, {dev, "/dev", ["log"]}, {ro, File, "/dev/log"}]}),
+                 {error, {open, _}} = alcove_sandbox:run(Drv, ["true"], #{mounts => [system, dev, {ro, File, "/dev/pts/file"}]})
+         end).
+
+%% A mount that covers a dev isn't the dev.
+covered_dev(Config) ->
+    Dir = directory(Config, "dir"),
+    File = filename:join(Dir, "file"),
+    ok = file:write_file(File, "host\n"),
+    with(Config,
+         fun(Drv) ->
+                 Run = fun(Mounts) -> sh(Drv, "cat /d/dev/log; echo x > /d/dev/new; cat /d/dev/new", #{mounts => [system, proc | Mounts]}) end,
+                 Dev = {dev, "/d/dev"},
+                 Log = {ro, File, "/d/dev/log"},
+                 [<<"host\nx">> = Run(Mounts)
+                  || Mounts <- [[Dev, {tmpfs, "/d/dev"}, Log], [Dev, Log, {tmpfs, "/d/dev"}, Log], [Dev, Log, {tmpfs, "/d"}, {tmpfs, "/d/dev"}, Log]]],
+                 {ok, #{status := 0, stdout := <<"host\nno\n">>}} =
+                     alcove_sandbox:run(Drv, ["sh", "-c", "cat /d/dev/log; (echo x > /d/dev/new) 2>&- || echo no"],
+                                        #{mounts => [system, proc, Dev, Log, {read_only, "/d/dev"}, {tmpfs, "/d/e"}]}),
+                 {error, {_, erofs}} =
+                     alcove_sandbox:run(Drv, ["true"], #{mounts => [system, Dev, {read_only, "/d/dev"}, Log]})
+         end).
 
 %% Nothing is to be seen at a path, nor to be written to; whether it is the host's, the kernel's or
 %% in the root directory.
@@ -757,7 +805,7 @@ look_ends(_Config) ->
         [Child] = looking(Drv),
         Ref = monitor(process, Holder),
         exit(Asks, kill),
-        receive {'DOWN', Ref, process, Holder, {shutdown, done}} -> ok end,
+        receive {'DOWN', Ref, process, Holder, {shutdown, done}} -> ok after alcove_test:ms(5000) -> ct:fail(holds) end,
         true = alcove_test:until(fun() -> looking(Drv) =:= [] end),
         {error, {sandbox, {<<"/proc/self/x">>, eloop}}} =
             alcove_sandbox:run(Drv, ["true"], #{mounts => [proc, {masked, "/proc/tty/none"}, {masked, "/proc/self/x"}]}),
