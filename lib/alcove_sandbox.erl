@@ -290,7 +290,7 @@ explain(Drv, Spec) ->
         end,
     Located = located(explain, Args),
     Try = fun(Options) ->
-        case alcove_sandbox_here:try_out(Located, Options) of
+        case alcove_sandbox_attempt:try_out(Located, Options) of
             ok -> {ok, Options};
             {error, Reason} -> {error, Reason}
         end
@@ -464,7 +464,7 @@ started(Located, #{network := Network} = Parsed, How, Start) ->
 begun(Located, #{best_effort := BestEffort} = Parsed, How, Start) ->
     case compiled(Located, Parsed, How) of
         {ok, Options, Force} ->
-            case alcove_sandbox_here:unplaced(Start(Options)) of
+            case alcove_sandbox_attempt:unplaced(Start(Options)) of
                 {error, Reason} = Failed when BestEffort ->
                     case is_of_the_machine(Reason) of
                         true -> again(Located, Parsed, How, Start, Options, {Failed, Force});
@@ -482,7 +482,7 @@ again(Drv, Parsed, How, Start, Options, Failed) ->
         {ok, Lacking} when map_size(Lacking) > 0 ->
             ok = alcove_sandbox_listen:remove(Drv, maps:get(listen, Parsed)),
             case compiled(Drv, Parsed#{without := Lacking}, How) of
-                {ok, Without, Force} -> {alcove_sandbox_here:unplaced(Start(Without)), Force};
+                {ok, Without, Force} -> {alcove_sandbox_attempt:unplaced(Start(Without)), Force};
                 {error, Reason} -> {{error, Reason}, #{}}
             end;
         _ ->

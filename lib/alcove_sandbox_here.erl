@@ -2,12 +2,7 @@
 %% @doc What a sandbox has to know about the machine, as its Drv sees it.
 -module(alcove_sandbox_here).
 
--include("alcove.hrl").
-
--export([look/2, lacking/3, named/2, try_out/2, unplaced/1]).
-
-%% How long an attempt to start may take, in milliseconds.
--define(TIMEOUT, 60000).
+-export([look/2, lacking/3, named/2]).
 
 %% A filter of system calls of one instruction, which allows all: BPF_RET, SECCOMP_RET_ALLOW.
 -define(ALLOW, <<6:16/native, 0, 0, 16#7fff0000:32/native>>).
@@ -65,7 +60,7 @@ seen(Drv, #{user := User} = Spec, {Privileged, Users}, Maps, Who) ->
                 kernel => alcove_sandbox_kernel:look(Drv, Spec),
                 holds => fun(Path, Bytes) -> holds(Drv, Path, Bytes) end,
                 crosses => fun(Dir, Below) -> crosses(Drv, Dir, Below) end,
-                last => last(Drv)
+                last => alcove_sandbox_attempt:last(Drv)
             }};
         {error, Reason} ->
             {error, Reason}
@@ -93,10 +88,6 @@ privileged(Drv) ->
 of_users({ok, own}) -> {ok, false, all};
 of_users({ok, Users}) -> {ok, true, Users};
 of_users({error, Reason}) -> {error, Reason}.
-
-last(Drv) ->
-    {ok, #alcove_rlimit{cur = Limit}} = alcove:getrlimit(Drv, [], rlimit_nofile),
-    alcove_sandbox_plan:last(Limit).
 
 landlock(Drv) ->
     case alcove:landlock_abi(Drv, []) of
@@ -190,10 +181,10 @@ crosses(Drv, Dir, <<"/", Below/binary>>) ->
 lacking(Drv, #{mounts := Mounts}, Options) ->
     #{namespaces := Namespaces} = Options,
     Users = [newuser || lists:member(newuser, Namespaces)],
-    Try = fun(How) -> fun() -> try_out(Drv, How) end end,
+    Try = fun(How) -> fun() -> alcove_sandbox_attempt:try_out(Drv, How) end end,
     search(
         Drv,
-        [{keyring, [syscall], Try(#{setup => alcove_sandbox_plan:keyring()})}] ++
+        [{keyring, [syscall], Try(#{setup => alcove_sandbox_parts:keyring()})}] ++
             %% Any filter will do: whether this one is a program is no matter of the machine.
             [
                 {seccomp, [prctl], Try(#{seccomp => ?ALLOW, no_new_privs => true})}
@@ -207,7 +198,8 @@ lacking(Drv, #{mounts := Mounts}, Options) ->
                 {proc, [fsopen, fsconfig, fsmount],
                     Try(#{
                         namespaces => [newns, newpid | Users],
-                        setup => alcove_sandbox_plan:new_proc()
+                        setup => alcove_sandbox_attempt:cleared(Drv) ++
+                            alcove_sandbox_parts:new_proc(alcove_sandbox_parts:first())
                     })}
              || {proc, _} <- Mounts
             ] ++
@@ -271,30 +263,6 @@ named(Drv, {syscall, einval} = Reason) ->
     end;
 named(_Drv, Reason) ->
     Reason.
-
-%% @doc Whether all calls succeed up to the exec, which always fails: it is given a directory.
--spec try_out(pid(), map()) -> ok | {error, term()}.
-try_out(Drv, Options) ->
-    Way = maps:with(
-        [
-            setup, namespaces, uid_map, gid_map, seccomp, no_new_privs, rlimits, cgroup, cwd,
-            clearenv, env
-        ],
-        Options
-    ),
-    case unplaced(alcove_proc:run(Drv, ["/"], Way#{timeout => ?TIMEOUT})) of
-        {error, {execvp, _}} -> ok;
-        {error, Reason} -> {error, Reason};
-        %% The process has closed alcove's own descriptor, since it may have none with a number above
-        %% those that a sandbox closes.
-        {ok, _} -> {error, {pipe, emfile}}
-    end.
-
-%% @doc An outcome whose error names the call that failed, but not its place among the calls of
-%% `setup': those of a sandbox aren't the user's.
--spec unplaced(Outcome) -> Outcome when Outcome :: term().
-unplaced({error, {setup, {_Index, Call, Reason}}}) -> {error, {Call, Reason}};
-unplaced(Outcome) -> Outcome.
 
 group(Drv, Limits) ->
     case alcove_cgroup:make(Drv, [], Limits) of

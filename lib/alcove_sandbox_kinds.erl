@@ -97,7 +97,7 @@ is_own(Name, Isolated) ->
 sysctl([], _Fd) ->
     [];
 sysctl(Values, Fd) ->
-    New = alcove_sandbox_plan:new_proc(Fd),
+    New = alcove_sandbox_parts:new_proc(Fd),
     Close = [{close, [Fd + 1]}, {close, [Fd]}],
     New ++ lists:append([sysctl(Name, Value, Fd + 1) || {Name, Value} <- Values]) ++ Close.
 

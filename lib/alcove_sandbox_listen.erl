@@ -172,9 +172,9 @@ failed(Drv, Listeners, {Call, Reason} = Error) when
 ->
     Failed = fun({Address, _} = Listener) ->
             Remove = [{unlink, [Path]} || {unix, Path} <- [Address]],
-            Close = {syscall, [close_range, [3, 62, 0]]},
-            Setup = [Close | one(Listener, 3)] ++ Remove,
-            case alcove_sandbox_here:try_out(Drv, #{setup => Setup}) of
+            Calls = one(Listener, alcove_sandbox_parts:first()) ++ Remove,
+            Setup = alcove_sandbox_attempt:cleared(Drv) ++ Calls,
+            case alcove_sandbox_attempt:try_out(Drv, #{setup => Setup}) of
                 {error, Error} -> {true, Address};
                 _ -> false
             end

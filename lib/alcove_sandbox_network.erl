@@ -276,8 +276,9 @@ refused(Addresses) ->
 used(_Drv, [{Ip, _}]) ->
     Ip;
 used(Drv, [{Ip, _} | More]) ->
-    Setup = [{syscall, [close_range, [3, 62, 0]]}, socket(), {netdev_unused, [3, text(Ip)]}],
-    case alcove_sandbox_here:try_out(Drv, #{setup => Setup}) of
+    Calls = [socket(), {netdev_unused, [alcove_sandbox_parts:first(), text(Ip)]}],
+    Setup = alcove_sandbox_attempt:cleared(Drv) ++ Calls,
+    case alcove_sandbox_attempt:try_out(Drv, #{setup => Setup}) of
         {error, {netdev_unused, _}} -> Ip;
         _ -> used(Drv, More)
     end.

@@ -89,7 +89,7 @@ step({tmpfs, Target, Size, Options}, Inside) ->
     {Path, Made, Now} = mounted(Target, own, directory, Inside),
     {[{{tmpfs, Path, Size, Options}, Made}], Now};
 step({proc, Target} = Mount, Inside) ->
-    Hides = [{How, [Target, "/", Name]} || {How, Name} <- alcove_sandbox_plan:hides()],
+    Hides = [{How, [Target, "/", Name]} || {How, Name} <- alcove_sandbox_parts:hides()],
     with_hidden(Mount, <<"/proc">>, Hides, Inside);
 step({sysfs, Target} = Mount, Inside) ->
     with_hidden(Mount, <<"/sys">>, [{masked, [Target, Path]} || Path <- ?SYSFS], Inside);
@@ -97,7 +97,7 @@ step({dev, Target, Names} = Mount, Inside) ->
     {Made, #inside{made = Known} = Now} = of_kernel(Target, own, Inside),
     At = fun(Name) -> <<Target/binary, "/", Name/binary>> end,
     Holds = maps:from_list(
-        [{At(Name), What} || {Name, What} <- alcove_sandbox_plan:devices()] ++
+        [{At(Name), What} || {Name, What} <- alcove_sandbox_parts:devices()] ++
             [{At(Name), directory} || Name <- Names]
     ),
     {[{Mount, Made}], Now#inside{made = maps:merge(Known, Holds)}};

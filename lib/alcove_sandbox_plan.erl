@@ -25,7 +25,7 @@
 %% the host after them, and the number after that is for whatever is opened and closed again.
 -module(alcove_sandbox_plan).
 
--export([calls/2, sources/1, last/1, hides/0, devices/0, keyring/0, new_proc/0, new_proc/1]).
+-export([calls/2, sources/1]).
 
 -export_type([here/0, kind/0]).
 
@@ -63,10 +63,7 @@
     last := integer()
 }.
 
--define(FIRST, 3).
--define(LAST, 62).
 -define(CLOSE_RANGE_CLOEXEC, 4).
--define(KEYCTL_JOIN_SESSION_KEYRING, 1).
 -define(IFF_UP, 1).
 -define(CAPABILITIES, ((1 bsl 41) - 1)).
 
@@ -86,39 +83,6 @@
 -define(ETC, [
     <<"/etc/ld.so.cache">>, <<"/etc/alternatives">>, <<"/etc/ssl/certs">>, <<"/etc/localtime">>
 ]).
-%% The paths that runc masks, and those that it makes read-only.
--define(MASKED, [
-    <<"acpi">>, <<"asound">>, <<"interrupts">>, <<"kcore">>, <<"keys">>, <<"latency_stats">>,
-    <<"sched_debug">>, <<"scsi">>, <<"timer_list">>, <<"timer_stats">>
-]).
--define(READ_ONLY, [<<"bus">>, <<"fs">>, <<"irq">>, <<"sys">>, <<"sysrq-trigger">>]).
-%% What a /dev has; the text of a link that doesn't begin with a slash leads to a name in it.
--define(DEVICES, [<<"null">>, <<"zero">>, <<"full">>, <<"random">>, <<"urandom">>, <<"tty">>]).
--define(DEVICE_DIRECTORIES, [<<"pts">>, <<"shm">>]).
--define(DEVICE_LINKS, [
-    {<<"ptmx">>, <<"pts/ptmx">>},
-    {<<"fd">>, <<"/proc/self/fd">>},
-    {<<"stdin">>, <<"/proc/self/fd/0">>},
-    {<<"stdout">>, <<"/proc/self/fd/1">>},
-    {<<"stderr">>, <<"/proc/self/fd/2">>}
-]).
-
-%% @doc The names in a proc that are always hidden or read-only, if it has them.
--spec hides() -> [{masked | read_only, Name :: binary()}].
-hides() ->
-    [{masked, Name} || Name <- ?MASKED] ++ [{read_only, Name} || Name <- ?READ_ONLY].
-
-%% @doc What is in a /dev besides the directories that a spec names.
--spec devices() -> [{Name :: binary(), file | directory | {link, Text :: binary()}}].
-devices() ->
-    [{Name, file} || Name <- ?DEVICES] ++
-        [{Name, directory} || Name <- ?DEVICE_DIRECTORIES] ++
-        [{Name, {link, Text}} || {Name, Text} <- ?DEVICE_LINKS].
-
-%% @doc The last descriptor that the calls may use, where so many may be open.
--spec last(infinity | non_neg_integer()) -> integer().
-last(infinity) -> ?LAST;
-last(Limit) when is_integer(Limit) -> min(?LAST, Limit - 2).
 
 %% @doc The paths of the host whose kinds have to be known.
 -spec sources(alcove_sandbox_spec:spec()) -> [binary()].
@@ -168,7 +132,7 @@ calls(#{root := Root, mounts := Wanted, user := Given, without := Without} = Spe
     try
         Expanded = lists:flatmap(fun(Mount) -> expanded(Mount, User, Here) end, Mounts),
         Steps = alcove_sandbox_paths:resolved(Root, Expanded, Here),
-        First = ?FIRST + length(maps:get(listen, Spec)),
+        First = alcove_sandbox_parts:first() + length(maps:get(listen, Spec)),
         Begun = begun(Spec, #plan{here = Here, user = User, first = First, next = First}),
         {RootFd, Rooted} = root(Root, Begun),
         {Opened, Prepared} = lists:mapfoldl(fun prepared_for/2, Rooted, Steps),
@@ -182,8 +146,11 @@ calls(#{root := Root, mounts := Wanted, user := Given, without := Without} = Spe
     end.
 
 %% Either the spec has more mounts than a sandbox can have, or Drv has too few descriptors.
-too_many(#{last := ?LAST}) -> e2big;
-too_many(_Here) -> emfile.
+too_many(#{last := Last}) ->
+    case alcove_sandbox_parts:last(infinity) of
+        Last -> e2big;
+        _ -> emfile
+    end.
 
 is_proc({proc, _}) -> true;
 is_proc(_) -> false.
@@ -196,12 +163,11 @@ kept(Calls, #plan{next = Fd} = Plan) ->
     {Fd, add(Calls, Plan#plan{next = Fd + 1})}.
 
 begun(#{oom_score_adj := Adj, sysctl := Sysctl} = Spec, #plan{first = Fd, here = Here} = Plan) ->
+    First = alcove_sandbox_parts:first(),
     Begun = add(
-        [
-            {syscall, [close_range, [?FIRST, maps:get(last, Here), 0]]},
-            {syscall, [close_range, [?FIRST, 16#ffffffff, ?CLOSE_RANGE_CLOEXEC]]}
-        ] ++
-            alcove_sandbox_listen:calls(Spec, ?FIRST) ++
+        alcove_sandbox_parts:closed(maps:get(last, Here)) ++
+            [{syscall, [close_range, [First, 16#ffffffff, ?CLOSE_RANGE_CLOEXEC]]}] ++
+            alcove_sandbox_listen:calls(Spec, First) ++
             alcove_sandbox_network:calls(Spec, Here, Fd) ++
             own_files(Here, [
                 {open, [<<"/proc/self/oom_score_adj">>, [o_wronly, o_cloexec], 0]},
@@ -262,17 +228,18 @@ prepared_for({Mount, Missing}, Plan) ->
     {{Missing, Opened}, Prepared}.
 
 prepared({proc, _} = Mount, #plan{next = Fd} = Plan) ->
-    {Fd, Prepared} = kept(new_proc(Fd) ++ [{dup2, [Fd + 1, Fd]}, {close, [Fd + 1]}], Plan),
+    {Fd, Prepared} = kept(alcove_sandbox_parts:new_proc(Fd) ++ [{dup2, [Fd + 1, Fd]}, {close, [Fd + 1]}], Plan),
     {{Mount, Fd}, Prepared};
 prepared({dev, _, _} = Mount, Plan) ->
+    Devices = [Name || {Name, file} <- alcove_sandbox_parts:devices()],
     {Fds, Prepared} = lists:mapfoldl(
         fun(Name, Now) ->
             tree(<<"/dev/", Name/binary>>, [mount_attr_nosuid, mount_attr_noexec], Now)
         end,
         Plan,
-        ?DEVICES
+        Devices
     ),
-    {{Mount, lists:zip(?DEVICES, Fds)}, Prepared};
+    {{Mount, lists:zip(Devices, Fds)}, Prepared};
 prepared({How, Source, _} = Mount, Plan) when How =:= ro; How =:= rw ->
     {Fd, Prepared} = tree(present(Source, Plan), attributes(How), Plan),
     {{Mount, Fd}, Prepared};
@@ -289,20 +256,6 @@ prepared({masked, _, file} = Mount, Plan) ->
     {{Mount, Fd}, Prepared};
 prepared(Mount, Plan) ->
     {{Mount, none}, Plan}.
-
-%% @doc Makes a proc, whose descriptor is the one after `Fd'.
--spec new_proc(pos_integer()) -> alcove:calls().
-new_proc(Fd) ->
-    [
-        {fsopen, [<<"proc">>, [fsopen_cloexec]]},
-        {fsconfig, [Fd, fsconfig_cmd_create, <<>>, 0, 0]},
-        {fsmount, [Fd, [], [mount_attr_nosuid, mount_attr_nodev, mount_attr_noexec]]}
-    ].
-
-%% @doc The calls that make a proc, in a process that has no other descriptor open.
--spec new_proc() -> alcove:calls().
-new_proc() ->
-    [{syscall, [close_range, [?FIRST, ?LAST, 0]]} | new_proc(?FIRST)].
 
 present(Source, #plan{here = Here}) ->
     kind(Source, Here) =:= absent andalso throw({plan, {Source, enoent}}),
@@ -476,11 +429,10 @@ made({{dev, Target, Names}, Devices}, Plan) ->
     Directories = lists:foldl(
         fun(Name, Now) -> directory({directory, At(Name)}, Now) end,
         Nodes,
-        ?DEVICE_DIRECTORIES ++ Names
+        [Name || {Name, directory} <- alcove_sandbox_parts:devices()] ++ Names
     ),
-    Linked = add(
-        [{symlink, [Text, Name]} || {Name, Text} <- ?DEVICE_LINKS], in(Target, Directories)
-    ),
+    Links = [{symlink, [Text, Name]} || {Name, {link, Text}} <- alcove_sandbox_parts:devices()],
+    Linked = add(Links, in(Target, Directories)),
     Terminals = mounted(
         At(<<"pts">>),
         <<"devpts">>,
@@ -632,7 +584,7 @@ finished(#{root := Root, network := Network, hostname := Name, without := Withou
         [{syscall, [close_range, [First, maps:get(last, Here), 0]]}],
         case is_map_key(keyring, Without) of
             true -> [];
-            false -> keyring()
+            false -> alcove_sandbox_parts:keyring()
         end,
         After,
         [
@@ -642,11 +594,6 @@ finished(#{root := Root, network := Network, hostname := Name, without := Withou
         ],
         alcove_sandbox_listen:confined(Spec)
     ]).
-
-%% @doc The calls that give a process a session keyring of its own.
--spec keyring() -> alcove:calls().
-keyring() ->
-    [{syscall, [keyctl, [?KEYCTL_JOIN_SESSION_KEYRING, 0]]}].
 
 %% Landlock refuses once more what the mounts refuse already, so that a program that finds a way to
 %% change the mounts gains nothing. It also refuses what nothing else does: opening a file for

@@ -437,7 +437,7 @@ changed_meanwhile(Config) ->
                                  Options = #{namespaces => [newns, newpid, newipc, newuts, newcgroup, newnet],
                                              setup => Calls},
                                  Hides = lists:member(element(1, Mount), [masked, read_only]),
-                                 case alcove_sandbox_here:try_out(Drv, Options) of
+                                 case alcove_sandbox_attempt:try_out(Drv, Options) of
                                      {error, {openat2, eloop}} -> ok;
                                      {error, {Make, eexist}} when Make =:= open; Make =:= mkdir -> ok;
                                      %% What isn't there needs no hiding.

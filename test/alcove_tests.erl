@@ -32,16 +32,7 @@
         alcove_tree
     ],
     [alcove_call, alcove_proxy],
-    [alcove_proc, alcove_proc_attach],
-    [
-        alcove_sandbox_here,
-        alcove_sandbox_kernel,
-        alcove_sandbox_kinds,
-        alcove_sandbox_listen,
-        alcove_sandbox_network,
-        alcove_sandbox_paths,
-        alcove_sandbox_plan
-    ]
+    [alcove_proc, alcove_proc_attach]
 ]).
 
 list_has_every_module_test() ->
