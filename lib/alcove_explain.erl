@@ -113,6 +113,14 @@ format_error({sandbox, {as, {unmapped, {Uid, Gid}}}}) ->
     io_lib:format("Drv's user namespace doesn't have both the user ~b and the group ~b", [Uid, Gid]);
 format_error({sandbox, {user, {unmapped, User}}}) ->
     io_lib:format("ids doesn't have the user, ~0tp", [User]);
+format_error({sandbox, {Path, Reason}}) when is_binary(Path) andalso (Reason =:= eexist orelse Reason =:= erofs) ->
+    [
+        text(Path),
+        ": ",
+        said(Reason),
+        ". In a root directory that has a system of its own, mounts has to be given without system, as "
+        "[proc, dev, {tmpfs, \"/tmp\"}]; below one that is read-only, nothing can be made"
+    ];
 format_error({capabilities, {unknown, Name}}) ->
     io_lib:format("no such capability: ~0tp", [Name]);
 format_error({leftovers, Pids}) ->

@@ -64,7 +64,11 @@
 %%         error. In a mount with the option `alone', so is a path that is in another mount on the
 %%         host.</li>
 %%     <li>`system': the programs and libraries of the host, read-only: /usr and its like, the files
-%%         of /etc that these need, and a passwd(5) that has the program's user.</li>
+%%         of /etc that these need, and a passwd(5) that has the program's user. It is among the
+%%         default `mounts', and is for a root directory that has nothing of this: for any other,
+%%         give `mounts', as `[proc, dev, {tmpfs, "/tmp"}]'. A name that is there already is the
+%%         error `{sandbox, {Path, eexist}}', and one that would have to be made in a read-only root
+%%         `{sandbox, {Path, erofs}}'.</li>
 %%     </ul>
 %%     Links of the root directory are followed inside, where a link may be: it is the error
 %%     `{sandbox, {Path, eloop}}' on the path of a file system of the kernel's, and of a `dir', `file' or

@@ -33,6 +33,8 @@
     here :: alcove_sandbox_plan:here(),
     %% Whether programs can write to the root directory, and thus make links in it.
     writable :: boolean(),
+    %% Whether nobody can.
+    fixed :: boolean(),
     %% What was looked up in directories of the host, and in file systems of the kernel.
     seen = #{} :: #{{host | kernel, path()} => found()},
     %% What is known of the new root besides, since it was made for the spec.
@@ -59,8 +61,10 @@
 %%
 %% Throws `{plan, {Path, Reason}}': `eloop' for a path with a link in it if it is to be hidden, if it
 %% is one of the kernel's file systems, on which the program relies, or if something would have to be
-%% made where the link leads and must not be; `exdev' for a path that is to be hidden in a directory
-%% that was mounted without what is mounted below it, if it is in one of those.
+%% made where the link leads and must not be; `eexist' for a name that is there already; `erofs' if
+%% something would have to be made in a root directory that is read-only; `exdev' for a path that is
+%% to be hidden in a directory that was mounted without what is mounted below it, if it is in one of
+%% those.
 -spec resolved(alcove_sandbox_spec:root(), [mount()], alcove_sandbox_plan:here()) -> [step()].
 resolved(Root, Mounts, Here) ->
     Below =
@@ -69,15 +73,38 @@ resolved(Root, Mounts, Here) ->
             _ -> {host, element(2, Root)}
         end,
     Inside = #inside{
-        here = Here, writable = element(1, Root) =:= rw, mounted = [{<<>>, Below}]
+        here = Here,
+        writable = element(1, Root) =:= rw,
+        fixed = element(1, Root) =:= ro,
+        mounted = [{<<>>, Below}]
     },
     {Steps, _} = lists:mapfoldl(fun step/2, Inside, Mounts),
     lists:append(Steps).
 
-step({How, Source, Target}, Inside) when How =:= ro; How =:= rw ->
+step(Mount, #inside{fixed = Fixed} = Inside) ->
+    {Steps, _} = Placed = placed(Mount, Inside),
+    [
+        throw({plan, {Path, erofs}})
+     || Fixed, Path <- lists:flatmap(fun makes/1, Steps), is_in_root(covering(Path, Inside))
+    ],
+    Placed.
+
+%% What a step makes or changes.
+makes({Mount, Made}) ->
+    Above = [Path || {_, Path} <- Made],
+    case Mount of
+        {dir, Path, _} -> Above ++ [Path];
+        {file, Path, _, _} -> Above ++ [Path];
+        {symlink, _, Path} -> Above ++ [Path];
+        _ -> Above
+    end.
+
+is_in_root({Target, _}) -> Target =:= <<>>.
+
+placed({How, Source, Target}, Inside) when How =:= ro; How =:= rw ->
     {Path, Made, Now} = bound({host, Source}, Target, Inside),
     {[{{How, Source, Path}, Made}], Now};
-step({How, Source, Target, Options}, Inside) when How =:= ro; How =:= rw ->
+placed({How, Source, Target, Options}, Inside) when How =:= ro; How =:= rw ->
     From =
         case lists:member(alone, Options) of
             true -> {alone, Source};
@@ -85,15 +112,15 @@ step({How, Source, Target, Options}, Inside) when How =:= ro; How =:= rw ->
         end,
     {Path, Made, Now} = bound(From, Target, Inside),
     {[{{How, Source, Path, Options}, Made}], Now};
-step({tmpfs, Target, Size, Options}, Inside) ->
+placed({tmpfs, Target, Size, Options}, Inside) ->
     {Path, Made, Now} = mounted(Target, own, directory, Inside),
     {[{{tmpfs, Path, Size, Options}, Made}], Now};
-step({proc, Target} = Mount, Inside) ->
+placed({proc, Target} = Mount, Inside) ->
     Hides = [{How, [Target, "/", Name]} || {How, Name} <- alcove_sandbox_parts:hides()],
     with_hidden(Mount, <<"/proc">>, Hides, Inside);
-step({sysfs, Target} = Mount, Inside) ->
+placed({sysfs, Target} = Mount, Inside) ->
     with_hidden(Mount, <<"/sys">>, [{masked, [Target, Path]} || Path <- ?SYSFS], Inside);
-step({dev, Target, Names} = Mount, Inside) ->
+placed({dev, Target, Names} = Mount, Inside) ->
     {Made, #inside{made = Known} = Now} = of_kernel(Target, own, Inside),
     At = fun(Name) -> <<Target/binary, "/", Name/binary>> end,
     Holds = maps:from_list(
@@ -101,22 +128,22 @@ step({dev, Target, Names} = Mount, Inside) ->
             [{At(Name), directory} || Name <- Names]
     ),
     {[{Mount, Made}], Now#inside{made = maps:merge(Known, Holds)}};
-step({How, Target} = Mount, Inside) when How =:= mqueue; How =:= empty ->
+placed({How, Target} = Mount, Inside) when How =:= mqueue; How =:= empty ->
     {Made, Now} = of_kernel(Target, own, Inside),
     {[{Mount, Made}], Now};
-step({dir, Given, Mode}, Inside) ->
+placed({dir, Given, Mode}, Inside) ->
     {#walked{path = Path} = Walked, Looked} = walked(Given, Inside),
     ok = reached(Given, Walked, Looked),
     Walked#walked.found =:= file andalso throw({plan, {Given, enotdir}}),
     {Made, Now} = with_directories(Walked, Looked),
     {[{{dir, Path, Mode}, Made}], Now};
-step({file, Given, Bytes, Mode}, Inside) ->
+placed({file, Given, Bytes, Mode}, Inside) ->
     {Path, Made, Now} = beside(Given, file, Inside),
-    {[{{file, Path, Bytes, Mode}, Made} || not is_there({file, Bytes}, Path, Inside)], Now};
-step({symlink, Text, Given}, Inside) ->
+    {[{{file, Path, Bytes, Mode}, Made} || is_new({file, Bytes}, Path, Inside)], Now};
+placed({symlink, Text, Given}, Inside) ->
     {Path, Made, Now} = beside(Given, {link, Text}, Inside),
-    {[{{symlink, Text, Path}, Made} || not is_there({link, Text}, Path, Inside)], Now};
-step({How, Path}, #inside{hidden = Hidden} = Inside) when How =:= masked; How =:= read_only ->
+    {[{{symlink, Text, Path}, Made} || is_new({link, Text}, Path, Inside)], Now};
+placed({How, Path}, #inside{hidden = Hidden} = Inside) when How =:= masked; How =:= read_only ->
     case Hidden of
         #{Path := How} -> {[], Inside};
         _ -> hide(How, Path, Inside)
@@ -172,6 +199,14 @@ of_kernel(Target, Source, Inside) ->
     {Walked, Looked} = straight(Target, Inside),
     {Made, Now} = with_directories(Walked, Looked),
     {Made, covered(Target, Source, directory, Now)}.
+
+%% Whether a name has to be made. There may be what it would get already, and nothing else.
+is_new(What, Path, Inside) ->
+    case at(Path, Inside) of
+        {absent, _} -> true;
+        {{unknown, Reason}, _} -> throw({plan, {Path, Reason}});
+        _ -> not is_there(What, Path, Inside) andalso throw({plan, {Path, eexist}})
+    end.
 
 %% Whether a directory of the host has a name already, with what it would get: in a root directory
 %% that was used before.

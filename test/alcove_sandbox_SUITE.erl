@@ -10,7 +10,7 @@
 -export([nothing_but_the_spec/1, nobody/1, no_host/1, mounts/1, kernel_mounts/1, hidden/1, hidden_links/1, layers/1, writable_root/1,
          own_kernel_values/1, resource_limits/1, links_lead_nowhere/1, hostile_root/1, changed_meanwhile/1, former_run/1, shared_mount/1,
          links_of_a_root/1, paths_after_pivot/1, hidden_behind_links/1, hidden_alone/1, hidden_twice/1,
-         limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, supervised/1, devices_stay/1,
+         limits/1, descriptors/1, network/1, bad_specs/1, missing_sources/1, systems_of_their_own/1, few_descriptors/1, listening_with_few/0, supervised/1, devices_stay/1,
          explained/1, own_users/1, own_users_in_pid_namespaces/1, input_is_read_only/1, abstract_sockets/1, terminal/1,
          no_landlock/1, no_keyring/1, no_filters/1, no_user_namespaces/1, no_control_groups/1, shortages/1, all_user_namespaces_in_use/1, out_of_descriptors/1, old_kernel/1, old_kernel_rootless/1,
          subordinate_ids/1, no_subordinate_ids/1, ids_of_root/1, root_of_a_user_namespace/1, root_of_one_id/1, listens/1, not_listening/1, listens_on_host/1,
@@ -28,11 +28,11 @@ groups() ->
     Both = [nothing_but_the_spec, nobody, no_host, mounts, kernel_mounts, hidden, hidden_links,
             layers, writable_root, own_kernel_values, resource_limits, links_lead_nowhere,
             hostile_root, former_run, shared_mount, links_of_a_root, paths_after_pivot, hidden_behind_links, hidden_twice, limits,
-            descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, supervised, explained, probe,
+            descriptors, devices_stay, network, listens, not_listening, listens_on_host, bad_specs, missing_sources, systems_of_their_own, supervised, explained, probe,
             input_is_read_only, abstract_sockets, terminal, no_landlock, no_keyring, no_filters,
             no_user_namespaces, no_control_groups, shortages, nothing_lacks,
             part_of_a_proc, no_proc, no_sysfs, half_a_sysfs, below_dev, covered_dev],
-    [{root, [], Both ++ [changed_meanwhile, hidden_alone, read_only_control_groups, all_user_namespaces_in_use,
+    [{root, [], Both ++ [changed_meanwhile, few_descriptors, hidden_alone, read_only_control_groups, all_user_namespaces_in_use,
                          out_of_descriptors, ids_of_root, plain_chroot, look_ends]},
      {rootless, [], Both ++ [covered_proc, subordinate_ids, no_subordinate_ids]}].
 
@@ -295,11 +295,11 @@ writable_root(Config) ->
                  ok = file:delete(Passwd),
                  [begin
                       ok = file:write_file(Passwd, Other),
-                      {error, {open, eexist}} = alcove_sandbox:run(Drv, ["true"], #{root => {rw, Again}})
+                      {error, {sandbox, {<<"/etc/passwd">>, eexist}}} = alcove_sandbox:run(Drv, ["true"], #{root => {rw, Again}})
                   end || Other <- [<<>>, <<"x">>, <<Users/binary, "x:x:0:0::/:/bin/sh\n">>]],
                  ok = file:delete(Passwd),
                  ok = file:make_symlink("/elsewhere", Passwd),
-                 {error, {open, eexist}} = alcove_sandbox:run(Drv, ["true"], #{root => {rw, Again}})
+                 {error, {sandbox, {<<"/etc/passwd">>, eexist}}} = alcove_sandbox:run(Drv, ["true"], #{root => {rw, Again}})
          end),
     {ok, <<"x\n">>} = file:read_file(filename:join(Root, "x")).
 
@@ -444,7 +444,7 @@ changed_meanwhile(Config) ->
                                      ok when Is =:= absent, Hides -> ok
                                  end;
                              {error, {_, Reason}} ->
-                                 true = lists:member(Reason, [eloop, enotdir])
+                                 true = lists:member(Reason, [eloop, enotdir, eexist])
                          end,
                          Same(Mount)
                      end || Name <- Names, Is <- [directory, file, absent], Mount <- led_out("/" ++ Name, Own)]
@@ -1677,6 +1677,37 @@ missing_sources(Config) ->
          end),
     ok = file:change_mode(Closed, 8#700),
     ok = file:del_dir_r(Dir).
+
+%% A root directory with a system of its own, and the default mounts: the error names the path and
+%% says what to do.
+systems_of_their_own(Config) ->
+    Root = directory(Config, "image"),
+    [ok = file:make_dir(filename:join(Root, Name)) || Name <- ["usr", "etc", "proc", "dev", "tmp"]],
+    ok = file:write_file(filename:join(Root, "etc/passwd"), "root:x:0:0::/:/bin/sh\n"),
+    with(Config,
+         fun(Drv) ->
+                 [begin
+                      {error, {sandbox, {Path, Reason}}} = Error = alcove_sandbox:run(Drv, ["true"], #{root => In}),
+                      Error = alcove_sandbox:explain(Drv, #{root => In}),
+                      true = string:find(alcove:format_error(Error), "mounts has to be given") =/= nomatch
+                  end || {In, Path, Reason} <- [{{overlay, Root}, <<"/etc/passwd">>, eexist},
+                                                {{ro, Root}, <<"/bin">>, erofs}]],
+                 Mounts = [proc, dev, {tmpfs, "/tmp"}, {ro, "/usr"}] ++
+                     [{symlink, "usr/" ++ Name, "/" ++ Name} || Name <- ["bin", "lib", "lib64"]],
+                 <<"root">> = sh(Drv, "cut -d: -f1 /etc/passwd", #{root => {overlay, Root}, mounts => Mounts})
+         end),
+    ok = file:del_dir_r(Root).
+
+%% Also with few descriptors the address that can't be had is the one that is told.
+few_descriptors(_Config) ->
+    alcove_test:with_descriptors(50, 4096, fun ?MODULE:listening_with_few/0).
+
+listening_with_few() ->
+    Drv = alcove_test:start([]),
+    Nowhere = {tcp, {203, 0, 113, 9}, 18080},
+    {error, {sandbox, {listen, {Nowhere, eaddrnotavail}}}} =
+        alcove_sandbox:run(Drv, ["true"], #{listen => [{tcp, loopback(), 18080}, Nowhere]}),
+    ok = alcove_test:stop(Drv).
 
 supervised(Config) ->
     with(Config,
