@@ -179,11 +179,7 @@ in_order(Config) ->
         alcove_test:drv(Config), ["sh", "-c", Script], #{pty => #{echo => false}, active => false}
     ),
     Attached = attach(Pid, #{}),
-    held(Attached),
-    type(Attached, "\n~"),
-    Attaching = holds(),
-    type(Attached, "."),
-    waits(Attaching, 1),
+    Attaching = detaching(Attached),
     ok = alcove_proc:write(Pid, "\n"),
     waits(Attaching, 2),
     ?assertEqual({error, busy}, alcove_proc:read(Pid, 0)),
@@ -237,11 +233,7 @@ ends_first(Config) ->
     Script = "read x; printf shown; read x; printf last; exit 3",
     {ok, Pid} = alcove_proc:start(alcove_test:drv(Config), ["sh", "-c", Script], #{pty => #{echo => false}}),
     Attached = attach(Pid, #{}),
-    held(Attached),
-    type(Attached, "\n~"),
-    Attaching = holds(),
-    type(Attached, "."),
-    waits(Attaching, 1),
+    _ = detaching(Attached),
     ok = alcove_proc:write(Pid, "\n"),
     true = alcove_test:until(fun() -> not is_process_alive(Pid) end),
     go_on(Attached),
@@ -417,6 +409,15 @@ shown({Terminal, _, _}) ->
 %% It only shows the next once that is allowed; who writes there waits.
 held({Terminal, _, _}) ->
     Terminal ! {held, self()}.
+
+%% Types to detach, and holds the process that attaches before it says so.
+detaching(Attached) ->
+    held(Attached),
+    type(Attached, "\n~"),
+    Attaching = holds(),
+    type(Attached, "."),
+    waits(Attaching, 1),
+    Attaching.
 
 holds() ->
     receive {holds, Attaching} -> Attaching after alcove_test:ms(5000) -> ct:fail(attached) end.
