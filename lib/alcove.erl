@@ -2226,7 +2226,8 @@ recvmsg(Drv, FD, Count, Flags) ->
 %% @doc Receives at most `Count' bytes and the file descriptors that come with them, see
 %% recvmsg(2).
 %%
-%% The flags of the reply tell what had no room: `msg_trunc', `msg_ctrunc'.
+%% The flags of the reply tell what had no room: `msg_trunc', `msg_ctrunc'. With the flag `msg_trunc'
+%% TCP discards the bytes, see tcp(7): as many zeros come.
 -spec recvmsg(drv(), fork_path(), fd(), non_neg_integer(), flags()) ->
     {ok, binary(), [fd()], Flags :: integer()} | {error, posix()}.
 recvmsg(Drv, Pids, FD, Count, Flags) ->

@@ -1993,6 +1993,22 @@ recvmsg(Config) ->
                  {ok, <<"x">>, FDs, 0} = Do(recvmsg, [B, 5, 0]),
                  253 = length(lists:usort(FDs)),
                  [ok = Do(close, [FD]) || FD <- [A, B | FDs]],
+                 %% TCP discards what is received with this flag, and writes nothing.
+                 {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, binary, {active, false}]),
+                 {ok, Port} = inet:port(Listen),
+                 {ok, Tcp} = Do(socket, [af_inet, [sock_stream, sock_cloexec], 0]),
+                 ok = Do(connect, [Tcp, <<2:16/native, Port:16, 127, 0, 0, 1, 0:64>>]),
+                 {ok, Peer} = gen_tcp:accept(Listen),
+                 {ok, _} = Do(readdir, ["/etc"]),
+                 [begin
+                      ok = gen_tcp:send(Peer, binary:copy(<<"D">>, Size)),
+                      {ok, [_]} = Do(poll, [[{Tcp, [pollin]}], 5000]),
+                      {ok, Discarded, [], _} = Do(recvmsg, [Tcp, Size, msg_trunc]),
+                      <<>> = << <<Byte>> || <<Byte>> <= Discarded, Byte =/= 0 >>
+                  end || Size <- [100, 1500, 4096, 30000]],
+                 ok = Do(close, [Tcp]),
+                 ok = gen_tcp:close(Peer),
+                 ok = gen_tcp:close(Listen),
                  {error, enotsock} = Do(recvmsg, [0, 1, 0])
          end).
 

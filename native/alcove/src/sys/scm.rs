@@ -20,10 +20,8 @@ const MOST: usize = 4;
 /// recvmsg(2): waits for bytes, and receives them with at most so many descriptors.
 pub fn receive(socket: c_int, buffer: &mut [u8], most: usize) -> nix::Result<Message> {
     /// Units of 8 bytes keep the space aligned.
-    const SPACE: usize =
-        (size_of::<libc::cmsghdr>() + MOST * size_of::<RawFd>()).div_ceil(size_of::<u64>());
+    const SPACE: usize = room(MOST).div_ceil(size_of::<u64>());
     let mut space = [0_u64; SPACE];
-    let bytes = size_of::<libc::cmsghdr>() + most.min(MOST) * size_of::<RawFd>();
     let mut part = libc::iovec {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
@@ -33,7 +31,7 @@ pub fn receive(socket: c_int, buffer: &mut [u8], most: usize) -> nix::Result<Mes
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
     message.msg_control = space.as_mut_ptr().cast();
-    message.msg_controllen = bytes.next_multiple_of(size_of::<u64>()) as _;
+    message.msg_controllen = room(most.min(MOST)) as _;
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     let flags = libc::MSG_CMSG_CLOEXEC;
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
@@ -53,6 +51,12 @@ pub fn receive(socket: c_int, buffer: &mut [u8], most: usize) -> nix::Result<Mes
     })
 }
 
+/// How many bytes so many descriptors take, with their header.
+const fn room(fds: usize) -> usize {
+    // SAFETY: reckons with a number.
+    unsafe { libc::CMSG_SPACE((fds * size_of::<RawFd>()) as libc::c_uint) as usize }
+}
+
 /// The descriptors that came with a message.
 ///
 /// # Safety
@@ -65,11 +69,14 @@ pub unsafe fn descriptors(message: &libc::msghdr) -> Vec<RawFd> {
     // SAFETY: a header that these macros give is inside the space and aligned.
     while let Some(header) = unsafe { next.as_ref() } {
         if (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-            // SAFETY: cmsg_len covers the data behind the header: numbers of descriptors.
+            // SAFETY: cmsg_len covers the data behind the header, numbers of descriptors, as far as
+            // they had room.
             unsafe {
                 let data = libc::CMSG_DATA(next);
                 let head = data as usize - next as usize;
-                let count = (header.cmsg_len as usize).saturating_sub(head) / size_of::<RawFd>();
+                let end = message.msg_control as usize + message.msg_controllen as usize;
+                let length = (header.cmsg_len as usize).min(end - next as usize);
+                let count = length.saturating_sub(head) / size_of::<RawFd>();
                 let data = data.cast::<RawFd>();
                 fds.extend((0..count).map(|at| data.add(at).read_unaligned()));
             }

@@ -313,6 +313,11 @@ pub fn sendmsg(fd: c_int, bytes: &[u8], fds: &[RawFd], flags: c_int) -> nix::Res
 pub fn recvmsg(fd: c_int, most: usize, flags: c_int) -> nix::Result<(Vec<u8>, Vec<RawFd>, c_int)> {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(most).map_err(|_| Errno::ENOMEM)?;
+    if flags & libc::MSG_TRUNC != 0 {
+        // TCP discards the bytes then: it says how many, and writes none. See tcp(7).
+        bytes.resize(most, 0);
+        bytes.clear();
+    }
     let mut part = libc::iovec {
         iov_base: bytes.as_mut_ptr().cast(),
         iov_len: most,
@@ -321,7 +326,8 @@ pub fn recvmsg(fd: c_int, most: usize, flags: c_int) -> nix::Result<(Vec<u8>, Ve
     let mut message = message(&mut part, &mut control, size_of::<Control>());
     // SAFETY: both buffers are as long as is said.
     let received = Errno::result(unsafe { libc::recvmsg(fd, &mut message, flags) })? as usize;
-    // SAFETY: the kernel has written so many bytes; with MSG_TRUNC it may say more than fit.
+    // SAFETY: the kernel has written so many bytes. With MSG_TRUNC it may say more than fit, and
+    // those that it hasn't written are zeros.
     unsafe { bytes.set_len(received.min(most)) };
     // SAFETY: the kernel has filled in the message.
     let fds = unsafe { descriptors(&message) };
