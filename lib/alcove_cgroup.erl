@@ -320,7 +320,7 @@ remove(Drv, Pids) ->
     alcove_cgroup_fs:run(remove, [Drv, Pids], fun() ->
         Process = {Drv, Pids},
         Made = alcove_cgroup_own:made(Process, hierarchies(Process)),
-        ok = alcove_cgroup_own:forget(Process),
+        ok = alcove_cgroup_own:forget_all(Process, Made),
         removed_dirs(Process, Made)
     end).
 

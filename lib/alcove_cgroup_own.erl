@@ -7,7 +7,7 @@
 %% next process that makes a group beside it removes it.
 -module(alcove_cgroup_own).
 
--export([make/3, made/2, offered/3, forget/1, forget/2, dirs/1, is_group/1, sweep/3]).
+-export([make/3, made/2, offered/3, forget_all/2, forget/2, dirs/1, is_group/1, sweep/3]).
 
 -export_type([group/0]).
 
@@ -355,16 +355,22 @@ is_group(_) -> false.
 forget(Process, #{locks := Locks}) ->
     unlock(Process, Locks).
 
-%% @doc Releases the locks of all groups that a process has made, also of those that are gone.
--spec forget(process()) -> ok.
-forget({Drv, Pids} = Process) ->
+%% @doc Releases the locks of groups that a process has made, and of all that are gone.
+-spec forget_all(process(), [{alcove_cgroup_paths:hierarchy(), Dir :: binary()}]) -> ok.
+forget_all({Drv, Pids} = Process, Made) ->
     Prefix = identity_of_process(Process),
     Size = byte_size(Prefix),
+    Names = [filename:basename(Dir) || {_, Dir} <- Made],
     lists:foreach(
         fun(Fd) ->
             case alcove:readlink(Drv, Pids, filename:join(?DESCRIPTORS, Fd)) of
                 {ok, Path} ->
-                    binary:longest_common_prefix([filename:basename(Path), Prefix]) =:= Size andalso
+                    Name = filename:basename(Path),
+                    %% One that was made since is somebody else's, and stays locked.
+                    Over =
+                        lists:member(Name, Names) orelse
+                            binary:match(Name, <<" (deleted)">>) =/= nomatch,
+                    Over andalso binary:longest_common_prefix([Name, Prefix]) =:= Size andalso
                         alcove:close(Drv, Pids, binary_to_integer(Fd));
                 %% The one by which the names were read.
                 {error, _} ->

@@ -111,7 +111,7 @@
     watch :: reference(),
     need :: need(),
     since :: integer(),
-    phase :: waiting | granted | leased | running,
+    phase :: waiting | granted | leased | running | over,
     runner :: {pid(), reference()} | undefined
 }).
 
@@ -234,7 +234,7 @@ drain(Pool) ->
     drain(Pool, infinity).
 
 %% @doc Takes this node's members out of a pool, and returns when no program of the pool runs here
-%% any more. Call it before a node goes down for a deployment.
+%% any more, and whoever waited for one has been told. Call it before a node goes down for a deployment.
 %%
 %% Callers that wait here go on waiting at the other members. `{error, {running, N}}': `N' programs
 %% still run when the time is over. They go on, and the member takes no others.
@@ -723,8 +723,9 @@ handle_call(info, From, State) ->
     Summary = summary(State),
     _ = spawn(fun() -> gen_server:reply(From, Summary) end),
     {noreply, State};
-handle_call(running, _From, State) ->
-    {reply, running(State), State};
+%% For a drain, which has told those that wait.
+handle_call(running, _From, #state{jobs = Jobs} = State) ->
+    {reply, map_size(Jobs), State};
 handle_call(drain, From, #state{pool = Pool, drainers = Drainers} = State) ->
     ok = alcove_pool_view:leave(Pool),
     Refusing = lists:foldl(
@@ -814,8 +815,13 @@ handle_info({go, Ref, Work}, #state{jobs = Jobs} = State) ->
     end;
 handle_info({ended, Ref}, #state{jobs = Jobs} = State) ->
     case Jobs of
-        #{Ref := #job{phase = running}} -> {noreply, told(granted(ended(Ref, State)))};
-        #{} -> {noreply, State}
+        #{Ref := #job{phase = running, need = Need, since = Since} = Job} ->
+            event(stop, #{duration => erlang:monotonic_time() - Since}, State),
+            %% The runner still has to tell the client: a drain waits for that.
+            Over = counted(finished, State#state{jobs = Jobs#{Ref := Job#job{phase = over}}}),
+            {noreply, told(granted(freed(Need, Over)))};
+        #{} ->
+            {noreply, State}
     end;
 handle_info({'DOWN', Scope, process, _, _}, #state{scope = Scope} = State) ->
     handle_info(join, State#state{scope = undefined});
@@ -836,6 +842,9 @@ handle_info({'DOWN', Ref, process, _, Reason}, #state{refs = Refs, jobs = Jobs} 
     case Refs of
         #{Ref := Id} ->
             case Jobs of
+                #{Id := #job{phase = over, runner = {_, Ref}}} ->
+                    Reason =:= normal orelse tell(Id, {done, {error, {process, Reason}}}),
+                    {noreply, drained(removed(Id, State))};
                 #{Id := #job{runner = {_, Ref}}} ->
                     Reason =:= normal orelse tell(Id, {done, {error, {process, Reason}}}),
                     {noreply, told(granted(ended(Id, State)))};
@@ -1060,7 +1069,7 @@ given_up(Ref, #state{jobs = Jobs, waiting = Waiting} = State) ->
 
 running(#state{used = #{programs := Programs}}) -> Programs.
 
-drained(#state{draining = true, used = #{programs := 0}, drainers = Drainers} = State) ->
+drained(#state{draining = true, jobs = Jobs, drainers = Drainers} = State) when map_size(Jobs) =:= 0 ->
     lists:foreach(fun(From) -> gen_server:reply(From, ok) end, Drainers),
     State#state{drainers = []};
 drained(State) ->

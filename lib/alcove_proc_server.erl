@@ -403,7 +403,11 @@ handle_call({detach, Pieces}, {Pid, _} = From, #state{attached = {Pid, _}} = Sta
 handle_call(_Request, _From, State) ->
     {reply, {error, closed}, State}.
 
-%% The owner gets the messages again.
+%% The owner gets the messages again, if it is still there.
+detach([_ | _], #state{phase = ended, owner = Owner, owner_ref = undefined} = State) when
+    is_pid(Owner)
+->
+    detach([], State);
 detach(Pieces, #state{attached = {_, Ref}, output = Output} = State) ->
     demonitor(Ref, [flush]),
     State#state{attached = undefined, output = alcove_proc_output:give_back(Pieces, Output)}.
@@ -461,7 +465,7 @@ handle_info({timeout, Ref, read}, #state{output = Output} = State) ->
 handle_info({'DOWN', Ref, process, _, Reason}, #state{drv_ref = Ref} = State) ->
     proceed(give_up({drv, Reason}, State));
 handle_info({'DOWN', Ref, process, _, _}, #state{owner_ref = Ref} = State) ->
-    proceed(end_for_owner(State));
+    proceed(end_for_owner(State#state{owner_ref = undefined}));
 handle_info({'DOWN', Ref, process, _, _}, #state{attached = {_, Ref}} = State) ->
     proceed(detach([], State));
 handle_info({'DOWN', Ref, process, _, _}, #state{output = Output} = State) ->
@@ -713,6 +717,9 @@ take_report({End, Because, Wall, Usage, Left}, #state{timer = Timer, output = Ou
             %% The keeper watched the timeout, and so ended the program in time.
             report_kill(timeout, Stop, Ended),
             set_timer(?WORK, close_output(Ended#state{why = timeout}));
+        %% Nobody reads it any more: the owner has ended, and no other has taken its place.
+        {_, #state{phase = stopping, owner = Owner, owner_ref = undefined}} when is_pid(Owner) ->
+            set_timer(?WORK, discard_output(Ended));
         {_, #state{phase = stopping, stoppers = Stoppers, expired = Expired}} when
             Stoppers =/= []; Expired
         ->

@@ -522,6 +522,13 @@ own_groups_leave_nothing_open(Config) ->
              ?assertEqual(Before, Open()),
              [] = own_dirs()
          end || Way <- Ways],
+        %% One that is made while others are removed keeps its lock: nobody else removes it.
+        [New] = Make(1),
+        Locked = Open(),
+        ok = alcove_cgroup_own:forget_all({Drv, Path}, []),
+        ?assertEqual(Locked, Open()),
+        ok = alcove_cgroup:destroy(Drv, Path, New),
+        ?assertEqual(Before, Open()),
         %% One that still has members keeps its lock.
         [Group] = Make(1),
         Member = run_in(Drv, Group, ["cat"]),

@@ -13,7 +13,7 @@
 %% several
 -export([least_loaded/1, lost_nodes/1, retries/1, streams/1, members_that_come_and_go/1, live_view/1, lost_before_pg_knows/1, a_node_that_stands_still/1,
          ten_thousand/1]).
--export([drv_that_ends/1, no_queue/1, drained_again/1, application_that_restarts/1]).
+-export([drv_that_ends/1, no_queue/1, drained_again/1, drained_when_told/1, application_that_restarts/1]).
 %% who waits for less than 200 ms
 -export([no_wait/1, no_wait_where_full/1, short_wait_and_late_view/1, refused_callers/1, no_wait_on_two_nodes/1,
          no_wait_and_a_node_that_stands_still/1, caller_that_stands_still/1]).
@@ -25,7 +25,7 @@ all() ->
     [{group, one_node}, {group, several_nodes}].
 
 groups() ->
-    [{one_node, [], [no_more_than_max, busy, needs, first_come_first_served, callers_that_end, leases, draining,
+    [{one_node, [], [no_more_than_max, busy, needs, first_come_first_served, callers_that_end, leases, draining, drained_when_told,
                      results, wrong_arguments, secrets, a_member_that_ends, drv_of_a_member, drv_that_ends, no_queue,
                      drained_again, application_that_restarts, no_wait, no_wait_where_full, short_wait_and_late_view,
                      refused_callers]},
@@ -176,6 +176,22 @@ draining(Config) ->
     exit(Pid, kill),
     true = alcove_test:until(fun() -> gen_server:call(Member, running) =:= 0 end),
     leave(Member).
+
+%% A drain has ended when the callers have what they waited for, also if that takes a moment to
+%% send: whoever stops the member then loses no result.
+drained_when_told(Config) ->
+    Member = member(Config, #{max => 1}),
+    Large = fun(eof, _) -> lists:seq(1, 2000000); (_, Acc) -> Acc end,
+    {_, Caller} = async(fun() ->
+                                {ok, #{status := Status}} =
+                                    alcove_pool:run(?MODULE, ["sleep", "0.5"], #{stdout => {Large, []}, wait => 5000}),
+                                Status
+                        end),
+    true = (state(running))(1),
+    unlink(Member),
+    ok = alcove_pool:drain(?MODULE),
+    exit(Member, shutdown),
+    ?assertEqual(0, result(Caller)).
 
 %% Who drains again waits, too, and an answer that comes too late isn't a message.
 drained_again(Config) ->

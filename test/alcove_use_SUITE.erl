@@ -1948,15 +1948,25 @@ outcomes(Config) ->
 owner_ends(Config) ->
     Drv = drv(Config),
     Self = self(),
-    {Owner, _} = spawn_monitor(fun() ->
-        {ok, Proc} = alcove_proc:start(Drv, ["sleep", "1000"]),
-        Self ! Proc,
-        receive stop -> ok end
-    end),
-    Proc = receive P when is_pid(P) -> P end,
-    Ref = monitor(process, Proc),
-    Owner ! stop,
-    receive {'DOWN', Ref, process, Proc, Reason} -> ?assertEqual({shutdown, owner_died}, Reason) end,
+    %% Also if there is output that it would have read.
+    [begin
+         {Owner, _} = spawn_monitor(fun() ->
+             {ok, Proc} = alcove_proc:start(Drv, sh(Script), Options#{name => {local, ?MODULE}}),
+             Self ! Proc,
+             receive stop -> ok end
+         end),
+         Proc = receive P when is_pid(P) -> P end,
+         Ref = monitor(process, Proc),
+         true = alcove_test:until(fun() -> maps:get(queued, alcove_proc:info(Proc)) =:= Queued end),
+         Owner ! stop,
+         receive
+             {'DOWN', Ref, process, Proc, Reason} -> ?assertEqual({shutdown, owner_died}, Reason)
+         after alcove_test:ms(20000) -> ct:fail({stays, Options})
+         end,
+         undefined = whereis(?MODULE)
+     end || {Script, Options, Queued} <- [{"sleep 1000", #{}, 0},
+                                          {"echo a; exec sleep 1000", #{active => false}, 1},
+                                          {"echo a; exec sleep 1000", #{active => false, lines => 10}, 1}]],
     bare(Drv).
 
 %% A process that is killed cleans nothing up; its program ends all the same.
