@@ -351,7 +351,8 @@ mounts(Config) ->
         {error, {sandbox, {_, enoent}}} =
             sandboxed(Drv, Bundle, more_mounts([mount("/ro", "bind", "/no/such/place", ["rbind"])], Oci)),
         %% There is nothing to mount upon.
-        {error, {mkdir, erofs}} = sandboxed(Drv, Bundle, more_mounts([mount("/none", "tmpfs", "tmpfs", [])], Oci))
+        {error, {sandbox, {<<"/none">>, erofs}}} =
+            sandboxed(Drv, Bundle, more_mounts([mount("/none", "tmpfs", "tmpfs", [])], Oci))
     end),
     {ok, <<"new\n">>} = file:read_file(filename:join(Data, "new")).
 

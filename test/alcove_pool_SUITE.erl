@@ -523,7 +523,10 @@ least_loaded(_Config) ->
         [join(Node, #{max => 4}) || Node <- Nodes],
         [known(Node, 3) || Node <- Nodes],
         Hold = fun() ->
-            [{ok, _} = alcove_pool:start(?MODULE, ["sleep", "1000"], #{}) || _ <- lists:seq(1, 9)],
+            [begin
+                 {ok, _} = alcove_pool:start(?MODULE, ["sleep", "1000"], #{}),
+                 told(N)
+             end || N <- lists:seq(1, 9)],
             receive after infinity -> ok end
         end,
         async_in(A, Hold),
@@ -535,6 +538,17 @@ least_loaded(_Config) ->
         end),
         running(C, [4, 4, 4])
     end).
+
+%% What members tell is some milliseconds old, and may overtake what a caller has noted since: here the
+%% next program is started when this node knows of all that run.
+told(N) ->
+    Known = fun() ->
+                    Loads = [Load || {_, Load, _} <- ets:tab2list(alcove_pool_view)],
+                    [Step | _] = [Step || {_, _, Step} <- ets:tab2list(alcove_pool_view)],
+                    lists:sum(Loads) =:= N * Step
+            end,
+    Stays = fun() -> lists:all(fun(_) -> receive after 2 -> Known() end end, lists:seq(1, 15)) end,
+    true = alcove_test:until(Stays).
 
 %% The members of all nodes, a line for each, and what runs there.
 live_view(_Config) ->

@@ -363,7 +363,7 @@ links_lead_nowhere(Config) ->
                        end,
                  {ok, #{status := 0}} = Run([]),
                  {error, {sandbox, {<<"/proc">>, eloop}}} = Run([proc]),
-                 [{error, {mkdir, erofs}} = Run([{tmpfs, Path}]) || Path <- ["/data", "/up"]],
+                 [{error, {sandbox, {_, erofs}}} = Run([{tmpfs, Path}]) || Path <- ["/data", "/up"]],
                  {ok, #{status := 0}} = Run([dev])
          end),
     {ok, []} = file:list_dir(Target).
@@ -1900,7 +1900,7 @@ swapped_targets(Config) ->
                                 case Result of
                                     {ok, #{status := 0}} -> false;
                                     %% The link, where there is nothing to mount upon inside.
-                                    {error, {mkdir, erofs}} -> false;
+                                    {error, {sandbox, {_, erofs}}} -> false;
                                     %% Swapped after it was looked at.
                                     {error, {openat2, eloop}} -> false;
                                     {error, {sandbox, {<<"/data">>, eloop}}} -> false;
