@@ -105,7 +105,9 @@ names(Config) ->
         fun(Env) -> alcove_pool:child_spec(#{name => a, drv => {start, #{env => Env}}}) end
     ],
     Good = [{'ALCOVE_A', "1"}, {"ALCOVE_A", <<"1">>}, {<<"ALCOVE_A">>, [$1]}, {"ALCOVE_A", ""}, {"ALCOVE_A", "x=y"},
-            {'ALCOVE_A', false}, {"ALCOVE_A", nil}, {"alcove a", "1"}, {[16#20ac], [16#20ac]}],
+            {'ALCOVE_A', false}, {"ALCOVE_A", nil}, {"alcove a", "1"} |
+            %% Characters are what the locale makes of them.
+            [{[16#20ac], [16#20ac]} || file:native_name_encoding() =:= utf8]],
     [#{} = Way(Env) || Way <- Ways, Variable <- Good, Env <- [[Variable], maps:from_list([Variable])]],
     Wrong = [{{name, Name}, {Name, Value}} || Name <- ["", <<>>, '', "A=B", <<"A=B">>, 'A=B', "A\0", 1, {"A"}],
                                              Value <- ["1", false, nil]] ++
