@@ -9,6 +9,12 @@ CDPATH='' cd -- "$(dirname -- "$0")/.." || exit 1
 . scripts/rust.sh
 use_cargo || { missing_rust >&2; exit 1; }
 
+# Tests have characters in names and arguments: without a locale these would be Latin-1.
+case ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} in
+*[Uu][Tt][Ff]-8 | *[Uu][Tt][Ff]8) ;;
+*) export LC_ALL=C.UTF-8 ;;
+esac
+
 passed=0 failed=0 skipped=0
 output=$(mktemp) failures=$(mktemp)
 trap 'rm -f "$output" "$failures"' EXIT

@@ -856,7 +856,7 @@ network(Config) ->
 loopback() ->
     N = erlang:unique_integer([positive]) band 16#ff,
     Pid = list_to_integer(os:getpid()),
-    {127, 1 + Pid bsr 8 band 16#7f, Pid band 16#ff, 1 + N band 16#7f}.
+    {127, 1 + ((Pid bsr 8) band 16#7f), Pid band 16#ff, 1 + (N band 16#7f)}.
 
 connected(Address, Port) ->
     gen_tcp:connect(Address, Port, [binary, {active, false}], alcove_test:ms(5000)).
