@@ -354,7 +354,8 @@ mix_release(Config) ->
               Env = [{"ALCOVE_PATH", package(Config)}, {"ALCOVE_MANAGER", "mix"},
                      {"MIX_ENV", "prod"} | mix(Config)],
               %% With flags that are for the user's own node.
-              _ = run(Project, "ERL_FLAGS='-sname alcove_build' mix release", [], Env),
+              Node = ["-sname", "alcove_build" | alcove_test:without_epmd(alcove_test:free_port())],
+              _ = run(Project, "mix release", [], [{"ERL_FLAGS", lists:append(lists:join(" ", Node))} | Env]),
               Release = filename:join([Project, "_build", "prod", "rel", "consumer"]),
               has_appup(Release),
               Main = "bin/consumer eval 'Consumer.main(); Consumer.elixir()'",

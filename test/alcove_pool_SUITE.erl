@@ -466,9 +466,7 @@ sleeps(Drv) ->
 
 %% Nodes that can reach each other: each has an address of its own, and no name server is needed.
 with_nodes(N, Fun) ->
-    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
-    {ok, Port} = inet:port(Socket),
-    ok = gen_tcp:close(Socket),
+    Port = alcove_test:free_port(),
     Nodes = [start_node(Port, I) || I <- lists:seq(1, N)],
     try
         Fun(Nodes)
@@ -479,8 +477,8 @@ with_nodes(N, Fun) ->
 start_node(Port, I) ->
     Host = lists:concat(["127.0.0.", I + 1]),
     Args = lists:append([["-pa", Path] || Path <- alcove_test:paths()])
-        ++ ["-erl_epmd_port", integer_to_list(Port), "-start_epmd", "false", "-kernel", "inet_dist_use_interface",
-            lists:concat(["{127,0,0,", I + 1, "}"]), "-setcookie", "alcove_test"],
+        ++ alcove_test:without_epmd(Port)
+        ++ ["-kernel", "inet_dist_use_interface", lists:concat(["{127,0,0,", I + 1, "}"]), "-setcookie", "alcove_test"],
     Peer = alcove_test:peer(alcove_test:paths(), #{name => list_to_atom("alcove_pool_" ++ os:getpid()), host => Host,
                                                   longnames => true, args => Args, env => [{"HOME", "/nonexistent"}]}),
     {ok, _} = peer:call(Peer, application, ensure_all_started, [alcove]),

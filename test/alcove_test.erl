@@ -13,7 +13,7 @@
 -export([need/2, skip/1, root/0, can/1, top/0, probe/0, probe/1, executable/2]).
 -export([ospid/0, alive/1, state/1, descendants/1, descendants/0, parent/1, signal/2, threads/0]).
 -export([quote/1, install/1, peer/2, user_peer/1, user_peer/2, setpriv_peer/2, paths/0, user_paths/1, user/0, in_peer/2, in_peer/3, stop_peer/1, with_descriptors/2, with_descriptors/3]).
--export([nodes/1, hold/1]).
+-export([nodes/1, without_epmd/1, free_port/0, hold/1]).
 
 -define(DEADLINE, (ms(5000))).
 -define(MARK, "ALCOVE_TEST_MARK").
@@ -614,13 +614,11 @@ with_descriptors(Soft, Hard, Fun) ->
 %% Evaluates a fun with two virtual machines, whose nodes are connected. They find each
 %% other by the port, without a name server: only the first listens.
 nodes(Fun) ->
-    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
-    {ok, Port} = inet:port(Socket),
-    ok = gen_tcp:close(Socket),
+    Port = free_port(),
     Start = fun(Node, More) ->
                     Args = lists:append([["-pa", Path] || Path <- paths()])
-                        ++ ["-erl_epmd_port", integer_to_list(Port), "-start_epmd", "false",
-                            "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+                        ++ without_epmd(Port)
+                        ++ ["-kernel", "inet_dist_use_interface", "{127,0,0,1}",
                             "-setcookie", "alcove_test" | More],
                     peer(paths(), #{name => Node, host => "localhost", args => Args, env => [{"HOME", "/nonexistent"}]})
             end,
@@ -633,6 +631,18 @@ nodes(Fun) ->
     stop_peer(Here),
     stop_peer(There),
     Result.
+
+%% Flags of a node that listens at a port, or finds another there, and starts no name server: that
+%% would stay.
+without_epmd(Port) ->
+    ["-erl_epmd_port", integer_to_list(Port), "-start_epmd", "false"].
+
+%% A port of 127.0.0.1 that nobody has at the moment.
+free_port() ->
+    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Socket),
+    ok = gen_tcp:close(Socket),
+    Port.
 
 %% A Drv in a process that owns it for as long as its node lives.
 hold(Options) ->
