@@ -58,6 +58,10 @@ mix_project(_Config) ->
                      {"MIX_HOME", filename:join(dir(), "mix")}, {"LC_ALL", "C.UTF-8"}],
               Project = copy("consumer_mix"),
               run(Project, "mix compile", Env),
+              %% What rebar3 does after it has compiled is done where mix has it build.
+              Built = filename:join([Project, "_build", "dev", "lib", "alcove"]),
+              ?assertMatch({ok, [{"2" ++ _, _, _}]}, file:consult(filename:join([Built, "ebin", "alcove.appup"]))),
+              ?assert(filelib:is_regular(filename:join([Built, "doc", "chunks", "alcove.chunk"]))),
               Output = run(Project, "mix run -e 'Consumer.main()'", Env),
               ?assertMatch({match, _}, re:run(Output, "^hello from mix$", [multiline]))
       end).
