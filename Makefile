@@ -114,8 +114,9 @@ test-old:
 test-otp:
 	scripts/test-otp.sh $(CELL)
 
-# Suites on other kernels, on emulated ARM and below systemd, in virtual machines of qemu: make test-vm
-# CELL=arm64-6.1 SUITES="calls nif". What is fetched and made for that stays in _build/vm, or ALCOVE_VM.
+# Suites on other kernels, on emulated ARM and below systemd, in virtual machines of qemu: make
+# test-vm CELL=arm64-6.1 SUITES="calls nif". What is fetched and made for that stays in _build/vm,
+# or ALCOVE_VM.
 test-vm:
 	scripts/install-deps.sh vm
 	scripts/test-vm.sh $(CELL)

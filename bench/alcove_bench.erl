@@ -151,7 +151,10 @@ rows(#options{rows = Names}) ->
     Rows = [
         Row
      || #row{id = Id, group = Group} = Row <- alcove_bench_rows:all(),
-        lists:any(fun(Name) -> Name =:= atom_to_list(Id) orelse Name =:= atom_to_list(Group) end, Names)
+        lists:any(
+            fun(Name) -> Name =:= atom_to_list(Id) orelse Name =:= atom_to_list(Group) end,
+            Names
+        )
     ],
     Rows =/= [] orelse error({no_such_rows, Names}),
     Rows.
@@ -171,7 +174,10 @@ measure(Rows, #options{out = Out} = Options) ->
                 Variant
              || {Id, _} = Variant <- Variants,
                 lists:any(
-                    fun(Row) -> Row#row.group =:= Name andalso lists:member(Id, alcove_bench_rows:needs(Row)) end,
+                    fun(Row) ->
+                        Row#row.group =:= Name andalso
+                            lists:member(Id, alcove_bench_rows:needs(Row))
+                    end,
                     Rows
                 )
             ]
@@ -187,7 +193,9 @@ measure(Rows, #options{out = Out} = Options) ->
     io:format("~n~ts", [Text]),
     ok = file:write_file(filename:join(Out, "table.md"), [Machine, "\n", Text]),
     ok = file:write_file(filename:join(Out, "rounds.tsv"), alcove_bench_table:rounds(Results)),
-    ok = file:write_file(filename:join(Out, "quantiles.tsv"), alcove_bench_table:quantiles(Results)),
+    ok = file:write_file(
+        filename:join(Out, "quantiles.tsv"), alcove_bench_table:quantiles(Results)
+    ),
     ok = alcove_bench_plot:data(Out, Lines, Results),
     Lines.
 
@@ -286,9 +294,12 @@ machine() ->
     {{Year, Month, Day}, {Hour, Minute, _}} = calendar:local_time(),
     Load = load(),
     io_lib:format(
-        "~4..0b-~2..0b-~2..0b ~2..0b:~2..0b, ~ts, ~b processors, ~ts, OTP ~s, alcove ~s, load ~.2f~s~n"
-        "A time is the median of the rounds' medians, [what these range over], p99 the median of their 99th~n"
-        "percentiles. Ratios are medians of those in each round: 1 is the limit, 2 twice as good as that.~n",
+        "~4..0b-~2..0b-~2..0b ~2..0b:~2..0b, ~ts, ~b processors, ~ts, OTP ~s, alcove ~s, "
+        "load ~.2f~s~n"
+        "A time is the median of the rounds' medians, [what these range over], p99 the median of "
+        "their 99th~n"
+        "percentiles. Ratios are medians of those in each round: 1 is the limit, 2 twice as good "
+        "as that.~n",
         [
             Year, Month, Day, Hour, Minute,
             processor(),

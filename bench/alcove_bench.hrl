@@ -3,7 +3,8 @@
     name :: atom(),
     %% What the variants need, made anew for each round or once.
     scope = round :: round | group,
-    enter = fun(Context) -> {ok, Context} end :: fun((context()) -> {ok, term()} | {skip, string()}),
+    enter = fun(Context) -> {ok, Context} end ::
+        fun((context()) -> {ok, term()} | {skip, string()}),
     leave = fun(_) -> ok end :: fun((term()) -> term()),
     variants :: [{atom(), fun((term(), pos_integer()) -> alcove_bench_measure:measured())}],
     %% Wait for a quiet machine before each round.

@@ -63,7 +63,9 @@ calm(Limit) ->
     ok.
 
 ask(#limit{port = Port}, Words) ->
-    true = port_command(Port, [lists:join($\s, [io_lib:format("~s", [word(W)]) || W <- Words]), $\n]),
+    true = port_command(Port, [
+        lists:join($\s, [io_lib:format("~s", [word(W)]) || W <- Words]), $\n
+    ]),
     receive
         {Port, {data, {eol, "error: " ++ Text}}} ->
             error({limit, Words, Text});

@@ -24,7 +24,8 @@
 -define(LOOK, 50).
 -define(IDLE, 0.1).
 
-%% @doc The quantiles of {@link measured()}, in thousandths; native/alcove_bench_limit tells the same.
+%% @doc The quantiles of {@link measured()}, in thousandths; native/alcove_bench_limit tells the
+%% same.
 -spec quantiles() -> [0..1000].
 quantiles() ->
     [0, 10, 50, 100, 250, 500, 750, 900, 950, 990, 999, 1000].
@@ -134,7 +135,13 @@ stat(Pid) ->
     case file:read_file(lists:concat(["/proc/", Pid, "/stat"])) of
         {ok, Text} ->
             [_, <<_State, " ", Rest/binary>>] = string:split(Text, <<") ">>, trailing),
-            [0 | [binary_to_integer(Word) || Word <- binary:split(Rest, [<<" ">>, <<"\n">>], [global, trim])]];
+            [
+                0
+                | [
+                    binary_to_integer(Word)
+                 || Word <- binary:split(Rest, [<<" ">>, <<"\n">>], [global, trim])
+                ]
+            ];
         {error, _} ->
             lists:duplicate(50, 0)
     end.

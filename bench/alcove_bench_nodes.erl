@@ -1,8 +1,8 @@
 %% @doc What is measured between nodes: a call to a Drv of another node, and programs that a pool
 %% runs on one, two and three nodes.
 %%
-%% All nodes are on this machine and share its processors, so more nodes don't run more programs. The
-%% rows show what the way to another node costs.
+%% All nodes are on this machine and share its processors, so more nodes don't run more programs.
+%% The rows show what the way to another node costs.
 -module(alcove_bench_nodes).
 
 -export([all/0, pools/0]).

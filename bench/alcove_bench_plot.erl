@@ -48,7 +48,8 @@ calls(Results) ->
                     io_lib:format("\"~s\"~n", [Title]),
                     [
                         io_lib:format("~.2f\t~.3f~n", [
-                            Q / 10, alcove_bench_table:median([quantile(Times, Q) || Times <- Rounds])
+                            Q / 10,
+                            alcove_bench_table:median([quantile(Times, Q) || Times <- Rounds])
                         ])
                      || Q <- alcove_bench_measure:quantiles(), Q > 0, Q < 1000
                     ]

@@ -69,7 +69,9 @@ throughput() ->
             lists:append([
                 [
                     {name(runs, N), fun(#{drv := Drv}, Ms) ->
-                        alcove_bench_measure:busy(at_least(Ms), N, fun(_) -> fun() -> run(Drv) end end)
+                        alcove_bench_measure:busy(at_least(Ms), N, fun(_) ->
+                            fun() -> run(Drv) end
+                        end)
                     end},
                     {name(ports, N), fun(_, Ms) ->
                         alcove_bench_measure:busy(at_least(Ms), N, fun(_) -> fun port_runs/0 end)

@@ -114,9 +114,16 @@ all() ->
             sandbox(sandbox, sandboxes, alcove, "a sandbox of true, as root"),
             sandbox(sandbox_limited, sandboxes, limited, "the same with control groups"),
             sandboxes(sandbox_crowd, sandboxes, "sandboxes a second, 100 at a time, as root"),
-            sandbox(sandbox_rootless, sandboxes_rootless, alcove, "a sandbox of true, as an ordinary user"),
+            sandbox(
+                sandbox_rootless,
+                sandboxes_rootless,
+                alcove,
+                "a sandbox of true, as an ordinary user"
+            ),
             sandboxes(
-                sandbox_rootless_crowd, sandboxes_rootless, "sandboxes a second, 100 at a time, as an ordinary user"
+                sandbox_rootless_crowd,
+                sandboxes_rootless,
+                "sandboxes a second, 100 at a time, as an ordinary user"
             ),
             out(stdout_head_1, head1, "stdout of head, depth 1", head_limit, head_port, []),
             out(stdout_head_16, head16, "stdout of head, depth 16", head_limit, head_port, [
@@ -220,9 +227,30 @@ programs() ->
                 alcove = many,
                 marks = [{against, few, 1.1}]
             },
-            held(idle, beside, count, "us of a processor a second, 2,000 idle programs", idle, 1000.0),
-            held(descriptors, held, count, "descriptors of a program with streams", descriptors, 5.0),
-            held(descriptors_alone, held, count, "descriptors of one without", descriptors_alone, 2.0),
+            held(
+                idle,
+                beside,
+                count,
+                "us of a processor a second, 2,000 idle programs",
+                idle,
+                1000.0
+            ),
+            held(
+                descriptors,
+                held,
+                count,
+                "descriptors of a program with streams",
+                descriptors,
+                5.0
+            ),
+            held(
+                descriptors_alone,
+                held,
+                count,
+                "descriptors of one without",
+                descriptors_alone,
+                2.0
+            ),
             held(processes, held, count, "Erlang processes of a program", processes, 1.0),
             held(erlang_memory, held, kib, "Erlang memory of a program", memory, 6.0),
             held(helper, held, kib, "PSS of a program's keeper", helper, 40.0)

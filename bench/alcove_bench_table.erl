@@ -172,7 +172,10 @@ ratios(#line{row = #row{id = Id}, ratios = Ratios}) ->
 format(Lines) ->
     Head = ["", "alcove", "limit", "open_port", "ratio", "reached"],
     Rows = [columns(Line) || Line <- Lines],
-    Widths = [lists:max([string:length(Cell) || Cell <- Column]) || Column <- columns_of([Head | Rows])],
+    Widths = [
+        lists:max([string:length(Cell) || Cell <- Column])
+     || Column <- columns_of([Head | Rows])
+    ],
     Rule = [lists:duplicate(Width, $-) || Width <- Widths],
     [[padded(Widths, Row), $\n] || Row <- [Head, Rule | Rows]].
 

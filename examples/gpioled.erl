@@ -238,7 +238,10 @@ base(Drv, Root, Gpio, Chip) ->
         case alcove:access(Drv, Devices, f_ok) of
             ok ->
                 Device = filename:join(Devices, "gpiochip" ++ integer_to_list(Chip)),
-                Same = [File || {ok, File} <- [file(Drv, Device), file(Drv, filename:join(Device, ".."))]],
+                Same = [
+                    File
+                 || {ok, File} <- [file(Drv, Device), file(Drv, filename:join(Device, ".."))]
+                ],
                 [
                     Base
                  || Base <- Bases,

@@ -1,5 +1,5 @@
-%% A resource limit, see getrlimit(2). For none setrlimit takes `infinity', -1 or 16#ffffffffffffffff,
-%% which is what getrlimit returns.
+%% A resource limit, see getrlimit(2). For none setrlimit takes `infinity', -1 or
+%% 16#ffffffffffffffff, which is what getrlimit returns.
 -record(alcove_rlimit, {
     cur = 0 :: integer() | infinity,
     max = 0 :: integer() | infinity

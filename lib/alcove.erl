@@ -536,8 +536,8 @@ fork(Drv) ->
 %% @doc Creates a child process, see fork(2).
 %%
 %% `{error, eagain}' when the process has as many children as its childlimit allows, and
-%% when the fork path would be longer than its maxforkdepth allows, see {@link getopt/3}; `{error, emfile}' when there are too few file descriptors,
-%% here or in the virtual machine.
+%% when the fork path would be longer than its maxforkdepth allows, see {@link getopt/3};
+%% `{error, emfile}' when there are too few file descriptors, here or in the virtual machine.
 -spec fork(drv(), fork_path()) -> {ok, os_pid()} | {error, posix()}.
 fork(Drv, Pids) ->
     full(Drv, Pids, fork, []).
@@ -1500,7 +1500,8 @@ read_file(Drv, Path) ->
 %% @doc What is in a file: open(2), read(2) to its end and close(2) in one call.
 %%
 %% `{error, efbig}': these are more than 16 MB, or more than 16 KB and the process has a filter of
-%% system calls; {@link read/4} reads pieces. As open(2) does, this waits for a writer of a named pipe.
+%% system calls; {@link read/4} reads pieces. As open(2) does, this waits for a writer of a named
+%% pipe.
 %%
 %% ```
 %% {ok, Status} = alcove:read_file(Drv, [Pid], "/proc/self/status")
@@ -1519,8 +1520,8 @@ write_file(Drv, Path, Flags, Mode, Data) ->
 %% Without flags, the file has to exist, and is written to from its beginning: what else is in it
 %% stays. `Flags' are those of {@link file_define/3}: `[o_creat, o_trunc]' makes a new file, with
 %% `Mode', or empties it first, and `o_append' writes to its end. It is always opened with
-%% `o_wronly' and `o_cloexec'; `o_rdwr' is `einval'. A file of proc(5), sysfs(5) or cgroups(7) gets the
-%% data as one command.
+%% `o_wronly' and `o_cloexec'; `o_rdwr' is `einval'. A file of proc(5), sysfs(5) or cgroups(7) gets
+%% the data as one command.
 %%
 %% If that fails midway, a part has been written.
 %%
@@ -2226,8 +2227,8 @@ recvmsg(Drv, FD, Count, Flags) ->
 %% @doc Receives at most `Count' bytes and the file descriptors that come with them, see
 %% recvmsg(2).
 %%
-%% The flags of the reply tell what had no room: `msg_trunc', `msg_ctrunc'. With the flag `msg_trunc'
-%% TCP discards the bytes, see tcp(7): as many zeros come.
+%% The flags of the reply tell what had no room: `msg_trunc', `msg_ctrunc'. With the flag
+%% `msg_trunc' TCP discards the bytes, see tcp(7): as many zeros come.
 -spec recvmsg(drv(), fork_path(), fd(), non_neg_integer(), flags()) ->
     {ok, binary(), [fd()], Flags :: integer()} | {error, posix()}.
 recvmsg(Drv, Pids, FD, Count, Flags) ->
@@ -2356,9 +2357,9 @@ netdev_veth(Drv, Socket, Name, Bridge, Peer, Address, MTU) ->
 
 %% @doc Makes a pair of network devices, see veth(4). Linux only.
 %%
-%% `Name' is in the network namespace in which the socket was made. It is switched on and is a port of
-%% the bridge, unless `Bridge' is empty. `Peer' is in the network namespace of the process. The two
-%% are gone when either namespace is.
+%% `Name' is in the network namespace in which the socket was made. It is switched on and is a port
+%% of the bridge, unless `Bridge' is empty. `Peer' is in the network namespace of the process. The
+%% two are gone when either namespace is.
 %%
 %% ```
 %% {ok, Host} = alcove:socket(Drv, [Pid], af_netlink, [sock_raw, sock_cloexec], netlink_route),
@@ -2367,8 +2368,8 @@ netdev_veth(Drv, Socket, Name, Bridge, Peer, Address, MTU) ->
 %% ok = alcove:close(Drv, [Pid], Host)
 %% '''
 %%
-%% `Address' is that of the peer, as `"02:00:00:00:00:01"', or empty: the kernel chooses it. `MTU' is
-%% the peer's, 0 for the bridge's. The bridge keeps its own address and MTU: the port has an
+%% `Address' is that of the peer, as `"02:00:00:00:00:01"', or empty: the kernel chooses it. `MTU'
+%% is the peer's, 0 for the bridge's. The bridge keeps its own address and MTU: the port has an
 %% address behind all others, and the bridge's MTU.
 %%
 %% `{error, enodev}': there is no such device as the bridge. `{error, enotsup}': it is no bridge.
@@ -2386,8 +2387,8 @@ netdev_veth(Drv, Pids, Socket, Name, Bridge, Peer, Address, MTU) ->
 netdev_up(Drv, Socket, Name) ->
     short(Drv, netdev_up, [Socket, Name]).
 
-%% @doc Switches on a network device of the network namespace in which the socket of rtnetlink(7) was
-%% made. Linux only.
+%% @doc Switches on a network device of the network namespace in which the socket of rtnetlink(7)
+%% was made. Linux only.
 %%
 %% ```
 %% {ok, Socket} = alcove:socket(Drv, [Pid], af_netlink, [sock_raw, sock_cloexec], netlink_route),
@@ -2488,7 +2489,10 @@ by_name(Drv, Pids, Call, Argv, Timeout, Origin) ->
 in_vm(Drv, Pids, cpid, [], Timeout, _Refused, Origin) ->
     children(Drv, Pids, Timeout, Origin);
 in_vm(Drv, Pids, Call, [Arg], _Timeout, Refused, Origin) ->
-    Defines = [{list_to_atom(lists:concat([Group, "_define"])), Group} || Group <- alcove_nif:groups()],
+    Defines = [
+        {list_to_atom(lists:concat([Group, "_define"])), Group}
+     || Group <- alcove_nif:groups()
+    ],
     case lists:keyfind(Call, 1, [{define, all} | Defines]) of
         {Call, Group} -> constant(Drv, Pids, Group, Arg, Origin);
         false when Call =:= signal_constant -> signal_name(Drv, Pids, Arg, Origin);

@@ -59,8 +59,8 @@
 %% <li>`enospc', for `cgroup.procs' of cpuset in version 1: the group has no CPUs or no
 %%     memory nodes;</li>
 %% <li>`esrch': there is no such process;</li>
-%% <li>`emfile': the process has no number left for a descriptor, of which each group of {@link make/3}
-%%     takes one in each of its hierarchies;</li>
+%% <li>`emfile': the process has no number left for a descriptor, of which each group of
+%%     {@link make/3} takes one in each of its hierarchies;</li>
 %% <li>`edeadlk': see {@link freeze/3};</li>
 %% <li>`etimedout': see {@link freeze/3} and {@link kill/3}.</li>
 %% </ul>
@@ -215,7 +215,11 @@ create(Drv, Pids, Name) ->
         Group =/= [] orelse badarg(cgroup_root, 3),
         Hierarchies = hierarchies(Process),
         Hierarchies =/= [] orelse fail(enodev),
-        make_all(Process, [{Hierarchy, Part} || Hierarchy <- Hierarchies, Part <- prefixes(Group)], [])
+        make_all(
+            Process,
+            [{Hierarchy, Part} || Hierarchy <- Hierarchies, Part <- prefixes(Group)],
+            []
+        )
     end).
 
 make_all(Process, [{#{path := Root} = Hierarchy, Group} | Rest], Made) ->
@@ -275,9 +279,9 @@ make_one(Process, Hierarchy, Path) ->
 %% Otherwise the function returns `{error, {Path, ebusy}}', with the path of
 %% `cgroup.subtree_control', and changes nothing. `{error, {Path, enodev}}', with the path of
 %% `cgroup.controllers': the group of the process lacks a controller. `{error,
-%% {<<"/proc/self/cgroup">>, enoent}}': it isn't below what is mounted, or it is above the root of the
-%% process's namespace of control groups. In version 1 the new group is then in the uppermost group
-%% that the process sees.
+%% {<<"/proc/self/cgroup">>, enoent}}': it isn't below what is mounted, or it is above the root of
+%% the process's namespace of control groups. In version 1 the new group is then in the uppermost
+%% group that the process sees.
 -spec make(alcove:drv(), alcove:fork_path(), limits()) -> {ok, group()} | {error, reason()}.
 make(Drv, Pids, Limits) ->
     alcove_cgroup_fs:run(make, [Drv, Pids, Limits], fun() ->
@@ -333,10 +337,10 @@ leaf(Drv) ->
 %% into a group `alcove-leaf' in it, so that {@link make/3} can make groups there.
 %%
 %% Call it once, when the virtual machine starts, if the virtual machine has its group to itself: in
-%% a container, or in a unit of systemd with `Delegate=yes'. {@link make/3} does it itself where systemd
-%% has marked the group, which it does for root and for `User=', but not below `systemd --user'.
-%% Everything that runs in the group is moved, and stays in the leaf. `ok' also if that was done
-%% before, or if there is no version 2.
+%% a container, or in a unit of systemd with `Delegate=yes'. {@link make/3} does it itself where
+%% systemd has marked the group, which it does for root and for `User=', but not below
+%% `systemd --user'. Everything that runs in the group is moved, and stays in the leaf. `ok' also if
+%% that was done before, or if there is no version 2.
 -spec leaf(alcove:drv(), alcove:fork_path()) -> ok | {error, reason()}.
 leaf(Drv, Pids) ->
     alcove_cgroup_fs:run(leaf, [Drv, Pids], fun() ->
@@ -377,8 +381,12 @@ destroy(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(destroy, [Drv, Pids, Name], fun() ->
         Process = {Drv, Pids},
         Group = below_root(Name),
-        Removed = first_error([alcove_cgroup_fs:remove(Process, Path) || {_, Path} <- places_of(Process, Group)]),
-        Removed =:= ok andalso alcove_cgroup_own:is_group(Group) andalso alcove_cgroup_own:forget(Process, Group),
+        Removed = first_error([
+            alcove_cgroup_fs:remove(Process, Path)
+         || {_, Path} <- places_of(Process, Group)
+        ]),
+        Removed =:= ok andalso alcove_cgroup_own:is_group(Group) andalso
+            alcove_cgroup_own:forget(Process, Group),
         Removed
     end).
 
@@ -414,7 +422,8 @@ check_member(Process, Groups) ->
 %%
 %% This is for callers that attach a process without this module. The process that opens the files
 %% must be the one at the fork path, or see the same mounts.
--spec attach_files(alcove:drv(), alcove:fork_path(), name()) -> {ok, [binary()]} | {error, reason()}.
+-spec attach_files(alcove:drv(), alcove:fork_path(), name()) ->
+    {ok, [binary()]} | {error, reason()}.
 attach_files(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(attach_files, [Drv, Pids, Name], fun() ->
         Process = {Drv, Pids},
@@ -560,7 +569,10 @@ enable(Drv, Pids, Name, Controllers) ->
         lists:member(<<>>, Named) andalso badarg(cgroup_controllers, 4),
         lists:member(<<"cgroup2">>, Named) andalso badarg(cgroup_controllers, 4),
         Hierarchies = hierarchies(Process),
-        [fail({Controller, enodev}) || Controller <- Named, alcove_cgroup_paths:with(Controller, Hierarchies) =:= []],
+        [
+            fail({Controller, enodev})
+         || Controller <- Named, alcove_cgroup_paths:with(Controller, Hierarchies) =:= []
+        ],
         lists:foreach(
             fun(#{options := Options} = Hierarchy) ->
                 Here = [Controller || Controller <- Named, lists:member(Controller, Options)],
@@ -615,9 +627,10 @@ thaw(Drv, Pids, Name) ->
 %% 5.14). Otherwise it uses kill(2) in as many rounds as it takes, and before that stops the members
 %% with the freezer of version 1 if that is mounted; it thaws the group afterwards. `{error,
 %% etimedout}' if some members still live after 5 seconds: they wait for a device, a group above is
-%% frozen, or the process at the fork path can't see them, see {@link procs/3}. If the process at the
-%% fork path is a member itself, it goes last, and its end is the answer: the exception `badpid'. Without
-%% `cgroup.kill', process 1 of a pid namespace can't kill itself, which is `{error, eperm}'.
+%% frozen, or the process at the fork path can't see them, see {@link procs/3}. If the process at
+%% the fork path is a member itself, it goes last, and its end is the answer: the exception
+%% `badpid'. Without `cgroup.kill', process 1 of a pid namespace can't kill itself, which is
+%% `{error, eperm}'.
 -spec kill(alcove:drv(), alcove:fork_path(), name()) -> ok | {error, reason()}.
 kill(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(kill, [Drv, Pids, Name], fun() ->
@@ -654,8 +667,10 @@ stats(Drv, Pids, Name) ->
     end).
 
 %% @private
-%% @doc The figure `oom_kills' alone, for a fraction of the calls; 0 also where no controller counts it.
--spec oom_kills(alcove:drv(), alcove:fork_path(), name()) -> {ok, non_neg_integer()} | {error, reason()}.
+%% @doc The figure `oom_kills' alone, for a fraction of the calls; 0 also where no controller counts
+%% it.
+-spec oom_kills(alcove:drv(), alcove:fork_path(), name()) ->
+    {ok, non_neg_integer()} | {error, reason()}.
 oom_kills(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(oom_kills, [Drv, Pids, Name], fun() ->
         Process = {Drv, Pids},
@@ -856,19 +871,23 @@ fold_files(Drv, Controller, Name, RegExp, Fun, Acc) ->
     Acc
 ) -> Acc | {error, reason()}.
 fold_files(Drv, Pids, Controller, Name, RegExp, Fun, Acc) ->
-    Names = alcove_cgroup_fs:run(fold_files, [Drv, Pids, Controller, Name, RegExp, Fun, Acc], fun() ->
-        is_function(Fun, 2) orelse badarg(function, 6),
-        Pattern = pattern(RegExp),
-        Process = {Drv, Pids},
-        Named = controller(Controller, 3),
-        Group = group(Name, 4),
-        [
-            File
-         || {_, Path} <- groups(Process, Named, Group),
-            File <- names(Process, Path),
-            re:run(File, Pattern, [{capture, none}]) =:= match
-        ]
-    end),
+    Names = alcove_cgroup_fs:run(
+        fold_files,
+        [Drv, Pids, Controller, Name, RegExp, Fun, Acc],
+        fun() ->
+            is_function(Fun, 2) orelse badarg(function, 6),
+            Pattern = pattern(RegExp),
+            Process = {Drv, Pids},
+            Named = controller(Controller, 3),
+            Group = group(Name, 4),
+            [
+                File
+             || {_, Path} <- groups(Process, Named, Group),
+                File <- names(Process, Path),
+                re:run(File, Pattern, [{capture, none}]) =:= match
+            ]
+        end
+    ),
     fold_all(Fun, Acc, Names).
 
 pattern(RegExp) ->

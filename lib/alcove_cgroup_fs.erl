@@ -189,7 +189,12 @@ removed_below(Process, Path) ->
             %% Deeper groups come later in the tree.
             Results = [{Group, rmdir(Process, Group)} || Group <- lists:reverse(Below)],
             Busy = [Group || {Group, {error, Why}} <- Results, is_busy(Why)],
-            case [{Group, Why} || {Group, {error, Why}} <- Results, Why =/= enoent, not is_busy(Why)] of
+            case
+                [
+                    {Group, Why}
+                 || {Group, {error, Why}} <- Results, Why =/= enoent, not is_busy(Why)
+                ]
+            of
                 [Error | _] -> {error, Error};
                 [] -> {[Group || {Group, ok} <- Results], Busy}
             end;

@@ -97,7 +97,10 @@ kill_each({Drv, Pids} = Process, Groups, Deadline) ->
         false ->
             kill_rounds(Process, Groups, [], Freezers, Deadline);
         true ->
-            Usable = [Path || Path <- Freezers, not lists:member(Self, pids_below(Process, [Path]))],
+            Usable = [
+                Path
+             || Path <- Freezers, not lists:member(Self, pids_below(Process, [Path]))
+            ],
             kill_rounds(Process, Groups, [Self], Usable, Deadline),
             signal(Process, [Self]),
             %% Only process 1 of a pid namespace outlives that.
@@ -107,7 +110,9 @@ kill_each({Drv, Pids} = Process, Groups, Deadline) ->
 kill_rounds(Process, Groups, But, Freezers, Deadline) ->
     %% A stopped member doesn't fork while its group is read.
     lists:foreach(
-        fun(Path) -> alcove_cgroup_fs:must_write(Process, Path, <<"freezer.state">>, <<"FROZEN">>) end,
+        fun(Path) ->
+            alcove_cgroup_fs:must_write(Process, Path, <<"freezer.state">>, <<"FROZEN">>)
+        end,
         Freezers
     ),
     try

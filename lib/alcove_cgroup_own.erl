@@ -68,7 +68,9 @@ killers(Process, Others, Wanted) ->
     Is = fun(Version, Controller, {#{version := V, options := Options}, _}) ->
         V =:= Version andalso lists:member(Controller, Options)
     end,
-    Has = fun(Version, Controller) -> lists:any(fun(W) -> Is(Version, Controller, W) end, Wanted) end,
+    Has = fun(Version, Controller) ->
+        lists:any(fun(W) -> Is(Version, Controller, W) end, Wanted)
+    end,
     Other = fun(Version, Controller) ->
         [Hierarchy || Hierarchy <- Others, Is(Version, Controller, {Hierarchy, []})]
     end,
@@ -141,33 +143,42 @@ above_leaf(Dir) ->
     end.
 
 prepared(Process, Own, Controllers) ->
-    Offered = alcove_cgroup_fs:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>])),
+    Offered = alcove_cgroup_fs:words(
+        Process, alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>])
+    ),
     [
         fail({alcove_cgroup_text:join(Own, [<<"cgroup.controllers">>]), enodev})
      || Controllers -- Offered =/= []
     ],
-    Enabled = alcove_cgroup_fs:words(Process, alcove_cgroup_text:join(Own, [<<"cgroup.subtree_control">>])),
+    Enabled = alcove_cgroup_fs:words(
+        Process, alcove_cgroup_text:join(Own, [<<"cgroup.subtree_control">>])
+    ),
     case Controllers -- Enabled =/= [] andalso alcove_cgroup_v2:is_delegated(Process, Own) of
         true -> alcove_cgroup_v2:leaf(Process, Own);
         false -> ok
     end,
     alcove_cgroup_v2:enable(Process, [Own], Controllers).
 
-%% @doc Those of some controllers with which a process can have groups for its programs. For root, these
-%% are all that there are. Another user's process has those in its own group: one that systemd has
-%% delegated, in which groups have the controller already, or whose members are in a leaf.
+%% @doc Those of some controllers with which a process can have groups for its programs. For root,
+%% these are all that there are. Another user's process has those in its own group: one that systemd
+%% has delegated, in which groups have the controller already, or whose members are in a leaf.
 %%
 %% `{error, Reason}': that can't be known now, for want of something.
--spec offered(process(), root | user, [binary()]) -> {ok, [binary()]} | {error, alcove_cgroup:reason()}.
+-spec offered(process(), root | user, [binary()]) ->
+    {ok, [binary()]} | {error, alcove_cgroup:reason()}.
 offered(_Process, _Who, []) ->
     {ok, []};
 offered(Process, Who, Controllers) ->
     try
         case alcove_cgroup_paths:hierarchies(Process) of
             {ok, Hierarchies} ->
-                With = [alcove_cgroup_paths:with(Controller, Hierarchies) || Controller <- Controllers],
+                With = [
+                    alcove_cgroup_paths:with(Controller, Hierarchies)
+                 || Controller <- Controllers
+                ],
                 Offered = lists:flatmap(
-                    fun(Hierarchy) -> in(Process, Who, Hierarchy) end, lists:usort(lists:append(With))
+                    fun(Hierarchy) -> in(Process, Who, Hierarchy) end,
+                    lists:usort(lists:append(With))
                 ),
                 {ok, [Controller || Controller <- Controllers, lists:member(Controller, Offered)]};
             {error, Reason} ->
@@ -240,7 +251,10 @@ identity_of_process({_Drv, Pids} = Process) ->
 create(Process, Bases, Killers, Identity, Names) ->
     Unique = integer_to_binary(erlang:unique_integer([positive])),
     Name = <<(identity_of_process(Process))/binary, Unique/binary>>,
-    Dirs = [{Hierarchy, alcove_cgroup_text:join(Base, [Name])} || {Hierarchy, Base} <- Bases ++ Killers],
+    Dirs = [
+        {Hierarchy, alcove_cgroup_text:join(Base, [Name])}
+     || {Hierarchy, Base} <- Bases ++ Killers
+    ],
     case create_all(Process, Dirs, [], []) of
         {ok, Locks} ->
             #{dirs => Dirs, locks => Locks};
@@ -285,8 +299,8 @@ undo(Process, Made, Locks) ->
     lists:foreach(fun(Dir) -> alcove_cgroup_fs:rmdir(Process, Dir) end, Made),
     unlock(Process, Locks).
 
-%% A lock on a directory that was removed meanwhile doesn't count. `busy': another process has it, or the
-%% directory is gone.
+%% A lock on a directory that was removed meanwhile doesn't count. `busy': another process has it,
+%% or the directory is gone.
 lock({Drv, Pids}, Dir) ->
     case alcove:open(Drv, Pids, Dir, [o_rdonly, o_directory, o_cloexec], 0) of
         {ok, Fd} ->
@@ -396,7 +410,10 @@ descriptors({Drv, Pids}) ->
 %% Removes the groups in these directories whose owners are gone. If a Drv is alive, only one of its
 %% groups is checked.
 clear(Process, Bases, Identity) ->
-    lists:foreach(fun({Hierarchy, Base}) -> clear_one(Process, Hierarchy, Base, Identity) end, Bases).
+    lists:foreach(
+        fun({Hierarchy, Base}) -> clear_one(Process, Hierarchy, Base, Identity) end,
+        Bases
+    ).
 
 clear_one({Drv, Pids} = Process, Hierarchy, Base, Identity) ->
     case alcove:readdir(Drv, Pids, Base) of
@@ -404,7 +421,8 @@ clear_one({Drv, Pids} = Process, Hierarchy, Base, Identity) ->
             Own = byte_size(Identity),
             Others = [
                 {owner(Name), Name}
-             || <<?PREFIX, _/binary>> = Name <- Names, binary:longest_common_prefix([Name, Identity]) < Own
+             || <<?PREFIX, _/binary>> = Name <- Names,
+                binary:longest_common_prefix([Name, Identity]) < Own
             ],
             _ = lists:foldl(
                 fun({Owner, Name}, Alive) ->
@@ -453,8 +471,9 @@ clear_group(Process, {_, Dir} = Group, Owner, Alive) ->
 %%--------------------------------------------------------------------
 
 %% @doc Removes the groups of a Drv whose processes have ended, from the directories in which it has
-%% made some. Where the virtual machine's own user may not do that, as with `sudo', a new tree of the
-%% same kind does. What can't be removed in time stays, for the next Drv that makes a group there.
+%% made some. Where the virtual machine's own user may not do that, as with `sudo', a new tree of
+%% the same kind does. What can't be removed in time stays, for the next Drv that makes a group
+%% there.
 -spec sweep(pid(), [binary()], fun(() -> {ok, pid()} | {error, term()})) -> ok.
 sweep(_Drv, [], _Start) ->
     ok;
@@ -483,7 +502,9 @@ left(Identity, Bases) ->
 
 %% Whether all are gone. A process that has just ended may be a member for another moment.
 swept(Dirs, Deadline) ->
-    alcove_cgroup_fs:wait(fun() -> [] =:= [Dir || Dir <- Dirs, is_busy(removed(Dir))] end, Deadline) andalso
+    alcove_cgroup_fs:wait(
+        fun() -> [] =:= [Dir || Dir <- Dirs, is_busy(removed(Dir))] end, Deadline
+    ) andalso
         [] =:= [Dir || Dir <- Dirs, filelib:is_dir(Dir)].
 
 is_busy(Removed) ->
@@ -496,7 +517,10 @@ removed(Dir) ->
             case file:list_dir_all(Dir) of
                 {ok, Names} ->
                     Below = [filename:join(Dir, Name) || Name <- Names],
-                    lists:foreach(fun(Group) -> _ = removed(Group) end, [G || G <- Below, filelib:is_dir(G)]),
+                    lists:foreach(
+                        fun(Group) -> _ = removed(Group) end,
+                        [G || G <- Below, filelib:is_dir(G)]
+                    ),
                     file:del_dir(Dir);
                 {error, _} ->
                     Busy

@@ -28,7 +28,10 @@ hierarchies(Process) ->
     case mounts(Process) of
         {ok, Mounts} ->
             Types = [<<"cgroup">>, <<"cgroup2">>],
-            Found = [Mount || #{type := Type} = Mount <- visible(Mounts), lists:member(Type, Types)],
+            Found = [
+                Mount
+             || #{type := Type} = Mount <- visible(Mounts), lists:member(Type, Types)
+            ],
             try
                 {ok, [hierarchy(Process, Mount) || Mount <- once(Found)]}
             catch
@@ -52,8 +55,15 @@ visible(Mounts) ->
         end
     end,
     %% If there are several mounts at one place, the last one covers the others.
-    Places = maps:from_list([{{On(Mount), Path}, Id} || #{id := Id, path := Path} = Mount <- Mounts]),
-    [Mount || #{id := Id, path := Path} = Mount <- Mounts, walk(Places, outside, steps(Path)) =:= Id].
+    Places = maps:from_list([
+        {{On(Mount), Path}, Id}
+     || #{id := Id, path := Path} = Mount <- Mounts
+    ]),
+    [
+        Mount
+     || #{id := Id, path := Path} = Mount <- Mounts,
+        walk(Places, outside, steps(Path)) =:= Id
+    ].
 
 %% Follows a path as the kernel does: at each directory it goes on with what is mounted there.
 walk(Places, Mount, [Path | Steps]) ->
@@ -67,7 +77,13 @@ walk(_Places, Mount, []) ->
 %% A path and those above it, from the root.
 steps(Path) ->
     Names = binary:split(Path, <<"/">>, [global, trim_all]),
-    [<<"/">> | [alcove_cgroup_text:join(<<>>, lists:sublist(Names, N)) || N <- lists:seq(1, length(Names))]].
+    [
+        <<"/">>
+        | [
+            alcove_cgroup_text:join(<<>>, lists:sublist(Names, N))
+         || N <- lists:seq(1, length(Names))
+        ]
+    ].
 
 %% A hierarchy is one file system however often it is mounted, whole or in part: the
 %% whole is preferred.
@@ -85,7 +101,9 @@ hierarchy(_Process, #{type := <<"cgroup">>, path := Path, root := Root} = Mount)
     #{version => 1, path => Path, root => Root, options => options(Mount)};
 hierarchy(Process, #{type := <<"cgroup2">>, path := Path, root := Root} = Mount) ->
     %% If the process can't reach the hierarchy, it can't use what the hierarchy offers.
-    Controllers = alcove_cgroup_fs:words(Process, alcove_cgroup_text:join(Path, [<<"cgroup.controllers">>])),
+    Controllers = alcove_cgroup_fs:words(
+        Process, alcove_cgroup_text:join(Path, [<<"cgroup.controllers">>])
+    ),
     #{
         version => 2,
         path => Path,
@@ -114,7 +132,8 @@ own(Process, #{path := Path, root := Root} = Hierarchy) ->
         {ok, Text} ->
             Own = [
                 Group
-             || {Controllers, Group} <- alcove_cgroup_text:memberships(Text), is_of(Controllers, Hierarchy)
+             || {Controllers, Group} <- alcove_cgroup_text:memberships(Text),
+                is_of(Controllers, Hierarchy)
             ],
             case Own of
                 [Group | _] -> below(Path, Root, Group);
@@ -138,8 +157,8 @@ below(Path, Root, Group) ->
         _ -> {error, enoent}
     end.
 
-%% The kernel writes `/..' for each group that is above the root of the process's namespace of control
-%% groups. As a path that would lead out of the hierarchy, to another file system.
+%% The kernel writes `/..' for each group that is above the root of the process's namespace of
+%% control groups. As a path that would lead out of the hierarchy, to another file system.
 joined(Path, Rest) ->
     Names = binary:split(Rest, <<"/">>, [global, trim_all]),
     case lists:member(<<"..">>, Names) of

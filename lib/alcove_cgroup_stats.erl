@@ -19,11 +19,13 @@ read(Process, Groups) ->
     read(Process, Groups, known()).
 
 %% @doc How many processes were killed at the limit of memory; 0 where nobody counts them.
--spec oom_kills(alcove_file:process(), [{alcove_cgroup_paths:hierarchy(), binary()}]) -> non_neg_integer().
+-spec oom_kills(alcove_file:process(), [{alcove_cgroup_paths:hierarchy(), binary()}]) ->
+    non_neg_integer().
 oom_kills(Process, Groups) ->
     Wanted = [
         {Version, {memory, Controller, [Figure]}}
-     || {Version, {memory, Controller, Figures}} <- known(), {oom_kills, _, _, _} = Figure <- Figures
+     || {Version, {memory, Controller, Figures}} <- known(),
+        {oom_kills, _, _, _} = Figure <- Figures
     ],
     case read(Process, Groups, Wanted) of
         #{memory := #{oom_kills := Kills}} -> Kills;

@@ -62,7 +62,8 @@ check_members(Process, Path) ->
 %% @doc Refuses a group that has controllers for groups in it, as it can't have members.
 -spec check_member(process(), binary()) -> ok.
 check_member(Process, Path) ->
-    (alcove_cgroup_fs:words(Process, file(Path, ?SUBTREE)) =/= [] andalso is_domain(Process, Path)) andalso
+    (alcove_cgroup_fs:words(Process, file(Path, ?SUBTREE)) =/= [] andalso
+        is_domain(Process, Path)) andalso
         fail({file(Path, ?PROCS), ebusy}),
     ok.
 

@@ -98,10 +98,10 @@
 %%     option root's stderr is the virtual machine's.</dd>
 %% <dt>`{env, Variables}'</dt>
 %% <dd>Variables that are added to the environment of the virtual machine; the value `false'
-%%     removes a variable. Names are strings, binaries or atoms. What Erlang itself puts into its environment
-%%     is never passed on: `BINDIR', `ROOTDIR', `EMU', `PROGNAME', `ESCRIPT_NAME',
-%%     `ERL_*', `ERTS_*', `RELEASE_*' (a release's cookie is one of these),
-%%     `RELX_*', and the two directories that `erl' puts in front of `PATH'.</dd>
+%%     removes a variable. Names are strings, binaries or atoms. What Erlang itself puts into its
+%%     environment is never passed on: `BINDIR', `ROOTDIR', `EMU', `PROGNAME', `ESCRIPT_NAME',
+%%     `ERL_*', `ERTS_*', `RELEASE_*' (a release's cookie is one of these), `RELX_*', and the two
+%%     directories that `erl' puts in front of `PATH'.</dd>
 %% <dt>`clearenv'</dt>
 %% <dd>Start from an empty environment.</dd>
 %% <dt>`{exec, Command}'</dt>
@@ -624,13 +624,16 @@ terminate(_Reason, State) ->
 %% The control groups go when the processes have.
 swept(#state{groups = Groups, options = Options}) ->
     alcove_cgroup_own:sweep(self(), groups(Groups), fun() ->
-        alcove_start:run(start, ?MODULE, Options#{owner := self(), name := undefined, telemetry := false})
+        alcove_start:run(start, ?MODULE, Options#{
+            owner := self(), name := undefined, telemetry := false
+        })
     end).
 
 %% Also those of which Drv was told after it was told to end.
 groups(Known) ->
     receive
-        {alcove_groups, Dirs} when is_list(Dirs) -> groups(ordsets:union(ordsets:from_list(Dirs), Known))
+        {alcove_groups, Dirs} when is_list(Dirs) ->
+            groups(ordsets:union(ordsets:from_list(Dirs), Known))
     after 0 -> Known
     end.
 

@@ -97,8 +97,8 @@ wrong(Option) ->
 -spec names() -> [atom(), ...].
 names() ->
     [
-        clearenv, env, exec, exit_status, flowcontrol, maxchild, maxforkdepth, name, owner, progname,
-        signaloneof, stderr_to_stdout, telemetry, termsig, timeout, verbose
+        clearenv, env, exec, exit_status, flowcontrol, maxchild, maxforkdepth, name, owner,
+        progname, signaloneof, stderr_to_stdout, telemetry, termsig, timeout, verbose
     ].
 
 option(stderr_to_stdout) -> {stderr_to_stdout, true};

@@ -80,7 +80,8 @@ variables(Variables, Changes) ->
     [Variable || {_, Value} = Variable <- maps:to_list(Changed), is_binary(Value)].
 
 %% @doc The variables that an option names: pairs of names and values, in a map or a list. The error
-%% tells the name of the first that is wrong, or its place, and never a value, which may be a secret.
+%% tells the name of the first that is wrong, or its place, and never a value, which may be a
+%% secret.
 -spec changes(term()) ->
     {ok, [change()]} | {error, {name, term()} | {no_pair, N :: pos_integer(), term()} | no_list}.
 changes(Given) when is_map(Given) ->
@@ -188,7 +189,10 @@ original(Variables) ->
                     {Seen, {Name, Value}}
                  || Variable <- binary:split(Environ, <<0>>, [global]),
                     [Name, Value] <- [binary:split(Variable, <<"=">>)],
-                    Seen <- [{seen(Name), seen(Value)}, {binary_to_list(Name), binary_to_list(Value)}]
+                    Seen <- [
+                        {seen(Name), seen(Value)},
+                        {binary_to_list(Name), binary_to_list(Value)}
+                    ]
                 ]);
             {error, _} ->
                 #{}
@@ -229,7 +233,10 @@ erlangs(_) -> false.
 
 %% `erl' puts its own directories in front of PATH.
 strip(<<"PATH">>, Value, All) ->
-    Dirs = [maps:get(<<"BINDIR">>, All, <<>>), <<(maps:get(<<"ROOTDIR">>, All, <<>>))/binary, "/bin">>],
+    Dirs = [
+        maps:get(<<"BINDIR">>, All, <<>>),
+        <<(maps:get(<<"ROOTDIR">>, All, <<>>))/binary, "/bin">>
+    ],
     lists:foldl(fun strip_dir/2, Value, Dirs);
 strip(_, Value, _) ->
     Value.

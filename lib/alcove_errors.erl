@@ -54,7 +54,9 @@
 is_shortage({_Where, Reason}) ->
     is_shortage(Reason);
 is_shortage(Reason) ->
-    lists:member(Reason, [eagain, edquot, eintr, emfile, enfile, enobufs, enomem, etimedout, timeout]).
+    lists:member(Reason, [
+        eagain, edquot, eintr, emfile, enfile, enobufs, enomem, etimedout, timeout
+    ]).
 
 %% @doc Raises an error as if the public function had raised it, whose name and arguments
 %% are given. That function called this one in tail position, and so isn't on the stack any more.
@@ -75,8 +77,8 @@ named({{in_calls, Index, N}, Position}, Args) when is_integer(N), N > 0 ->
 named(Cause, _Args) ->
     Cause.
 
-%% Arguments and environments of programs must not get into a log. So the stack only has the arity of
-%% a function, unless the function is known to take neither.
+%% Arguments and environments of programs must not get into a log. So the stack only has the arity
+%% of a function, unless the function is known to take neither.
 told(Module, Function, Args) ->
     case is_harmless(Module, Function, Args) of
         true -> Args;
@@ -85,7 +87,8 @@ told(Module, Function, Args) ->
 
 is_harmless(alcove_proc, Function, _Args) ->
     lists:member(Function, [
-        active, attach, await, close, controlling_process, eof, fold, info, read, signal, stop, winsize, write
+        active, attach, await, close, controlling_process, eof, fold, info, read, signal, stop,
+        winsize, write
     ]);
 is_harmless(alcove_drv, Function, _Args) ->
     lists:member(Function, [controlling_process, info, stop]);
@@ -270,6 +273,7 @@ expected(Kind) ->
         "sockaddr" -> "not an address of a socket";
         "syscallnumber" -> "not an integer, and not a name of syscall_define";
         "calls" -> "not a list of names of calls, nor {allow, Names} or {deny, Names}";
-        "ptrs" -> "not a list of at most six of integers, names of constants, iodata and structures";
+        "ptrs" ->
+            "not a list of at most six of integers, names of constants, iodata and structures";
         _ -> "has the wrong shape"
     end.

@@ -24,8 +24,8 @@ format_error({nif, Text}) ->
     [
         "alcove's library can't be loaded: ",
         text(Text),
-        ". From an archive, as an escript is one, it can't: give the directory that has it, and the "
-        "executable, to the application as its variable priv_dir"
+        ". From an archive, as an escript is one, it can't: give the directory that has it, and "
+        "the executable, to the application as its variable priv_dir"
     ];
 format_error(too_large) ->
     "no member of the pool has that much room, even when it is empty";
@@ -34,7 +34,10 @@ format_error({no_member, Pool}) ->
 format_error({nodedown, Node}) ->
     io_lib:format("the node ~ts was lost: nobody knows whether the program has run", [Node]);
 format_error({member, Reason}) ->
-    io_lib:format("the member of the pool has ended, and nobody knows whether the program has run: ~0tp", [Reason]);
+    io_lib:format(
+        "the member of the pool has ended, and nobody knows whether the program has run: ~0tp",
+        [Reason]
+    );
 format_error({setup, {N, Call, Reason}}) ->
     [io_lib:format("call ~b of setup: ", [N]), format_error({Call, Reason})];
 format_error({start, timeout}) ->
@@ -58,7 +61,10 @@ format_error({noproc, Owner}) when is_pid(Owner) ->
 format_error({noproc, Owner}) ->
     io_lib:format("nobody is registered as ~0tp", [Owner]);
 format_error({version, Theirs, Ours}) ->
-    io_lib:format("the executable is of another build (~0tp) than the library (~0tp)", [Theirs, Ours]);
+    io_lib:format("the executable is of another build (~0tp) than the library (~0tp)", [
+        Theirs,
+        Ours
+    ]);
 format_error({exit_status, Status}) ->
     io_lib:format("it ended with status ~0tp", [Status]);
 format_error({termsig, Signal}) ->
@@ -88,7 +94,11 @@ format_error({What, {not_an_id, Text}}) ->
 format_error({Map, Text}) when (Map =:= uid_map orelse Map =:= gid_map), is_binary(Text) ->
     io_lib:format("~ts: ~ts", [Map, text(Text)]);
 format_error({sandbox, {listen, {{tcp, Address, Port}, Reason}}}) ->
-    ["nobody can connect to ", inet:ntoa(Address), io_lib:format(" port ~b: ~ts", [Port, port(Reason)])];
+    [
+        "nobody can connect to ",
+        inet:ntoa(Address),
+        io_lib:format(" port ~b: ~ts", [Port, port(Reason)])
+    ];
 format_error({sandbox, {listen, {{unix, Path}, eaddrinuse}}}) ->
     [text(Path), " is there already, and a socket needs a path where nothing is"];
 format_error({sandbox, {listen, {{unix, Path}, Reason}}}) ->
@@ -96,9 +106,9 @@ format_error({sandbox, {listen, {{unix, Path}, Reason}}}) ->
 format_error({sandbox, {network, {{Key, Value}, Reason}}}) ->
     network(Key, Value, Reason);
 format_error({sandbox, {root, no_mount}}) ->
-    "the root directory that Drv is in isn't a mount, as in a plain chroot, and so it can't have mounts of "
-    "its own: enter it by pivot_root, or bind the directory to itself (mount --bind) before the chroot and "
-    "do without a user namespace (best_effort)";
+    "the root directory that Drv is in isn't a mount, as in a plain chroot, and so it can't have "
+    "mounts of its own: enter it by pivot_root, or bind the directory to itself (mount --bind) "
+    "before the chroot and do without a user namespace (best_effort)";
 format_error({sandbox, {ids, {Path, no_range}}}) ->
     [Path, " has no range of ids for the user that Drv runs as, see subuid(5)"];
 format_error({sandbox, {ids, {Path, Reason}}}) when is_binary(Path) ->
@@ -108,23 +118,32 @@ format_error({sandbox, {ids, root}}) ->
 format_error({sandbox, {ids, {Who, Id}}}) ->
     io_lib:format("ids must have the ~ts that Drv runs as, ~0tp", [Who, Id]);
 format_error({sandbox, {user, {unmapped, unused}}}) ->
-    "Drv's user namespace has no ids that are surely unused: give the program a user and a group of it (as)";
+    "Drv's user namespace has no ids that are surely unused: give the program a user and a group "
+    "of it (as)";
 format_error({sandbox, {as, {unmapped, {Uid, Gid}}}}) ->
-    io_lib:format("Drv's user namespace doesn't have both the user ~b and the group ~b", [Uid, Gid]);
+    io_lib:format("Drv's user namespace doesn't have both the user ~b and the group ~b", [
+        Uid,
+        Gid
+    ]);
 format_error({sandbox, {user, {unmapped, User}}}) ->
     io_lib:format("ids doesn't have the user, ~0tp", [User]);
-format_error({sandbox, {Path, Reason}}) when is_binary(Path) andalso (Reason =:= eexist orelse Reason =:= erofs) ->
+format_error({sandbox, {Path, Reason}}) when
+    is_binary(Path) andalso (Reason =:= eexist orelse Reason =:= erofs)
+->
     [
         text(Path),
         ": ",
         said(Reason),
-        ". In a root directory that has a system of its own, mounts has to be given without system, as "
-        "[proc, dev, {tmpfs, \"/tmp\"}]; below one that is read-only, nothing can be made"
+        ". In a root directory that has a system of its own, mounts has to be given without "
+        "system, as [proc, dev, {tmpfs, \"/tmp\"}]; below one that is read-only, nothing can "
+        "be made"
     ];
 format_error({capabilities, {unknown, Name}}) ->
     io_lib:format("no such capability: ~0tp", [Name]);
 format_error({leftovers, Pids}) ->
-    io_lib:format("these processes were killed and don't end, they may wait for a device: ~w", [Pids]);
+    io_lib:format("these processes were killed and don't end, they may wait for a device: ~w", [
+        Pids
+    ]);
 format_error({cgroup, {Where, Reason}}) when ?IS_POSIX(Reason) ->
     [io_lib:format("~ts: ", [Where]), format_error({cgroup, Reason})];
 format_error({Where, Reason}) when ?IS_POSIX(Reason) ->
@@ -159,7 +178,11 @@ network(bridge, Bridge, enodev) ->
 network(bridge, Bridge, enotsup) ->
     [text(Bridge), " is a network device, but no bridge"];
 network(bridge, Bridge, eperm) ->
-    ["to join ", text(Bridge), " takes root's rights, CAP_NET_ADMIN among them, and Drv hasn't got them"];
+    [
+        "to join ",
+        text(Bridge),
+        " takes root's rights, CAP_NET_ADMIN among them, and Drv hasn't got them"
+    ];
 network(bridge, _Bridge, unsupported) ->
     "the kernel has no pairs of network devices, see veth(4)";
 network(mtu, Mtu, erange) ->
@@ -198,7 +221,9 @@ option({Name, {pipe, all}}) ->
 option({drv, {start, Option}}) ->
     ["{start, Options}: ", option(Option)];
 option({drv, Drv}) ->
-    io_lib:format("not a Drv, its registered name or {start, Options}: ~0tp", [alcove_text:shown(Drv)]);
+    io_lib:format("not a Drv, its registered name or {start, Options}: ~0tp", [
+        alcove_text:shown(Drv)
+    ]);
 option({stdin, line}) ->
     "a line has more than 4095 bytes, which a terminal cuts: pty has to be #{raw => true}";
 option({Option, {without, Namespace}}) ->
@@ -236,10 +261,11 @@ option({seccomp, unsupported}) ->
 option({seccomp, {part, Part}}) ->
     io_lib:format("no policy of seccomp can have ~0tp there", [Part]);
 option({seccomp, program}) ->
-    "seccomp is a policy, #{default => Action, rules => Rules}, or a program: iodata of instructions "
-    "of 8 bytes";
+    "seccomp is a policy, #{default => Action, rules => Rules}, or a program: iodata of "
+    "instructions of 8 bytes";
 option({network, listen}) ->
-    "a program on a bridge takes connections at its own address: listen is for the networks none and host";
+    "a program on a bridge takes connections at its own address: listen is for the networks none "
+    "and host";
 option({options, What}) ->
     io_lib:format("options are a map or a list of pairs, and not ~0tp", [What]);
 option({Name, Value}) when is_atom(Name) ->
@@ -283,8 +309,8 @@ expected(progname) ->
 expected(Text) when Text =:= arg0; Text =:= hostname ->
     "a string or a binary without NUL";
 expected(env) ->
-    "#{Name => Value} or [{Name, Value}], strings or binaries without NUL and names without =; false "
-    "for a value leaves the variable out";
+    "#{Name => Value} or [{Name, Value}], strings or binaries without NUL and names without =; "
+    "false for a value leaves the variable out";
 expected(Flag) when
     Flag =:= clearenv;
     Flag =:= no_new_privs;
@@ -316,11 +342,11 @@ expected(cgroup) ->
 expected(namespaces) ->
     "a list of newuser, newpid, newns, newnet, newuts, newipc, newcgroup and newtime";
 expected(Map) when Map =:= uid_map; Map =:= gid_map ->
-    "a list of {Inside, Outside, Count}, with one at least, or of an ordinary user {newuidmap, List} "
-    "and {newgidmap, List}";
+    "a list of {Inside, Outside, Count}, with one at least, or of an ordinary user "
+    "{newuidmap, List} and {newgidmap, List}";
 expected(network) ->
-    "of a sandbox: none, host, or a map of bridge, address (\"10.0.0.2/24\" or a list) and, where needed, "
-    "gateway, name, mac and mtu";
+    "of a sandbox: none, host, or a map of bridge, address (\"10.0.0.2/24\" or a list) and, where "
+    "needed, gateway, name, mac and mtu";
 expected(setup) ->
     "a list of {Call, Arguments}, as [{mkdir, [\"/x\", 8#755]}]";
 expected(in) ->
@@ -345,10 +371,11 @@ expected(_) ->
     unknown.
 
 output() ->
-    "collect, {collect, Max}, {collect, Max, kill | truncate}, message, discard, console, a function of one "
-    "argument, {Fun, Acc} with one of two, {log, Level}, {log, Level, #{prefix => Text, Key => Value}} "
-    "(for a key of logger's own, as time, gl or domain, a value of the type that logger has for it), "
-    "{file, Path} or {file, Path, [append | truncate | {mode, Mode}]}".
+    "collect, {collect, Max}, {collect, Max, kill | truncate}, message, discard, console, "
+    "a function of one argument, {Fun, Acc} with one of two, {log, Level}, "
+    "{log, Level, #{prefix => Text, Key => Value}} (for a key of logger's own, as time, gl or "
+    "domain, a value of the type that logger has for it), {file, Path} or "
+    "{file, Path, [append | truncate | {mode, Mode}]}".
 
 %% What others call it, or how it is written.
 instead(Name) ->
@@ -420,7 +447,11 @@ generally(no_owner) ->
 generally(active) ->
     {"its output comes as messages", ""};
 generally(busy) ->
-    {"somebody else reads the program's output, or is attached to it; or a pool had no room in time", ""};
+    {
+        "somebody else reads the program's output, or is attached to it; or a pool had no room in "
+        "time",
+        ""
+    };
 generally(badpid) ->
     {"no process is in its event loop at this fork path", ""};
 generally(badproto) ->
@@ -473,17 +504,18 @@ is_closed(Dir) ->
 %% What it mostly is about with this call.
 why(execvp, enoent) ->
     "There is no such program in the directories of PATH, as the process has it after setenv and "
-    "chroot; or it is there and its interpreter (#!) or dynamic linker isn't in this root directory.";
+    "chroot; or it is there and its interpreter (#!) or dynamic linker isn't in this root "
+    "directory.";
 why(execve, enoent) ->
     "There is no file at this path, which isn't searched for; or its interpreter (#!) or dynamic "
     "linker isn't in this root directory.";
 why(execvp, eacces) ->
-    "The file has no x permission for this user, one of the directories above it can't be searched, "
-    "or its file system is mounted with noexec. Or there is no such program, and a directory of PATH "
-    "can't be searched by this user" ++ closed();
+    "The file has no x permission for this user, one of the directories above it can't be "
+    "searched, or its file system is mounted with noexec. Or there is no such program, and a "
+    "directory of PATH can't be searched by this user" ++ closed();
 why(execve, eacces) ->
-    "The file has no x permission for this user, one of the directories above it can't be searched, "
-    "or its file system is mounted with noexec.";
+    "The file has no x permission for this user, one of the directories above it can't be "
+    "searched, or its file system is mounted with noexec.";
 why(Exec, enoexec) when Exec =:= execvp; Exec =:= execve ->
     "It is no program of this machine's architecture, or a script without #! in its first line.";
 why(Exec, e2big) when Exec =:= execvp; Exec =:= execve ->
@@ -519,8 +551,8 @@ why(cap_drop_bound, eperm) ->
 why(cap_set_ambient, eperm) ->
     "Each has to be permitted and inheritable first, see capset/5.";
 why(Fork, eagain) when Fork =:= fork; Fork =:= clone; Fork =:= spawn ->
-    "A limit on processes: childlimit or maxforkdepth of alcove (getopt/3), rlimit_nproc of the user, or "
-    "pids.max of the control group.";
+    "A limit on processes: childlimit or maxforkdepth of alcove (getopt/3), rlimit_nproc of the "
+    "user, or pids.max of the control group.";
 why(Fork, enomem) when Fork =:= fork; Fork =:= clone; Fork =:= spawn ->
     "There is no memory; or the first process of the pid namespace has ended.";
 why(clone, eperm) ->
@@ -536,18 +568,18 @@ why(unshare, eperm) ->
 why(unshare, einval) ->
     "Flags that can't go together, or that the kernel lacks.";
 why(setns, eperm) ->
-    "It takes CAP_SYS_ADMIN, in the user namespace that owns the namespace, and for a mount namespace "
-    "CAP_SYS_CHROOT.";
+    "It takes CAP_SYS_ADMIN, in the user namespace that owns the namespace, and for a mount "
+    "namespace CAP_SYS_CHROOT.";
 why(mount, eperm) ->
     "It takes CAP_SYS_ADMIN in the user namespace that owns the mount namespace: clone with "
-    "clone_newns. In a user namespace, most file systems can't be mounted, a bind mount has to keep "
-    "the flags it has, and a new /proc needs one that is all visible.";
+    "clone_newns. In a user namespace, most file systems can't be mounted, a bind mount has to "
+    "keep the flags it has, and a new /proc needs one that is all visible.";
 why(mount, enodev) ->
     "The kernel doesn't have this type of file system.";
 why(mount, einval) ->
-    "The source isn't a file system of this type, its options are wrong, or the target isn't in this "
-    "mount namespace; to move or change a mount it must be one. The root directory of a plain chroot is "
-    "none, and with newns it has to be one: bind it to itself before the chroot.";
+    "The source isn't a file system of this type, its options are wrong, or the target isn't in "
+    "this mount namespace; to move or change a mount it must be one. The root directory of a plain "
+    "chroot is none, and with newns it has to be one: bind it to itself before the chroot.";
 why(mount, ebusy) ->
     "It is mounted there already, or in use.";
 why(mount, enoent) ->
@@ -579,8 +611,8 @@ why(setsid, eperm) ->
 why(setpgid, eacces) ->
     "The child is a program by now: set its group before.";
 why(open, eacces) ->
-    "Its permissions, or those of a directory on the path, refuse this user; root too where it has no "
-    "CAP_DAC_OVERRIDE.";
+    "Its permissions, or those of a directory on the path, refuse this user; root too where it has "
+    "no CAP_DAC_OVERRIDE.";
 why(open, erofs) ->
     "The file system is mounted read-only.";
 why(open, enxio) ->
@@ -592,8 +624,8 @@ why(openat2, eloop) ->
 why(openat2, exdev) ->
     "The path leads out of where `resolve' wants it to stay.";
 why(prctl, einval) ->
-    "No such option, or one with wrong arguments; those that aren't used must be 0. With pr_set_seccomp: "
-    "the filter is wrong.";
+    "No such option, or one with wrong arguments; those that aren't used must be 0. With "
+    "pr_set_seccomp: the filter is wrong.";
 why(prctl, eacces) ->
     "A filter of system calls needs pr_set_no_new_privs first, or CAP_SYS_ADMIN.";
 why(seccomp, eacces) ->
@@ -639,14 +671,15 @@ why(Close, ebadf) when Close =:= close; Close =:= read; Close =:= write; Close =
 why(write, epipe) ->
     "Nobody reads it any more.";
 why(openpty, Reason) when Reason =:= enoent; Reason =:= enospc; Reason =:= enodev ->
-    "/dev/pts has to be mounted (devpts), with /dev/ptmx, and kernel.pty.max has to allow one more.";
+    "/dev/pts has to be mounted (devpts), with /dev/ptmx, and kernel.pty.max has to allow one "
+    "more.";
 why(cgroup, eacces) ->
     why(cgroup, eperm);
 why(cgroup, eperm) ->
     "The directory of the group belongs to another user, or the hierarchy is mounted read-only.";
 why(cgroup, ebusy) ->
-    "The group has members, and in version 2 it can't have groups with limits besides: who has it to "
-    "itself calls alcove_cgroup:leaf/1 before.";
+    "The group has members, and in version 2 it can't have groups with limits besides: who has it "
+    "to itself calls alcove_cgroup:leaf/1 before.";
 why(cgroup, enodev) ->
     "No hierarchy of control groups is mounted that has what is needed.";
 why(capabilities, eperm) ->

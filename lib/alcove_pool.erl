@@ -234,7 +234,8 @@ drain(Pool) ->
     drain(Pool, infinity).
 
 %% @doc Takes this node's members out of a pool, and returns when no program of the pool runs here
-%% any more, and whoever waited for one has been told. Call it before a node goes down for a deployment.
+%% any more, and whoever waited for one has been told. Call it before a node goes down for a
+%% deployment.
 %%
 %% Callers that wait here go on waiting at the other members. `{error, {running, N}}': `N' programs
 %% still run when the time is over. They go on, and the member takes no others.
@@ -424,7 +425,8 @@ run_option(need, Need) ->
 %% takes the first that grants room, and leaves the other queues.
 %%
 %% What this node knows of the members' load is some milliseconds old, and a queue could answer too
-%% late for a caller that hardly waits. Such a caller asks all members, of which each knows its room.
+%% late for a caller that hardly waits. Such a caller asks all members, of which each knows its
+%% room.
 placed(Pool, Work, #{wait := Wait} = Own) ->
     case alcove_pool_view:members(Pool) of
         {error, Reason} ->
@@ -461,8 +463,8 @@ asked([], _Said, Pool, Work, Own, Deadline) ->
     queued(#{}, #{}, Pool, Work, Own, Deadline).
 
 %% Asks one member. It begins the work at once if it has room, and after that the caller can't take
-%% it back: when the member's node stands still, the caller waits until that node is lost. Who hardly
-%% waits asks a member on another node for room first, which may be given up.
+%% it back: when the member's node stands still, the caller waits until that node is lost. Who
+%% hardly waits asks a member on another node for room first, which may be given up.
 ask(Member, Work, #{wait := Wait} = Own) when Wait < ?LOOK, node(Member) =/= node() ->
     case offered(Member, Own) of
         {granted, Offer} -> requested(Member, {held, Offer}, Work, Own);
@@ -732,7 +734,9 @@ handle_call(drain, From, #state{pool = Pool, drainers = Drainers} = State) ->
         fun(Ref, Acc) -> refuse(Ref, leaving, Acc) end, State, queue:to_list(State#state.queue)
     ),
     {noreply,
-        drained(Refusing#state{draining = true, queue = queue:new(), drainers = [From | Drainers]})};
+        drained(Refusing#state{
+            draining = true, queue = queue:new(), drainers = [From | Drainers]
+        })};
 handle_call(_Request, _From, State) ->
     {reply, {error, badarg}, State}.
 
@@ -1069,7 +1073,9 @@ given_up(Ref, #state{jobs = Jobs, waiting = Waiting} = State) ->
 
 running(#state{used = #{programs := Programs}}) -> Programs.
 
-drained(#state{draining = true, jobs = Jobs, drainers = Drainers} = State) when map_size(Jobs) =:= 0 ->
+drained(#state{draining = true, jobs = Jobs, drainers = Drainers} = State) when
+    map_size(Jobs) =:= 0
+->
     lists:foreach(fun(From) -> gen_server:reply(From, ok) end, Drainers),
     State#state{drainers = []};
 drained(State) ->
@@ -1091,7 +1097,9 @@ load(#state{max = Max, limits = Limits, used = Used, waiting = Waiting}) ->
         (What, Limit) -> ?MILLION * maps:get(What, Used) / Limit
     end,
     Taken = lists:max([
-        Share(programs, Max), Share(memory, maps:get(memory, Limits)), Share(cpu, maps:get(cpu, Limits))
+        Share(programs, Max),
+        Share(memory, maps:get(memory, Limits)),
+        Share(cpu, maps:get(cpu, Limits))
     ]),
     {trunc(Taken) + ?MILLION * min(Waiting, 1), ?MILLION div Max}.
 

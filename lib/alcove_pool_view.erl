@@ -76,8 +76,8 @@ members(Pool) ->
         _ -> pg:get_members(?SCOPE, group(Pool))
     end.
 
-%% @doc Tells all nodes the load of a member. `busy': one of them is slow to take messages and wasn't
-%% told, so that the member doesn't wait for it.
+%% @doc Tells all nodes the load of a member. `busy': one of them is slow to take messages and
+%% wasn't told, so that the member doesn't wait for it.
 -spec tell(pid(), load()) -> ok | busy.
 tell(Member, Load) ->
     Sent = [

@@ -58,9 +58,9 @@
 %%         caller's node. `Options' is a map: `prefix' is the text before each line, the program's
 %%         name and a colon by default; all other entries are metadata of the event, together with
 %%         `pid', the process of the program, and `stream'. A key that logger itself gives a
-%%         meaning, such as `time', `domain' or `gl', takes a value of logger's type for it. Lines are logged without their
-%%         newlines. What isn't UTF-8 is read as Latin-1. A line of more than 8 KiB is logged
-%%         in pieces, unless `lines' sets another length;</li>
+%%         meaning, such as `time', `domain' or `gl', takes a value of logger's type for it. Lines
+%%         are logged without their newlines. What isn't UTF-8 is read as Latin-1. A line of more
+%%         than 8 KiB is logged in pieces, unless `lines' sets another length;</li>
 %%     <li>`{file, Path}', `{file, Path, [append | truncate | {mode, Mode}]}': to a file,
 %%         which is opened before the process changes its user or its root directory;</li>
 %%     <li>`console': to the virtual machine's own standard output or standard error, the devices
@@ -195,12 +195,11 @@
 %%
 %% `{error, {Call, Reason}}': the program has not run. `{execvp, enoent}': there is no such program;
 %% `{chdir, eacces}', `{setresuid, eperm}' and so on: the system call of an option failed;
-%% {@link alcove:format_error/1} explains them. `{setup, {N, Call, Reason}}': the N-th call of `setup'
-%% failed. `{uid_map, Text}', `{gid_map, Text}': the error text
-%% of newuidmap or newgidmap. `{user, {unknown, Name}}', `{user, {no_group, User}}': the user must
-%% be in /etc/passwd, or `group' must be given. `{start, timeout}': the start took too long. `{in,
-%% badpid}': no process is in its event loop at that fork path. `{parent, gone}', `{drv, Reason}':
-%% alcove itself was ended.
+%% {@link alcove:format_error/1} explains them. `{setup, {N, Call, Reason}}': the N-th call of
+%% `setup' failed. `{uid_map, Text}', `{gid_map, Text}': the error text of newuidmap or newgidmap.
+%% `{user, {unknown, Name}}', `{user, {no_group, User}}': the user must be in /etc/passwd, or
+%% `group' must be given. `{start, timeout}': the start took too long. `{in, badpid}': no process is
+%% in its event loop at that fork path. `{parent, gone}', `{drv, Reason}': alcove itself was ended.
 %%
 %% `{error, {{shutdown, owner_died}, Result}}': the owner ended, so alcove ended the program.
 %% `{error, {shutdown, Result}}', or another reason: the supervisor, or the linked process that
@@ -349,7 +348,8 @@
 }.
 -type pipe_outcome() :: {ok, pipe_result()} | {error, term()}.
 -type attach_options() :: #{escape => byte() | none}.
--type attach_result() :: detached | {exit, outcome()} | {error, busy | closed | enotty | terminated}.
+-type attach_result() ::
+    detached | {exit, outcome()} | {error, busy | closed | enotty | terminated}.
 
 %% How long a killed program may take to be gone, in milliseconds, before the supervisor kills the
 %% process of the program.
@@ -519,8 +519,8 @@ start_link(Drv, Argv, Options) ->
 %% the supervisor restarts it then, and only then.
 %%
 %% A supervisor logs how it started its children. So the specification holds the program's arguments
-%% and options in a function, which shows nothing of them. The supervisor can be on any node that has
-%% the same build of alcove.
+%% and options in a function, which shows nothing of them. The supervisor can be on any node that
+%% has the same build of alcove.
 -spec child_spec(
     {drv(), argv()}
     | {drv(), argv(), options()}
@@ -850,13 +850,13 @@ attach(Server) ->
 %% input. A second one in a row ends the caller's input, and so detaches.
 %%
 %% Meanwhile the owner stays the owner: the program ends with it. But of the messages it gets only
-%% that of the program's end. {@link active/2} and {@link controlling_process/2} are for the time after, and {@link read/2} returns
-%% `{error, busy}'.
+%% that of the program's end. {@link active/2} and {@link controlling_process/2} are for the time
+%% after, and {@link read/2} returns `{error, busy}'.
 %%
-%% `{exit, Outcome}' when the program has ended, as {@link await/1} returns it; `{error, enotty}' for
-%% one without a terminal; `{error, busy}' while another process is attached; `{error, terminated}'
-%% when the caller's terminal fails. A caller that ends is detached, too. Before OTP 28 the shell
-%% passes on what is typed only line by line, and keeps control characters.
+%% `{exit, Outcome}' when the program has ended, as {@link await/1} returns it; `{error, enotty}'
+%% for one without a terminal; `{error, busy}' while another process is attached;
+%% `{error, terminated}' when the caller's terminal fails. A caller that ends is detached, too.
+%% Before OTP 28 the shell passes on what is typed only line by line, and keeps control characters.
 -spec attach(server(), attach_options()) -> attach_result().
 attach(Server, Options) ->
     is_attach(Options) orelse wrong(attach, [Server, Options], {escape, 2}),

@@ -2,8 +2,8 @@
 %% @doc Connects the caller's terminal with a program that has a terminal of its own.
 %%
 %% Meanwhile a separate process gets what the program writes. The owner stays the owner. What that
-%% process hasn't shown when it detaches goes back to the program's process, which delivers it to the
-%% owner first. If the caller is killed, the program goes on.
+%% process hasn't shown when it detaches goes back to the program's process, which delivers it to
+%% the owner first. If the caller is killed, the program goes on.
 -module(alcove_proc_attach).
 
 -export([attach/2]).

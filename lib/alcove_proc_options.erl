@@ -2,7 +2,9 @@
 %% @doc The options of {@link alcove_proc}: what they may be, and their defaults.
 -module(alcove_proc_options).
 
--export([parse/4, pipe/3, incomplete/1, names/0, data/1, is_signal/1, is_dimension/1, is_id_range/1]).
+-export([
+    parse/4, pipe/3, incomplete/1, names/0, data/1, is_signal/1, is_dimension/1, is_id_range/1
+]).
 
 -export_type([parsed/0, sink/0, input/0, name/0, programs/0]).
 
@@ -64,7 +66,8 @@
     window => integer(),
     %% The users of the program's own user namespace; set where that is made.
     users => users(),
-    %% Until when the program has to have started, in milliseconds of monotonic time; set at the start.
+    %% Until when the program has to have started, in milliseconds of monotonic time; set at the
+    %% start.
     deadline => integer() | infinity,
     %% The alias that gets the outcome instead of the owner; set if the program is one of several.
     alias => reference()
@@ -419,7 +422,8 @@ streams(#{stdin := {file, _} = Stdin}) ->
     refuse({stdin, Stdin});
 streams(#{stdin := {data, Data}, pty := #{raw := false}} = Parsed) ->
     Lines = binary:split(Data, [<<"\n">>, <<"\r">>, <<4>>], [global]),
-    lists:any(fun(Line) -> byte_size(Line) > ?TERMINAL_LINE end, Lines) andalso refuse({stdin, line}),
+    lists:any(fun(Line) -> byte_size(Line) > ?TERMINAL_LINE end, Lines) andalso
+        refuse({stdin, line}),
     Parsed#{stderr := stdout};
 streams(Parsed) ->
     %% A terminal has one stream.
@@ -449,8 +453,9 @@ told(Name, Value) ->
 names() ->
     [
         active, arg0, capabilities, cgroup, chroot, clearenv, cpus, cwd, env, gid_map, grace, group,
-        groups, hostname, in, leftovers, lines, meta, name, names, namespaces, nice, no_new_privs, owner,
-        pty, rlimits, seccomp, setup, stderr, stdin, stdout, stop_signal, tag, timeout, uid_map, user
+        groups, hostname, in, leftovers, lines, meta, name, names, namespaces, nice, no_new_privs,
+        owner, pty, rlimits, seccomp, setup, stderr, stdin, stdout, stop_signal, tag, timeout,
+        uid_map, user
     ].
 
 %% The value; or `error'; or `{error, Wrong}' with the part of the value that is wrong.
@@ -547,8 +552,14 @@ option(pty, {Rows, Columns}) ->
     option(pty, #{rows => Rows, cols => Columns});
 option(pty, #{} = Given) ->
     %% In raw mode the terminal does nothing with what is typed, and so doesn't echo it.
-    Default = #{rows => ?ROWS, cols => ?COLUMNS, raw => false, echo => maps:get(raw, Given, false) =/= true},
-    #{rows := Rows, cols := Columns, raw := Raw, echo := Echo} = Terminal = maps:merge(Default, Given),
+    Default = #{
+        rows => ?ROWS,
+        cols => ?COLUMNS,
+        raw => false,
+        echo => maps:get(raw, Given, false) =/= true
+    },
+    #{rows := Rows, cols := Columns, raw := Raw, echo := Echo} =
+        Terminal = maps:merge(Default, Given),
     check(
         map_size(Terminal) =:= map_size(Default) andalso is_dimension(Rows) andalso
             is_dimension(Columns) andalso is_boolean(Raw) andalso is_boolean(Echo),
@@ -709,7 +720,8 @@ range(Range) ->
 %% @doc Whether a term is a range of ids, as user_namespaces(7) maps them.
 -spec is_id_range(term()) -> boolean().
 is_id_range({Inside, Outside, Count}) ->
-    lists:all(fun is_integer/1, [Inside, Outside, Count]) andalso Inside >= 0 andalso Outside >= 0 andalso
+    lists:all(fun is_integer/1, [Inside, Outside, Count]) andalso
+        Inside >= 0 andalso Outside >= 0 andalso
         Count > 0 andalso max(Inside, Outside) + Count =< 16#ffffffff;
 is_id_range(_) ->
     false.

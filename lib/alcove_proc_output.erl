@@ -383,7 +383,9 @@ hand({Stream, Bytes}, #output{reader = #reader{max = Max}, queue = Queue} = Outp
 ->
     %% The rest of a line counts as a line, which has come already.
     <<First:Max/binary, Rest/binary>> = Bytes,
-    answered({ok, {Stream, First}}, Output#output{queue = queue:in_r({Stream, {line, Rest}}, Queue)});
+    answered({ok, {Stream, First}}, Output#output{
+        queue = queue:in_r({Stream, {line, Rest}}, Queue)
+    });
 hand(Piece, #output{reader = #reader{}} = Output) ->
     answered({ok, Piece}, Output);
 hand(Piece, #output{owner = Owner, tag = Tag, active = Active, handed = Handed} = Output) ->
@@ -465,7 +467,9 @@ end_look(_Ref, Output) ->
 -spec active(boolean() | once | pos_integer(), output()) -> {ok | {error, no_owner}, output()}.
 active(_Active, #output{lent = #lent{owner = none}} = Output) ->
     {{error, no_owner}, Output};
-active(N, #output{lent = #lent{active = Active} = Lent} = Output) when is_integer(N), is_integer(Active) ->
+active(N, #output{lent = #lent{active = Active} = Lent} = Output) when
+    is_integer(N), is_integer(Active)
+->
     {ok, Output#output{lent = Lent#lent{active = Active + N}}};
 active(Active, #output{lent = #lent{} = Lent} = Output) ->
     {ok, Output#output{lent = Lent#lent{active = Active}}};

@@ -826,9 +826,11 @@ kills(#state{group = Group, stats = Stats}) ->
     alcove_proc_setup:kills(Group, Stats).
 
 %% Whether it was the program that lost a process for want of memory. In a control group with a name
-%% that may have been another program. Then only the program's own death tells, unless alcove killed it.
+%% that may have been another program. Then only the program's own death tells, unless alcove killed
+%% it.
 is_certain(#{status := Status}, #state{group = Group, why = Why}) ->
-    alcove_proc_setup:is_own(Group) orelse (Status =:= {termsig, sigkill} andalso Why =:= undefined).
+    alcove_proc_setup:is_own(Group) orelse
+        (Status =:= {termsig, sigkill} andalso Why =:= undefined).
 
 killed_by_cpu(
     #{status := {termsig, sigkill}, user_time := User, system_time := System},

@@ -6,7 +6,9 @@
 %% calls in the process that will exec the program.
 -module(alcove_proc_setup).
 
--export([request/3, failed/4, cgroup/2, ungroup/1, stats/1, kills/2, is_own/1, signal/1, is_piped/1]).
+-export([
+    request/3, failed/4, cgroup/2, ungroup/1, stats/1, kills/2, is_own/1, signal/1, is_piped/1
+]).
 
 -export_type([reason/0, group/0]).
 
@@ -596,8 +598,8 @@ stats({Drv, In, Name, _Whose, _Files}) ->
         undefined
     end.
 
-%% @doc How many processes of a control group the kernel has killed for want of memory, from when the
-%% group was prepared for a program.
+%% @doc How many processes of a control group the kernel has killed for want of memory, from when
+%% the group was prepared for a program.
 -spec kills(group() | undefined, alcove_cgroup:stats() | undefined) -> non_neg_integer().
 kills({_Drv, _In, _Name, {named, Before}, _Files}, Stats) -> max(0, counted(Stats) - Before);
 kills(_Group, Stats) -> counted(Stats).
@@ -605,7 +607,8 @@ kills(_Group, Stats) -> counted(Stats).
 counted(#{memory := #{oom_kills := Kills}}) -> Kills;
 counted(_Stats) -> 0.
 
-%% @doc Whether a control group was made for a program, so that all its figures are those of the program.
+%% @doc Whether a control group was made for a program, so that all its figures are those of the
+%% program.
 -spec is_own(group() | undefined) -> boolean().
 is_own({_Drv, _In, _Name, {own, _}, _Files}) -> true;
 is_own(_Group) -> false.

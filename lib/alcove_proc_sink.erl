@@ -68,7 +68,8 @@ add(Bytes, #state{lines = Lines} = State) ->
 ended(#state{lines = Lines} = State) when Lines =/= undefined ->
     {Line, _} = alcove_proc_lines:rest(Lines),
     case State of
-        #state{sink = {log, _, _, _}, begun = Begun} -> last(log(<<Begun/binary, Line/binary>>, State));
+        #state{sink = {log, _, _, _}, begun = Begun} ->
+            last(log(<<Begun/binary, Line/binary>>, State));
         _ when Line =:= <<>> -> last(State);
         _ -> last(piece(Line, State))
     end;

@@ -4,9 +4,9 @@
 %% A process on Drv's node, the proxy, makes the request. If the caller waits without a timeout, the
 %% proxy ends with the outcome as its reason, as erpc does it. A caller with a timeout gets the
 %% outcome by an alias. It then tells the proxy that it has got it, and the proxy is done; or that
-%% it has stopped waiting, and the proxy sends the reply as `{alcove_call, Drv, Pids, Reply}'. If the
-%% caller's time is over before it knows the proxy, the proxy hears nothing, and sends the reply by
-%% another alias, which the caller has given up if it did know the proxy. So a reply is delivered
+%% it has stopped waiting, and the proxy sends the reply as `{alcove_call, Drv, Pids, Reply}'. If
+%% the caller's time is over before it knows the proxy, the proxy hears nothing, and sends the reply
+%% by another alias, which the caller has given up if it did know the proxy. So a reply is delivered
 %% exactly once.
 -module(alcove_proxy).
 
@@ -140,7 +140,11 @@ submitted(Drv, Pids, Request) ->
 
 %% @doc The proxy of a caller that may stop waiting.
 -spec serve(
-    pid(), {reference(), reference(), non_neg_integer()}, pid(), alcove:fork_path(), alcove_call:request()
+    pid(),
+    {reference(), reference(), non_neg_integer()},
+    pid(),
+    alcove:fork_path(),
+    alcove_call:request()
 ) -> ok.
 serve(Caller, {Alias, Late, Timeout}, Drv, Pids, Request) ->
     Served = #served{

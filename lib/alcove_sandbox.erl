@@ -71,15 +71,17 @@
 %%         `{sandbox, {Path, erofs}}'.</li>
 %%     </ul>
 %%     Links of the root directory are followed inside, where a link may be: it is the error
-%%     `{sandbox, {Path, eloop}}' on the path of a file system of the kernel's, and of a `dir', `file' or
-%%     `symlink' if the root directory is `rw', or if it leads to another directory of the host.</dd>
+%%     `{sandbox, {Path, eloop}}' on the path of a file system of the kernel's, and of a `dir',
+%%     `file' or `symlink' if the root directory is `rw', or if it leads to another directory of the
+%%     host.</dd>
 %% <dt>`network': `none', `host' or a map</dt>
-%% <dd>`none', the default: nothing but a loopback interface. `host': the host's network. A map, where
-%%     Drv is root: a network device of the sandbox's own that is joined to a bridge of Drv's network.
+%% <dd>`none', the default: nothing but a loopback interface. `host': the host's network. A map,
+%%     where Drv is root: a network device of the sandbox's own that is joined to a bridge of Drv's
+%%     network.
 %%     <ul>
 %%     <li>`bridge': the bridge's name.</li>
-%%     <li>`address': its address, as `"10.0.0.2/24"' or `{{10, 0, 0, 2}, 24}', or a list of addresses,
-%%         of IPv4 and IPv6.</li>
+%%     <li>`address': its address, as `"10.0.0.2/24"' or `{{10, 0, 0, 2}, 24}', or a list of
+%%         addresses, of IPv4 and IPv6.</li>
 %%     <li>`gateway': where everything else is reached, as `"10.0.0.1"'. A list has one of each
 %%         family. By default nothing else is reached.</li>
 %%     <li>`name': its name inside, by default `"eth0"'.</li>
@@ -99,8 +101,8 @@
 %% <dt>`user': `{Uid, Gid}'</dt>
 %% <dd>The user and group that the program sees itself as, by default `{1000, 1000}'.</dd>
 %% <dt>`as': `unused' or `{Uid, Gid}'</dt>
-%% <dd>The user and group that it has on the host, where Drv is root. `unused', the default: an id that
-%%     belongs to nobody, from 2^31 on, or of those that Drv's user namespace has.</dd>
+%% <dd>The user and group that it has on the host, where Drv is root. `unused', the default: an id
+%%     that belongs to nobody, from 2^31 on, or of those that Drv's user namespace has.</dd>
 %% <dt>`ids': `own', `subordinate' or `{Uids, Gids}', lists of `{Inside, Outside, Count}'</dt>
 %% <dd>The ids that exist inside, where Drv isn't root. `own', the default: only the program's,
 %%     which is Drv's user on the host. `subordinate': Drv's user as 0, and from 1 on all ids that
@@ -119,9 +121,9 @@
 %% <dd>Kernel parameters of the sandbox's own namespaces, `"net.ipv4.ip_default_ttl"' for
 %%     instance.</dd>
 %% <dt>`limits': a map</dt>
-%% <dd>`memory', `file_size' and `output' in bytes, `pids', `open_files', `cpu' (processors, 2^20 at most),
-%%     `cpu_time' in seconds and `wall_time' in milliseconds; `infinity' for no limit. All have
-%%     a default. A control group limits memory, pids and cpu where Drv may make one, otherwise
+%% <dd>`memory', `file_size' and `output' in bytes, `pids', `open_files', `cpu' (processors, 2^20 at
+%%     most), `cpu_time' in seconds and `wall_time' in milliseconds; `infinity' for no limit. All
+%%     have a default. A control group limits memory, pids and cpu where Drv may make one, otherwise
 %%     resource limits of each process do. Without a control group `cpu' can't be limited: it is an
 %%     error if the spec has it.</dd>
 %% <dt>`rlimits': `#{Resource => Limit | {Soft, Hard}}'</dt>
@@ -143,12 +145,13 @@
 %% <h3>Results</h3>
 %%
 %% Results are those of {@link alcove_proc:run/3}. In addition a result has `limit', the name of the
-%% limit that ended the program, if one did (`memory': a process of it was killed for that, and its status
-%% isn't 0), and `sandbox', a map that says what was in force: for
-%% each limit `{cgroup | rlimit | timer | collect, Limit}' or `none'; `landlock', `{abi, Version}';
-%% `seccomp', `default', `policy' or `none'; `user', `{unused | as | own | mapped, Uid}';
-%% `user_namespace', `keyring' and `proc', `own'; `ids', the maps, `listen', the addresses, if it has
-%% any, and `network', `{bridge, Bridge, Device}' with the name of the device outside, if it is on one. A part that this machine lacks has the value `{lacking, Reason}'.
+%% limit that ended the program, if one did (`memory': a process of it was killed for that, and its
+%% status isn't 0), and `sandbox', a map that says what was in force: for each limit
+%% `{cgroup | rlimit | timer | collect, Limit}' or `none'; `landlock', `{abi, Version}'; `seccomp',
+%% `default', `policy' or `none'; `user', `{unused | as | own | mapped, Uid}'; `user_namespace',
+%% `keyring' and `proc', `own'; `ids', the maps, `listen', the addresses, if it has any, and
+%% `network', `{bridge, Bridge, Device}' with the name of the device outside, if it is on one. A
+%% part that this machine lacks has the value `{lacking, Reason}'.
 -module(alcove_sandbox).
 
 -export([run/2, run/3, start_link/2, start_link/3, child_spec/1, explain/1, explain/2]).
@@ -570,7 +573,12 @@ is_pipe({data, Data}) -> alcove_proc_options:data(Data) =/= <<>>;
 is_pipe(Data) when is_binary(Data); is_list(Data) -> is_pipe({data, Data});
 is_pipe(_) -> true.
 
-options(Drv, Calls, #{network := Network} = Parsed, #{privileged := Privileged, ids := Ids} = Here) ->
+options(
+    Drv,
+    Calls,
+    #{network := Network} = Parsed,
+    #{privileged := Privileged, ids := Ids} = Here
+) ->
     #{cwd := Cwd, env := Env, listen := Listeners, options := Given} = Parsed,
     case alcove_sandbox_limits:options(Drv, Parsed, Here) of
         {ok, Limits, Force} ->

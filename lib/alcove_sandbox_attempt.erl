@@ -22,8 +22,8 @@ try_out(Drv, Options) ->
     case unplaced(alcove_proc:run(Drv, ["/"], Way#{timeout => ?TIMEOUT})) of
         {error, {execvp, _}} -> ok;
         {error, Reason} -> {error, Reason};
-        %% The process has closed alcove's own descriptor, since it may have none with a number above
-        %% those that a sandbox closes.
+        %% The process has closed alcove's own descriptor, since it may have none with a number
+        %% above those that a sandbox closes.
         {ok, _} -> {error, {pipe, emfile}}
     end.
 

@@ -66,8 +66,8 @@ seen(Drv, #{user := User} = Spec, {Privileged, Users}, Maps, Who) ->
             {error, Reason}
     end.
 
-%% Whether Drv has root's rights, and over which ids. In a user namespace that an ordinary user has made
-%% for itself alone, root can be nobody else, and is like that user.
+%% Whether Drv has root's rights, and over which ids. In a user namespace that an ordinary user has
+%% made for itself alone, root can be nobody else, and is like that user.
 privileged(Drv) ->
     case alcove:batch(Drv, [], [{geteuid, []}, {capget, [0]}]) of
         {ok, [0, {ok, #{effective := Effective}}]} ->
@@ -164,7 +164,9 @@ crosses(Drv, Dir, <<"/", Below/binary>>) ->
     case alcove:openat2(Drv, [], at_fdcwd, Dir, [o_path, o_cloexec], 0, []) of
         {ok, Fd} ->
             Flags = [o_path, o_nofollow, o_cloexec],
-            Opened = alcove:openat2(Drv, [], Fd, Below, Flags, 0, [resolve_beneath, resolve_no_xdev]),
+            Opened = alcove:openat2(Drv, [], Fd, Below, Flags, 0, [
+                resolve_beneath, resolve_no_xdev
+            ]),
             _ = [alcove:close(Drv, [], Other) || {ok, Other} <- [Opened]],
             _ = alcove:close(Drv, [], Fd),
             Opened =/= {error, enoent} andalso element(1, Opened) =:= error;
@@ -174,10 +176,11 @@ crosses(Drv, Dir, <<"/", Below/binary>>) ->
 
 %% @doc The optional parts of a sandbox that a Drv can't provide, each with the error that shows it.
 %%
-%% Each part is tried by itself, by starting a program that can't be executed. A part is lacking only
-%% if a call that is the part's own fails, and not for a shortage: any other error says nothing about
-%% the machine, and ends the search.
--spec lacking(pid(), alcove_sandbox_spec:spec(), map()) -> {ok, #{atom() => term()}} | {error, term()}.
+%% Each part is tried by itself, by starting a program that can't be executed. A part is lacking
+%% only if a call that is the part's own fails, and not for a shortage: any other error says nothing
+%% about the machine, and ends the search.
+-spec lacking(pid(), alcove_sandbox_spec:spec(), map()) ->
+    {ok, #{atom() => term()}} | {error, term()}.
 lacking(Drv, #{mounts := Mounts}, Options) ->
     #{namespaces := Namespaces} = Options,
     Users = [newuser || lists:member(newuser, Namespaces)],
@@ -204,10 +207,14 @@ lacking(Drv, #{mounts := Mounts}, Options) ->
              || {proc, _} <- Mounts
             ] ++
             [
-                {ids, [uid_map, gid_map, setgroups], Try(maps:with([namespaces, uid_map, gid_map], Options))}
+                {ids, [uid_map, gid_map, setgroups],
+                    Try(maps:with([namespaces, uid_map, gid_map], Options))}
              || is_map_key(uid_map, Options)
             ] ++
-            [{cgroup, [cgroup], fun() -> group(Drv, Limits) end} || #{cgroup := Limits} <- [Options]],
+            [
+                {cgroup, [cgroup], fun() -> group(Drv, Limits) end}
+             || #{cgroup := Limits} <- [Options]
+            ],
         #{}
     ).
 
@@ -254,8 +261,8 @@ named(Drv, {mount, einval} = Reason) ->
         {error, _} ->
             Reason
     end;
-%% Before Linux 5.11 close_range(2) doesn't know the flag that the first call has. What can't be done
-%% without comes a version later.
+%% Before Linux 5.11 close_range(2) doesn't know the flag that the first call has. What can't be
+%% done without comes a version later.
 named(Drv, {syscall, einval} = Reason) ->
     case alcove:mount_setattr(Drv, [], -1, "", 0, 0, 0, 0, 0) of
         {error, enosys} -> {mount_setattr, enosys};

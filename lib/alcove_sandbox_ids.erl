@@ -3,16 +3,16 @@
 %% /etc/subgid give an ordinary user besides its own.
 %%
 %% Root's unused ids are above all that distributions and systemd assign. Each virtual machine has a
-%% range of its own, by its process id, so two of them in the machine's own pid namespace never share an
-%% id. In another, the range is drawn by the namespace and the process id: two share one with a chance of
-%% one in four millions.
+%% range of its own, by its process id, so two of them in the machine's own pid namespace never
+%% share an id. In another, the range is drawn by the namespace and the process id: two share one
+%% with a chance of one in four millions.
 %%
-%% In a user namespace that doesn't have these ids, as a container's, they are the highest that it has,
-%% above 65535; and where it has none of these, those that systemd leaves to nobody (60706 to 61183).
-%% Virtual machines in one such container may share some.
+%% In a user namespace that doesn't have these ids, as a container's, they are the highest that it
+%% has, above 65535; and where it has none of these, those that systemd leaves to nobody (60706 to
+%% 61183). Virtual machines in one such container may share some.
 %%
-%% An id belongs to the Erlang process that took it, until that says what became of the start that the id
-%% was for: {@link settle/2}. It is free again when the process that it belongs to has ended.
+%% An id belongs to the Erlang process that took it, until that says what became of the start that
+%% the id was for: {@link settle/2}. It is free again when the process that it belongs to has ended.
 -module(alcove_sandbox_ids).
 
 -behaviour(gen_server).
@@ -34,7 +34,8 @@
 -define(PIDS, "pid:[4026531836]").
 
 %% The ids of a user namespace, as ranges in it: the first and how many.
--type users() :: all | {Uids :: [{alcove:id(), pos_integer()}], Gids :: [{alcove:id(), pos_integer()}]}.
+-type users() ::
+    all | {Uids :: [{alcove:id(), pos_integer()}], Gids :: [{alcove:id(), pos_integer()}]}.
 
 -record(state, {
     %% The number of this virtual machine.
@@ -206,7 +207,14 @@ mapped_range(Machine, {Uids, Gids} = Users) ->
         {max(U, G), min(U + UCount, G + GCount)}
      || {U, UCount} <- Uids, {G, GCount} <- Gids
     ],
-    case lists:reverse(lists:sort([{To, max(From, 16#10000)} || {From, To} <- Both, To - max(From, 16#10000) > ?EACH])) of
+    case
+        lists:reverse(
+            lists:sort([
+                {To, max(From, 16#10000)}
+             || {From, To} <- Both, To - max(From, 16#10000) > ?EACH
+            ])
+        )
+    of
         [{To, From} | _] ->
             Slots = (To - From) div (?EACH + 1),
             {To - (Machine rem Slots + 1) * (?EACH + 1), ?EACH};
@@ -267,7 +275,8 @@ has_both({Uid, Gid}, {Uids, Gids}) ->
 handle_call({take, Pid, Users}, _From, #state{machine = Machine, free = Free} = State) ->
     case own_range(Machine, Users) of
         {First, _} when is_map_key(First, Free) -> taken(Pid, First, State);
-        {First, _} = Range -> taken(Pid, First, State#state{free = Free#{First => ids(Machine, Range)}});
+        {First, _} = Range ->
+            taken(Pid, First, State#state{free = Free#{First => ids(Machine, Range)}});
         none -> {reply, {error, {unmapped, unused}}, State}
     end.
 

@@ -2,11 +2,11 @@
 %% @doc What is in the file systems of the kernel that a sandbox has, for the paths in them that are
 %% to be hidden, or that something is mounted upon.
 %%
-%% A sandbox has a proc and a sysfs of its own, and these are whole. Those that Drv sees needn't be: its
-%% /proc may show processes only (`subset=pid'), something else may be mounted there, or nothing at
-%% all. So Drv's own are looked at, which costs least, only where they are sure to have the same as the
-%% new ones. Everything else is looked up in new ones, in a process that is in the same kinds of
-%% namespaces as the sandbox will be, and ends after that.
+%% A sandbox has a proc and a sysfs of its own, and these are whole. Those that Drv sees needn't be:
+%% its /proc may show processes only (`subset=pid'), something else may be mounted there, or nothing
+%% at all. So Drv's own are looked at, which costs least, only where they are sure to have the same
+%% as the new ones. Everything else is looked up in new ones, in a process that is in the same kinds
+%% of namespaces as the sandbox will be, and ends after that.
 -module(alcove_sandbox_kernel).
 
 -export([calls/3, look/2]).
@@ -24,8 +24,8 @@
 %% How long the message about its end may take, in milliseconds.
 -define(LAST, 5000).
 
-%% @doc Looks a path up where Drv sees these file systems. The function throws `{plan, unseen}' if that
-%% doesn't tell what a new one has.
+%% @doc Looks a path up where Drv sees these file systems. The function throws `{plan, unseen}' if
+%% that doesn't tell what a new one has.
 -spec look(pid(), alcove_sandbox_spec:spec()) -> look().
 look(Drv, Spec) ->
     Whole = maps:from_list([
@@ -37,7 +37,8 @@ look(Drv, Spec) ->
 %% The types that a sandbox has.
 types(#{mounts := Mounts, without := Without}) ->
     lists:usort(
-        [proc || {proc, _} <- Mounts, not is_map_key(proc, Without)] ++ [sysfs || {sysfs, _} <- Mounts]
+        [proc || {proc, _} <- Mounts, not is_map_key(proc, Without)] ++
+            [sysfs || {sysfs, _} <- Mounts]
     ).
 
 %% Whether Drv sees the whole of a file system at its place, and as which device.
@@ -106,8 +107,8 @@ calls(Drv, #{network := Network} = Spec, #{privileged := Privileged} = Here) ->
             Planned
     end.
 
-%% Another Erlang process has the new process made and ended, so that it ends whatever becomes of the
-%% caller; on Drv's node, as it must end if the caller's node does, too.
+%% Another Erlang process has the new process made and ended, so that it ends whatever becomes of
+%% the caller; on Drv's node, as it must end if the caller's node does, too.
 in_new(Drv, Flags, Types, Fun) ->
     {Holder, Ref} = spawn_monitor(node(Drv), ?MODULE, hold, [self(), Drv, Flags, Types]),
     receive
@@ -138,8 +139,8 @@ below(Drv, Child, Fd, Name) ->
     end.
 
 %% @private
-%% @doc Makes a process with these file systems, tells the caller, and ends it when the caller says so
-%% or has ended.
+%% @doc Makes a process with these file systems, tells the caller, and ends it when the caller says
+%% so or has ended.
 -spec hold(pid(), pid(), [atom()], [type()]) -> no_return().
 hold(Caller, Drv, Flags, Types) ->
     Ref = monitor(process, Caller),

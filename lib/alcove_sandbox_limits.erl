@@ -24,7 +24,10 @@ options(Spec, Here, Groups, Without) ->
                 (held(Spec, Here))#{seccomp => Seccomp, user => user(Spec, Here)}
             ),
             %% If a default limit can't be enforced, the result says so, and that is no error.
-            Lacking = [{Name, Why} || {Name, {lacking, Why}} <- maps:to_list(Force), lists:member(Name, Asked)],
+            Lacking = [
+                {Name, Why}
+             || {Name, {lacking, Why}} <- maps:to_list(Force), lists:member(Name, Asked)
+            ],
             case Lacking of
                 [First | _] when not BestEffort -> {error, First};
                 _ ->

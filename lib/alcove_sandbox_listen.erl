@@ -11,7 +11,10 @@
 %% effect, since servers call it for sockets that listen already.
 -module(alcove_sandbox_listen).
 
--export([parse/1, calls/2, env/1, confined/1, present/2, failed/3, watched/2, released/2, release/1, remove/2]).
+-export([
+    parse/1, calls/2, env/1, confined/1, present/2, failed/3, watched/2, released/2, release/1,
+    remove/2
+]).
 %% For spawn.
 -export([watch/3]).
 

@@ -1,6 +1,6 @@
 %% @private
-%% @doc A sandbox's place in a network: a pair of network devices, of which one is inside and the other
-%% a port of a bridge outside.
+%% @doc A sandbox's place in a network: a pair of network devices, of which one is inside and the
+%% other a port of a bridge outside.
 %%
 %% The process that becomes the program makes the pair, with Drv's rights. It opens a socket of
 %% rtnetlink(7) in Drv's network namespace, leaves that for a new one, has the kernel make the pair
@@ -96,7 +96,8 @@ text(Name, Given) ->
 is(Text, Pattern) ->
     re:run(Text, Pattern, [{capture, none}, dollar_endonly]) =:= match.
 
-%% What the kernel takes for the name of a network device, but for names that it would complete (%d).
+%% What the kernel takes for the name of a network device, but for names that it would complete
+%% (%d).
 device(Name, Given) ->
     Bytes = text(Name, Given),
     is(Bytes, "^[!-$&-.0-9;-~]{1,15}$") andalso not lists:member(Bytes, [<<".">>, <<"..">>]) orelse
@@ -219,10 +220,10 @@ socket() ->
 text(Ip) ->
     list_to_binary(inet:ntoa(Ip)).
 
-%% Kernel parameters of the new namespace that the device begins with. It announces its addresses when it
-%% is switched on, since an earlier sandbox may have had them, whose Ethernet address others remember. It
-%% has no addresses of IPv6 but those of the spec and the link-local one; none at all if the spec has
-%% none.
+%% Kernel parameters of the new namespace that the device begins with. It announces its addresses
+%% when it is switched on, since an earlier sandbox may have had them, whose Ethernet address others
+%% remember. It has no addresses of IPv6 but those of the spec and the link-local one; none at all
+%% if the spec has none.
 values(Network, Ipv6) ->
     V6 =
         case has_v6(Network) of

@@ -200,7 +200,8 @@ bind(#mount{path = Path, target = Target, source = Given} = Mount, How, Before, 
 
 %% A device that a `dev' has anyway. A mount of it would be one without devices.
 is_own_device(<<"/dev/", Name/binary>> = Path, Path, Before) ->
-    lists:member({Name, file}, alcove_sandbox_parts:devices()) andalso lists:any(fun is_dev/1, Before);
+    lists:member({Name, file}, alcove_sandbox_parts:devices()) andalso
+        lists:any(fun is_dev/1, Before);
 is_own_device(_Source, _Target, _Before) ->
     false.
 

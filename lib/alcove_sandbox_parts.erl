@@ -1,6 +1,6 @@
 %% @private
-%% @doc What every sandbox has alike: its descriptors, what is in its proc and its /dev, and a keyring
-%% of its own.
+%% @doc What every sandbox has alike: its descriptors, what is in its proc and its /dev, and a
+%% keyring of its own.
 -module(alcove_sandbox_parts).
 
 -export([first/0, last/1, closed/1, hides/0, devices/0, new_proc/1, keyring/0]).
@@ -30,8 +30,8 @@
 -spec first() -> pos_integer().
 first() -> ?FIRST.
 
-%% @doc The last descriptor that the calls may use and close, where so many may be open: alcove's own
-%% is behind it.
+%% @doc The last descriptor that the calls may use and close, where so many may be open: alcove's
+%% own is behind it.
 -spec last(infinity | non_neg_integer()) -> integer().
 last(infinity) -> ?LAST;
 last(Limit) when is_integer(Limit) -> min(?LAST, Limit - 2).

@@ -26,7 +26,8 @@
 
 %% As many links as the kernel follows.
 -define(LINKS, 40).
-%% The paths of a sysfs that tell much about the machine and its firmware; runc hides the first, too.
+%% The paths of a sysfs that tell much about the machine and its firmware; runc hides the first,
+%% too.
 -define(SYSFS, [<<"/firmware">>, <<"/devices/virtual/powercap">>]).
 
 -record(inside, {
@@ -59,12 +60,12 @@
 %% @doc The mounts, each with a target without links. Each mount that hides something also has the
 %% kind of what it hides: where nothing is, nothing has to be hidden.
 %%
-%% Throws `{plan, {Path, Reason}}': `eloop' for a path with a link in it if it is to be hidden, if it
-%% is one of the kernel's file systems, on which the program relies, or if something would have to be
-%% made where the link leads and must not be; `eexist' for a name that is there already; `erofs' if
-%% something would have to be made in a root directory that is read-only; `exdev' for a path that is
-%% to be hidden in a directory that was mounted without what is mounted below it, if it is in one of
-%% those.
+%% Throws `{plan, {Path, Reason}}': `eloop' for a path with a link in it if it is to be hidden, if
+%% it is one of the kernel's file systems, on which the program relies, or if something would have
+%% to be made where the link leads and must not be; `eexist' for a name that is there already;
+%% `erofs' if something would have to be made in a root directory that is read-only; `exdev' for a
+%% path that is to be hidden in a directory that was mounted without what is mounted below it, if it
+%% is in one of those.
 -spec resolved(alcove_sandbox_spec:root(), [mount()], alcove_sandbox_plan:here()) -> [step()].
 resolved(Root, Mounts, Here) ->
     Below =
@@ -284,7 +285,12 @@ walk([<<"..">> | _], _Walked, Given, _Inside) ->
 walk([Name | Rest], #walked{path = Above, missing = [_ | _] = Missing} = Walked, Given, Inside) ->
     Path = below(Above, Name),
     walk(Rest, Walked#walked{path = Path, missing = Missing ++ [Path]}, Given, Inside);
-walk([Name | Rest], #walked{path = Above, foreign = Foreign, links = Links} = Walked, Given, Inside) ->
+walk(
+    [Name | Rest],
+    #walked{path = Above, foreign = Foreign, links = Links} = Walked,
+    Given,
+    Inside
+) ->
     Path = below(Above, Name),
     case at(Path, Inside) of
         {{link, _}, _} when Links =:= ?LINKS ->

@@ -52,8 +52,8 @@
     links := #{binary() => binary()},
     %% Looks at a path of a root directory.
     look := fun((binary()) -> alcove_sandbox_paths:found()),
-    %% Looks at a path of the proc or the sysfs that the sandbox will have, as if it were at /proc or
-    %% /sys; it may throw `{plan, unseen}'.
+    %% Looks at a path of the proc or the sysfs that the sandbox will have, as if it were at /proc
+    %% or /sys; it may throw `{plan, unseen}'.
     kernel := fun((binary()) -> alcove_sandbox_paths:found()),
     %% Whether it has a file of these bytes at a path.
     holds := fun((binary(), binary()) -> boolean()),
@@ -115,8 +115,8 @@ sources_of(_) -> [].
     cwd = none :: binary() | none
 }).
 
-%% @doc The calls for a spec. `{error, unseen}': they depend on what {@link alcove_sandbox_kernel} can't
-%% see where Drv is.
+%% @doc The calls for a spec. `{error, unseen}': they depend on what {@link alcove_sandbox_kernel}
+%% can't see where Drv is.
 -spec calls(alcove_sandbox_spec:spec(), here()) -> {ok, alcove:calls()} | {error, term()}.
 calls(#{root := Root, mounts := Wanted, user := Given, without := Without} = Spec, Here) ->
     %% Without a user namespace the program has the same ids inside as on the host.
@@ -136,7 +136,8 @@ calls(#{root := Root, mounts := Wanted, user := Given, without := Without} = Spe
         Begun = begun(Spec, #plan{here = Here, user = User, first = First, next = First}),
         {RootFd, Rooted} = root(Root, Begun),
         {Opened, Prepared} = lists:mapfoldl(fun prepared_for/2, Rooted, Steps),
-        Prepared#plan.next > maps:get(last, Here) - 4 andalso throw({plan, {mounts, too_many(Here)}}),
+        Prepared#plan.next > maps:get(last, Here) - 4 andalso
+            throw({plan, {mounts, too_many(Here)}}),
         Pivoted = pivoted(Root, RootFd, Prepared),
         Made = lists:foldl(fun made_with/2, Pivoted, sealing(Opened)),
         Done = finished(Spec#{mounts := [Mount || {Mount, _} <- Steps]}, in(<<"/">>, Made)),
@@ -228,7 +229,10 @@ prepared_for({Mount, Missing}, Plan) ->
     {{Missing, Opened}, Prepared}.
 
 prepared({proc, _} = Mount, #plan{next = Fd} = Plan) ->
-    {Fd, Prepared} = kept(alcove_sandbox_parts:new_proc(Fd) ++ [{dup2, [Fd + 1, Fd]}, {close, [Fd + 1]}], Plan),
+    {Fd, Prepared} = kept(
+        alcove_sandbox_parts:new_proc(Fd) ++ [{dup2, [Fd + 1, Fd]}, {close, [Fd + 1]}],
+        Plan
+    ),
     {{Mount, Fd}, Prepared};
 prepared({dev, _, _} = Mount, Plan) ->
     Devices = [Name || {Name, file} <- alcove_sandbox_parts:devices()],
@@ -380,8 +384,8 @@ own(_Name, _Plan) ->
 %% Inside
 %%--------------------------------------------------------------------
 
-%% A `dev' becomes read-only when all that is to be in it has been made: after the last mount below it,
-%% up to one that covers it.
+%% A `dev' becomes read-only when all that is to be in it has been made: after the last mount below
+%% it, up to one that covers it.
 sealing([]) ->
     [];
 sealing([{_, {{dev, Target, _}, _}} = Dev | Later]) ->

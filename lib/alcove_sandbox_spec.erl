@@ -85,7 +85,8 @@
 -define(SIZE, (64 * ?MIB)).
 %% The kernel takes larger numbers of bytes for smaller ones, and a size of 0 for none.
 -define(BYTES, 16#7fffffffffffffff).
-%% One less than what setrlimit(2) takes for no limit; the hard limit of cpu_time is one more than it.
+%% One less than what setrlimit(2) takes for no limit; the hard limit of cpu_time is one more than
+%% it.
 -define(MOST, 16#fffffffffffffffd).
 %% More processors than there are.
 -define(CPUS, 16#100000).
@@ -145,7 +146,9 @@ defaults() ->
         options => []
     }.
 
-finished(#{env := Env, home := Home, sysctl := Sysctl, network := Network, listen := Listen} = Spec) ->
+finished(
+    #{env := Env, home := Home, sysctl := Sysctl, network := Network, listen := Listen} = Spec
+) ->
     [
         refuse({sysctl, Name})
      || {Name, _} <- Sysctl, not alcove_sandbox_kinds:is_own(Name, Network =/= host)
@@ -253,8 +256,10 @@ mount({symlink, Text, Path}) -> {symlink, text(symlink, Text), target(Path)};
 mount(Mount) when element(1, Mount) =:= file -> refuse({mounts, alcove_text:shown(Mount)});
 mount(Mount) -> refuse({mounts, Mount}).
 
-is_options(Options) when is_list(Options), length(Options) >= 0 -> Options -- [noexec, alone] =:= [];
-is_options(_) -> false.
+is_options(Options) when is_list(Options), length(Options) >= 0 ->
+    Options -- [noexec, alone] =:= [];
+is_options(_) ->
+    false.
 
 tmpfs(mode, Mode) when is_integer(Mode), Mode >= 0, Mode =< 8#1777 -> Mode;
 tmpfs(owner, Owner) when Owner =:= program; Owner =:= root -> Owner;

@@ -156,7 +156,8 @@ sockets(Families) ->
         {allow, lists:append([family(Family) || Family <- Families]),
             "the families that programs need: local, the Internet's, and routes"},
         {{errno, eprotonosupport}, [{socket, [{0, eq, ?AF_NETLINK, 32}]}],
-            "other netlink protocols set up firewalls, IPsec and devices, and listen to the kernel"},
+            "other netlink protocols set up firewalls, IPsec and devices, and listen to the "
+            "kernel"},
         {{errno, eafnosupport}, [socket],
             "raw packets (packet, XDP), the hypervisor (vsock), the kernel's cryptography (alg), "
             "and protocols of which the kernel loads seldom used code"},
@@ -188,7 +189,8 @@ namespaces(false) ->
             "files, directories and semaphores of a thread's own"},
         {{errno, eperm}, [unshare], "makes namespaces, as clone does"},
         {{errno, eperm}, [setns], "enters namespaces of others"},
-        {{errno, eperm}, [chroot, mount, umount2, pivot_root, sethostname, setdomainname | mounts()],
+        {{errno, eperm},
+            [chroot, mount, umount2, pivot_root, sethostname, setdomainname | mounts()],
             "changes what is where; takes privileges that nothing inside has"}
     ].
 
@@ -236,7 +238,8 @@ refused() ->
             "replaces the kernel, or parts of it"},
         {{errno, eperm}, [reboot, swapon, swapoff, acct, quotactl, quotactl_fd, vhangup],
             "the machine is administered from outside"},
-        {{errno, eperm}, [settimeofday, clock_settime, clock_settime64, clock_adjtime, clock_adjtime64],
+        {{errno, eperm},
+            [settimeofday, clock_settime, clock_settime64, clock_adjtime, clock_adjtime64],
             "the clock is everybody's"},
         {{errno, eperm}, [iopl, ioperm, pciconfig_iobase, pciconfig_read, pciconfig_write],
             "reaches the hardware itself"},
@@ -412,7 +415,15 @@ allowed() ->
 document() ->
     Rows = sandbox(#{families => [unix, inet, inet6, route], namespaces => false, trace => false}),
     [
-        lists:flatten(["| ", action(Action), " | ", lists:join(" ", [call(Call) || Call <- Calls]), " | ", Why, " |"])
+        lists:flatten([
+            "| ",
+            action(Action),
+            " | ",
+            lists:join(" ", [call(Call) || Call <- Calls]),
+            " | ",
+            Why,
+            " |"
+        ])
      || {Action, Calls, Why} <- Rows
     ].
 
@@ -420,7 +431,9 @@ action({errno, Error}) -> string:uppercase(atom_to_list(Error));
 action(allow) -> "yes".
 
 call({Call, Conditions}) ->
-    io_lib:format("`~s(~s)`", [Call, lists:join(", ", [condition(Condition) || Condition <- Conditions])]);
+    io_lib:format("`~s(~s)`", [
+        Call, lists:join(", ", [condition(Condition) || Condition <- Conditions])
+    ]);
 call(Call) ->
     io_lib:format("`~s`", [Call]).
 

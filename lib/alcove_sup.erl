@@ -18,6 +18,8 @@ start_link() ->
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
     Children = [
-        alcove_default:child_spec(), alcove_sandbox_ids:child_spec() | alcove_pool_view:child_specs()
+        alcove_default:child_spec(),
+        alcove_sandbox_ids:child_spec()
+        | alcove_pool_view:child_specs()
     ],
     {ok, {#{strategy => one_for_one, intensity => 3, period => 10}, Children}}.

@@ -26,8 +26,8 @@
 %%     `duration', how long it has run. The exit event comes in addition, once it is gone.</dd>
 %% <dt>`[alcove, proc, oom]'</dt>
 %% <dd>The program's control group (option `cgroup') ran out of memory: `kills', how many processes
-%%     the kernel killed there while the program ran. The exit event comes in addition. Programs that
-%%     share a group with a name each have the event.</dd>
+%%     the kernel killed there while the program ran. The exit event comes in addition. Programs
+%%     that share a group with a name each have the event.</dd>
 %% </dl>
 %%
 %% The metadata has `drv', `pid' (the Erlang process), `os_pid', `fork_path', `argv' and what
@@ -101,8 +101,8 @@
 
 -include("alcove.hrl").
 
-%% What logger and its formatter take for their own, whoever gave it. With a domain, logger's default
-%% handler wouldn't show the event.
+%% What logger and its formatter take for their own, whoever gave it. With a domain, logger's
+%% default handler wouldn't show the event.
 -define(LOGGERS, [domain, error_logger, file, gl, line, logger_formatter, mfa, report_cb, time]).
 
 %% @private

@@ -24,7 +24,8 @@
 %% <h3>Keys</h3>
 %%
 %% <dl>
-%% <dt>`c', `m', `t'</dt><dd>sort by use of processors, memory, and processor time since the start</dd>
+%% <dt>`c', `m', `t'</dt>
+%% <dd>sort by use of processors, memory, and processor time since the start</dd>
 %% <dt>`p', Escape</dt><dd>show trees again</dd>
 %% <dt>`h'</dt><dd>hides the helpers, or shows them</dd>
 %% <dt>arrows, `j', `k'</dt><dd>scroll by a line; left and right, or `<' and `>', scroll lines that

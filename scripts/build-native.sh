@@ -316,7 +316,8 @@ keep_newer() {
 
 # What cargo says that it made, of its messages: a file.
 made() {
-    printf '%s\n' "$messages" | grep '"reason":"compiler-artifact"' | grep -F "\"kind\":[\"$1\"]" | grep -F "\"name\":\"$2\"" |
+    printf '%s\n' "$messages" | grep '"reason":"compiler-artifact"' |
+        grep -F "\"kind\":[\"$1\"]" | grep -F "\"name\":\"$2\"" |
         sed -n 's/.*"filenames":\["\(\([^"\\]\|\\.\)*\)".*/\1/p' | sed 's/\\\(.\)/\1/g' | tail -n 1
 }
 
@@ -335,7 +336,8 @@ build() {
         for_target="--target $target"
         [ -d "$(rustc --print target-libdir --target "$target" 2>/dev/null || echo /nonexistent)" ] ||
             [ -n "${CARGO_UNSTABLE_BUILD_STD:-}" ] ||
-            fail "this Rust has no standard library for $target: rustup target add $target, or a libstd-rust-dev of that architecture"
+            fail "this Rust has no standard library for $target: rustup target add $target," \
+                "or a libstd-rust-dev of that architecture"
         choose_linker
     fi
 
@@ -378,7 +380,8 @@ clean)
         for_target=
         [ "$target" = "$host" ] || for_target="--target $target"
         # shellcheck disable=SC2086
-        "$cargo" clean --offline --quiet --release $for_target -p alcove_proto -p alcove_core -p alcove -p alcove_nif 2>/dev/null || :
+        "$cargo" clean --offline --quiet --release $for_target \
+            -p alcove_proto -p alcove_core -p alcove -p alcove_nif 2>/dev/null || :
     fi
     ;;
 build)

@@ -10,6 +10,22 @@ step() {
     "$@"
 }
 
+# The lines of some files that have more characters than that: FILE:LINE:TEXT.
+longer() {
+    local most=$1 status=0
+    shift
+    LC_ALL=C.UTF-8 git grep -nIE "^.{$((most + 1)),}" -- "$@" || status=$?
+    [ "$status" = 1 ]
+}
+
+# What .editorconfig says of max_line_length.
+columns() {
+    longer 120 '*.sh' &&
+        longer 100 ':!*.sh' ':!*.md' ':!*.css' ':!*.js' ':(exclude,glob)test/*.erl' \
+            ':!test/*_data/*' ':!native/alcove_proto/src/calls.rs' \
+            ':!native/alcove_proto/src/constants.rs'
+}
+
 # What the oldest Rust doesn't take and clippy doesn't find: conditions after a pattern.
 let_chains() {
     find native -name '*.rs' -exec awk '
@@ -36,6 +52,7 @@ elsewhere() {
         --target "$target" --locked --quiet -- -D warnings
 }
 
+step columns
 step cargo fmt --all --check
 step let_chains
 step cargo clippy --workspace --all-targets --locked --quiet -- -D warnings

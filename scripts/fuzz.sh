@@ -24,7 +24,8 @@ if cargo +nightly --version >/dev/null 2>&1 && cargo fuzz --version >/dev/null 2
         cargo +nightly fuzz run "$target" "fuzz/new/$target" "fuzz/corpus/$target" -- \
             -max_total_time="$seconds" -max_len=4096 -verbosity=0 -print_final_stats=1
         # Only what covers something that the corpus didn't.
-        cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/new/$target" -- -merge=1 -verbosity=0 >/dev/null 2>&1
+        cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/new/$target" -- \
+            -merge=1 -verbosity=0 >/dev/null 2>&1
     done
     rm -rf fuzz/new
 else

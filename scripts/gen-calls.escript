@@ -13,8 +13,10 @@ main([Ebin]) ->
     Calls = lists:keysort(1, alcove_nif:calls()),
     io:put_chars([
         "# Calls\n\n"
-        "Generated from the call table by `scripts/gen-calls.escript`. Every call is a function of\n"
-        "the module `alcove`, `Call(Drv, Arguments...)` for root and `Call(Drv, Pids, Arguments...)`\n"
+        "Generated from the call table by `scripts/gen-calls.escript`. Every call is a function "
+        "of\n"
+        "the module `alcove`, `Call(Drv, Arguments...)` for root and "
+        "`Call(Drv, Pids, Arguments...)`\n"
         "for the process at a fork path, and can be made by `alcove:call/5`, `alcove:batch/3` and\n"
         "`alcove:spawn/4`. Where a platform lacks a call, it answers `{error, unsupported}`.\n\n"
         "| call | arguments | man page | platforms | |\n"

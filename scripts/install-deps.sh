@@ -23,7 +23,8 @@ cross | vm)
         libc6-dev-armhf-cross qemu-user"
     ;;
 esac
-[ "${1:-}" != vm ] || packages="$packages cpio debootstrap e2fsprogs gcc-12 kmod libelf1 qemu-system-arm qemu-system-x86 xz-utils"
+[ "${1:-}" != vm ] || packages="$packages cpio debootstrap e2fsprogs gcc-12 kmod libelf1
+    qemu-system-arm qemu-system-x86 xz-utils"
 
 say() {
     printf 'alcove: %s\n' "$*" >&2
@@ -169,7 +170,8 @@ else
     for package in curl ca-certificates; do
         dpkg-query -W "$package" >/dev/null 2>&1 || apt_install "$package"
     done
-    say "installing Rust to ${CARGO_HOME:-$HOME/.cargo} by rustup: the script at https://sh.rustup.rs is fetched and run"
+    say "installing Rust to ${CARGO_HOME:-$HOME/.cargo} by rustup:" \
+        "the script at https://sh.rustup.rs is fetched and run"
     rustup=$(mktemp)
     trap 'rm -f "$rustup"' EXIT
     curl --proto '=https' --tlsv1.2 -sSf -o "$rustup" https://sh.rustup.rs

@@ -66,8 +66,8 @@ cp -f "$built/libalcove_nif.so" priv/alcove_nif.so
 mkdir bin
 printf '#!/bin/sh\nunset LD_PRELOAD\nexec %s "$@"\n' "$(command -v ps)" >bin/ps
 chmod 755 bin/ps
-run 'the NIF' LD_PRELOAD="$runtime" \
-    ASAN_OPTIONS="$options:handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigfpe=0:handle_sigill=0:use_sigaltstack=0"
+unhandled=handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigfpe=0:handle_sigill=0
+run 'the NIF' LD_PRELOAD="$runtime" ASAN_OPTIONS="$options:$unhandled:use_sigaltstack=0"
 
 if compgen -G "$copy/asan.*" >/dev/null; then
     cat "$copy"/asan.*

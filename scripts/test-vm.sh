@@ -153,7 +153,8 @@ make_kernel() {
             { tail -n 5 "$here/log" >&2; fail 'the module gpio-sim cannot be made'; }
     fi
     depmod -b "$base" "$version"
-    cp "$here"/unpacked/bin/busybox "$here/start/bin/" 2>/dev/null || cp "$here"/unpacked/usr/bin/busybox "$here/start/bin/"
+    cp "$here"/unpacked/bin/busybox "$here/start/bin/" 2>/dev/null ||
+        cp "$here"/unpacked/usr/bin/busybox "$here/start/bin/"
     for name in virtio_pci virtio_blk virtio_rng ext4; do
         modprobe -d "$base" -S "$version" --show-depends "$name" | awk '$1 == "insmod" { print $2 }'
     done | awk '!seen[$0]++' | while read -r module; do
@@ -310,7 +311,7 @@ apart() {
 # Boots the kernel of a cell for at most so many seconds, with a word for its command line and more options
 # of qemu, and shows what is printed there.
 machine() {
-    local limit=$1 word=$2 qemu machine=() console=ttyS0 status=0
+    local limit=$1 word=$2 qemu machine=() console=ttyS0 line status=0
     shift 2
     case $architecture in
     amd64) qemu=qemu-system-x86_64 machine=(-cpu "$([ "$accel" = kvm ] && echo host || echo max)") ;;
@@ -319,6 +320,8 @@ machine() {
     esac
     [ "$accel" = kvm ] || machine+=(-accel 'tcg,thread=multi,tb-size=512')
     [ "$accel" = tcg ] || machine+=(-accel kvm)
+    line="console=$console panic=-1 quiet loglevel=1 cgroup_no_v1=all"
+    line="$line systemd.show_status=0 mitigations=off $word"
     rm -f "$work/printed"
     mkfifo "$work/printed"
     { tee "$work/console" <"$work/printed" | sed -u 's/\r$//'; } 9>&- &
@@ -326,8 +329,7 @@ machine() {
         "$qemu" -nodefaults -display none -monitor none -no-reboot -serial stdio \
         "${machine[@]}" -m "$memory" -smp 2 -device virtio-rng-pci \
         -kernel "$kernels/$version/vmlinuz" -initrd "$kernels/$version/initramfs.gz" \
-        -append "console=$console panic=-1 quiet loglevel=1 cgroup_no_v1=all systemd.show_status=0 mitigations=off $word" \
-        "$@" >"$work/printed" 2>&1 || status=$?
+        -append "$line" "$@" >"$work/printed" 2>&1 || status=$?
     wait || :
     tr -d '\r' <"$work/console" >"$work/console.new"
     mv "$work/console.new" "$work/console"
@@ -376,7 +378,8 @@ run_cell() {
     tar -xzf "$work/logs.img" -C "$logs/$cell" 2>/dev/null || :
     for suite in $suites; do
         [ "$suite" != footprint ] || continue
-        line=$(grep -E "^$suite: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped, [0-9]+ seconds\$" "$work/console" | tail -n 1) || :
+        line=$(grep -E "^$suite: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped, [0-9]+ seconds\$" "$work/console" |
+            tail -n 1) || :
         line=${line:-$suite: 0 passed, 1 failed, 0 skipped, as it did not run to its end}
         read -r _ p _ f _ s _ <<<"$line"
         passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
@@ -409,7 +412,8 @@ cases | casesall | cases*' '*) say 'CASES are those of one suite: SUITES says wh
 esac
 [ "$(id -u)" = 0 ] || fail 'test-vm needs root: debootstrap unpacks root file systems'
 for command in apt-get cpio debootstrap depmod flock git mke2fs modprobe setpriv unshare xz; do
-    PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null || fail "test-vm needs $command: scripts/install-deps.sh vm"
+    PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null ||
+        fail "test-vm needs $command: scripts/install-deps.sh vm"
 done
 PATH=$PATH:/usr/sbin:/sbin
 git rev-parse --git-dir >/dev/null || fail 'test-vm tests what git knows of: here is no clone'

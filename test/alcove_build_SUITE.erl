@@ -308,9 +308,9 @@ package_is_complete(Config) ->
     Package = package(Config),
     Exists = fun(Name) -> filelib:is_file(filename:join(Package, Name)) end,
     {ok, Cargo} = file:read_file(filename:join(Package, "Cargo.toml")),
-    {match, [Members]} = re:run(Cargo, "members = \\[(.*)\\]", [{capture, all_but_first, list}]),
+    {match, [Members]} = re:run(Cargo, "members = \\[([^]]*)\\]", [{capture, all_but_first, list}]),
     [?assert(Exists(filename:join(Member, "Cargo.toml")))
-     || Member <- string:lexemes(Members, "\", ")],
+     || Member <- string:lexemes(Members, "\", \n")],
     {ok, Rebar} = file:read_file(filename:join(Package, "rebar.config")),
     {ok, Mix} = file:read_file(filename:join(Package, "mix.exs")),
     % The commands of hooks, not what a comment names.

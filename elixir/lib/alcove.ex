@@ -151,7 +151,8 @@ defmodule Alcove do
   for the first program, `stdout:` for the last, `timeout:` for all together, and the others are for
   each program. A program with options of its own is a pair:
 
-      iex> {:ok, result} = Alcove.pipe([["cat"], {["sort"], env: %{"LC_ALL" => "C"}}], stdin: "b\\nA\\n")
+      iex> {:ok, result} =
+      ...>   Alcove.pipe([["cat"], {["sort"], env: %{"LC_ALL" => "C"}}], stdin: "b\\nA\\n")
       iex> result.stdout
       "A\\nb\\n"
 
@@ -204,7 +205,12 @@ defmodule Alcove do
       iex> Alcove.cmd("echo", ["hello"])
       {"hello\\n", 0}
 
-      iex> Alcove.cmd("sh", ["-c", "echo $NAME; pwd"], env: [{"NAME", "me"}], cd: "/", into: [], lines: 1024)
+      iex> Alcove.cmd("sh", ["-c", "echo $NAME; pwd"],
+      ...>   env: [{"NAME", "me"}],
+      ...>   cd: "/",
+      ...>   into: [],
+      ...>   lines: 1024
+      ...> )
       {["me", "/"], 0}
 
   The differences: the program ends when the caller does, its standard input is empty and doesn't
@@ -377,8 +383,8 @@ defmodule Alcove do
       bytes of one: a longer line comes in pieces of that size
     * `stderr:` - `:stream` for elements `{:stdout, data}` and `{:stderr, data}`, or what `run/3`
       takes. By default the first 64 KiB are in the exception
-    * `exit:` - `:raise` or `:element`: the last element is `{:exit, status}`, where `status` is 0 to
-      255, `{:termsig, signal}` or `{:error, reason}`
+    * `exit:` - `:raise` or `:element`: the last element is `{:exit, status}`, where `status` is 0
+      to 255, `{:termsig, signal}` or `{:error, reason}`
     * all others of `run/3`, except `active:` and `owner:`
   """
   @spec stream!(String.t() | drv, argv | [], options) :: Alcove.Stream.t()

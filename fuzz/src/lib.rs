@@ -1,4 +1,5 @@
-//! What is fuzzed by libFuzzer. Tests of the crates that it is about run the same targets without it.
+//! What is fuzzed by libFuzzer. Tests of the crates that it is about run the same targets without
+//! it.
 
 pub mod conversations;
 pub mod decoders;

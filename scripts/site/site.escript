@@ -623,7 +623,12 @@ plain(Html) ->
     string:trim(re:replace(Text, "\\s+", " ", [global, unicode, {return, binary}])).
 
 entities() ->
-    [{<<"&">>, <<"&amp;">>}, {<<"<">>, <<"&lt;">>}, {<<">">>, <<"&gt;">>}, {<<"\"">>, <<"&quot;">>}].
+    [
+        {<<"&">>, <<"&amp;">>},
+        {<<"<">>, <<"&lt;">>},
+        {<<">">>, <<"&gt;">>},
+        {<<"\"">>, <<"&quot;">>}
+    ].
 
 escape(Text) ->
     Escape = fun({Char, Entity}, Acc) -> binary:replace(Acc, Char, Entity, [global]) end,

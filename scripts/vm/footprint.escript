@@ -1,7 +1,7 @@
 #!/usr/bin/env escript
 %% -*- erlang -*-
-%% What alcove takes on this machine: how long a start takes, and how much memory its processes and the
-%% virtual machine do: footprint.escript LIBDIR.
+%% What alcove takes on this machine: how long a start takes, and how much memory its processes and
+%% the virtual machine do: footprint.escript LIBDIR.
 main([Lib]) ->
     true = code:add_patha(filename:join([Lib, "alcove", "ebin"])),
     Before = vm(),
@@ -11,7 +11,9 @@ main([Lib]) ->
     Times = lists:sort([started() || _ <- lists:seq(1, 10)]),
     io:format("start of a Drv: ~.1f ms, median of 10; ~.1f to ~.1f~n",
               [lists:nth(5, Times), hd(Times), lists:last(Times)]),
-    Runs = lists:sort([timed(fun() -> {ok, #{status := 0}} = alcove_proc:run(First, ["true"], #{}) end)
+    Runs = lists:sort([timed(fun() ->
+                                 {ok, #{status := 0}} = alcove_proc:run(First, ["true"], #{})
+                             end)
                        || _ <- lists:seq(1, 20)]),
     io:format("run of a program: ~.1f ms, median of 20~n", [lists:nth(10, Runs)]),
     Calls = lists:sort([timed(fun() -> alcove:getpid(First) end) || _ <- lists:seq(1, 1000)]),

@@ -124,7 +124,8 @@ suites() {
         *)
             ALCOVE_CELL_SUITES=$suite ALCOVE_CELL_LOGS=$gathered/$suite
             mkdir -p "$ALCOVE_CELL_LOGS"
-            erl -noshell -noinput -pa "$top/_build/old/lib/alcove/ebin" "$top/_build/old/lib/alcove/test" -s alcove_cell main 2>&1 |
+            erl -noshell -noinput -pa "$top/_build/old/lib/alcove/ebin" "$top/_build/old/lib/alcove/test" \
+                -s alcove_cell main 2>&1 |
                 tee "$gathered/$suite.out"
             status=${PIPESTATUS[0]}
             # shellcheck disable=SC2016 # it is sed that reads the dollar

@@ -25,14 +25,16 @@ defmodule Alcove.Daemon do
     * `log_output:` - the level at which the lines that it writes are logged; `log_prefix:` comes
       before each, the program's name and a colon by default; `log_metadata:` is a keyword list
     * `ready:` - how the daemon finds that the program is up: `{:output, text_or_regex}` for a line
-      that it writes, `{:tcp, port}`, `{:tcp, host, port}`, `{:unix, path}` for an address that takes
-      connections, `{:file, path}` for a file that exists, or a function of no arguments that returns
-      `true`. The supervisor only then starts the children after it
-    * `ready_timeout:` - how long that may take, 30,000 milliseconds; after that the program is killed
+      that it writes, `{:tcp, port}`, `{:tcp, host, port}`, `{:unix, path}` for an address that
+      takes connections, `{:file, path}` for a file that exists, or a function of no arguments that
+      returns `true`. The supervisor only then starts the children after it
+    * `ready_timeout:` - how long that may take, 30,000 milliseconds; after that the program is
+      killed
     * `backoff:` - `{least, most}` milliseconds: if the program ends in another way than with the
       status 0, the daemon starts it again after a pause. The pause is doubled each time up to the
       most, and is the least again once the program has run for as long as the most. The supervisor
-      doesn't notice. Without this option the daemon ends, and its supervisor starts it again at once
+      doesn't notice. Without this option the daemon ends, and its supervisor starts it again at
+      once
     * all others of `Alcove.run/3`, such as `env:`, `user:`, `cgroup:`, `grace:`
 
   If the program can't be started the first time, `start_link/1` returns an error.

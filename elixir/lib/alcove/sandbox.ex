@@ -2,7 +2,8 @@ defmodule Alcove.Sandbox do
   @moduledoc """
   Runs programs that aren't trusted.
 
-      {:ok, result} = Alcove.Sandbox.run(["python3", "-c", "print(6 * 7)"], limits: [wall_time: 5000])
+      {:ok, result} =
+        Alcove.Sandbox.run(["python3", "-c", "print(6 * 7)"], limits: [wall_time: 5000])
       result.stdout
       #=> "42\\n"
 
@@ -22,12 +23,12 @@ defmodule Alcove.Sandbox do
 
     * `root:` - `:tmpfs`, `{:ro, dir}` or `{:overlay, dir}`
     * `mounts:` - what is inside: `[:system, :proc, :dev, {:tmpfs, "/tmp"}, {:ro, dir, "/data"}]`
-    * `limits:` - `memory:`, `pids:`, `cpu_time:` in seconds, `wall_time:` in milliseconds and so on,
-      as keywords or a map
+    * `limits:` - `memory:`, `pids:`, `cpu_time:` in seconds, `wall_time:` in milliseconds and so
+      on, as keywords or a map
     * `network:` - `:none`, `:host`, or where Drv is root
       `[bridge: "br0", address: "10.0.0.2/24", gateway: "10.0.0.1"]`, keywords or a map
-    * `listen:` - `[{:tcp, {127, 0, 0, 1}, 8080}, {:unix, path}]`, sockets that take connections for the
-      program, as sd_listen_fds(3) has them
+    * `listen:` - `[{:tcp, {127, 0, 0, 1}, 8080}, {:unix, path}]`, sockets that take connections for
+      the program, as sd_listen_fds(3) has them
     * `ids:` - `:own`, or `:subordinate` for the ids that /etc/subuid gives an ordinary user
     * `env:`, `cwd:`, `home:`, `hostname:`, `user:`, `seccomp:`
     * `best_effort:` - whether to do without what this machine lacks

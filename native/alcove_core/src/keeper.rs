@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A program belongs to the Erlang process that asked for it. When that process ends, the monitor
-//! of the program's [`Claim`](crate::process::claim::Claim) tells the router, which ends the program.
+//! of the program's [`Claim`](crate::process::claim::Claim) tells the router, which ends the
+//! program.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;

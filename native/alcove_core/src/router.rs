@@ -1,4 +1,5 @@
-//! The router: one thread for each tree, which watches the channels, and sees to the end of the tree.
+//! The router: one thread for each tree, which watches the channels, and sees to the end of the
+//! tree.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd};

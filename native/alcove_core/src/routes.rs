@@ -145,8 +145,8 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
         true
     }
 
-    /// The whole tree has ended, root with this status, if that is known. Delivers what the processes
-    /// wrote, unless the owner asked for the end.
+    /// The whole tree has ended, root with this status, if that is known. Delivers what the
+    /// processes wrote, unless the owner asked for the end.
     pub fn finish(&mut self, commands: &Receiver<Command<E>>, root: Option<i32>, asked: bool) {
         self.tree.close();
         self.is_ending = true;
@@ -552,9 +552,9 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
         self.is_ending = true;
     }
 
-    /// Whether the tree ends since root has left its event loop, and not because the VM has asked for
-    /// that. A process learns of its parent's end after the parent's channel has ended, so that of
-    /// root can be read before those of the others.
+    /// Whether the tree ends since root has left its event loop, and not because the VM has asked
+    /// for that. A process learns of its parent's end after the parent's channel has ended, so that
+    /// of root can be read before those of the others.
     fn is_lost(&mut self) -> bool {
         if !self.is_ending {
             self.control(&Arc::clone(&self.root));
@@ -580,8 +580,8 @@ impl<'t, E: Erlang, M: Post<E>> Routes<'t, E, M> {
         }
     }
 
-    /// Forgets what owners were sent that own nothing any more, when there may be many of them: each
-    /// program that a keeper runs has one.
+    /// Forgets what owners were sent that own nothing any more, when there may be many of them:
+    /// each program that a keeper runs has one.
     fn forget_owners(&mut self) {
         if !self.owners.are_many() {
             return;

@@ -120,8 +120,8 @@ impl<E: Erlang> Stdin<E> {
         !self.queue.is_empty() && !std::mem::replace(&mut self.watched, true)
     }
 
-    /// Writes a binary, or as much as there is room for, for an Erlang process. If some of it has to
-    /// wait, `keep` makes what outlives this call.
+    /// Writes a binary, or as much as there is room for, for an Erlang process. If some of it has
+    /// to wait, `keep` makes what outlives this call.
     pub fn write(
         &mut self,
         binary: &[u8],

@@ -1136,8 +1136,8 @@ mod model {
         thread::spawn(move || body(&world))
     }
 
-    /// The reply comes while the scheduler polls, after its turn, or in between, and the router looks
-    /// at any of these times.
+    /// The reply comes while the scheduler polls, after its turn, or in between, and the router
+    /// looks at any of these times.
     #[test]
     fn loom_turn_ends() {
         model(|| {
@@ -1253,8 +1253,8 @@ mod model {
         });
     }
 
-    /// A keeper gets a request while the process that asked for it ends: nothing, or the request and
-    /// then the order to end it.
+    /// A keeper gets a request while the process that asked for it ends: nothing, or the request
+    /// and then the order to end it.
     #[test]
     fn loom_give_abandon() {
         model(|| {

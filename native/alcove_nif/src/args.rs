@@ -546,8 +546,8 @@ pub fn data<'a>(term: Term<'a>, budget: &Budget) -> Result<Binary<'a>, Refused> 
     })
 }
 
-/// Spends what it takes to flatten an iolist. Returns how many bytes it has, or more than `most`, after
-/// which it looks no further.
+/// Spends what it takes to flatten an iolist. Returns how many bytes it has, or more than `most`,
+/// after which it looks no further.
 fn weigh(term: Term<'_>, budget: &Budget, most: usize) -> Result<usize, Heavy> {
     let size = |term: Term<'_>| term.decode::<Binary<'_>>().map_or(0, |binary| binary.len());
     let (mut bytes, mut rest, mut later) = (0_usize, term, Vec::new());

@@ -117,8 +117,8 @@ fn encode<'a>(
     Ok(kind)
 }
 
-/// The VM has no room for the processes that would be forked, so nothing is done: as if the first of a
-/// list of calls had failed.
+/// The VM has no room for the processes that would be forked, so nothing is done: as if the first
+/// of a list of calls had failed.
 fn no_room<'a>(env: Env<'a>, kind: &Kind) -> Term<'a> {
     match kind {
         Kind::Batch(calls) => {
@@ -225,8 +225,8 @@ fn has_room(tree: &Tree, processes: usize) -> bool {
     has_room_for(tree, processes * frame::CHANNELS)
 }
 
-/// Whether the VM has room for so many descriptors. Where channels are moved out of the low numbers,
-/// there must be room above these for them, too.
+/// Whether the VM has room for so many descriptors. Where channels are moved out of the low
+/// numbers, there must be room above these for them, too.
 pub fn has_room_for(tree: &Tree, fds: usize) -> bool {
     let limit = launch::nofile();
     let fds = i32::try_from(fds).unwrap_or(i32::MAX);

@@ -2,9 +2,10 @@
 //!
 //!     alcove_old RULE... -- COMMAND...
 //!
-//! A rule says what some calls answer: `enosys:close_range,pidfd_open`, `eperm:mount`. Instead of a name
-//! `424-` stands for every call from that number on, which is all that came after Linux 4.19, and
-//! `clone_namespaces` for clone(2) with flags that make namespaces. The first rule that has a call counts.
+//! A rule says what some calls answer: `enosys:close_range,pidfd_open`, `eperm:mount`. Instead of a
+//! name `424-` stands for every call from that number on, which is all that came after Linux 4.19,
+//! and `clone_namespaces` for clone(2) with flags that make namespaces. The first rule that has a
+//! call counts.
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -42,8 +43,8 @@ mod filter {
         SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, sock_filter,
     };
 
-    /// Where `struct seccomp_data` has the number, the architecture, and the lower half of the first
-    /// argument on a little-endian machine.
+    /// Where `struct seccomp_data` has the number, the architecture, and the lower half of the
+    /// first argument on a little-endian machine.
     const NUMBER: u32 = 0;
     const ARCHITECTURE: u32 = 4;
     const FIRST: u32 = 16;
@@ -78,8 +79,8 @@ mod filter {
         statement(BPF_RET | BPF_K, action)
     }
 
-    /// The program for seccomp(2) that does what the rules say. Calls of another architecture than this
-    /// program's are let through.
+    /// The program for seccomp(2) that does what the rules say. Calls of another architecture than
+    /// this program's are let through.
     pub fn program(rules: &[String]) -> Result<Vec<sock_filter>, String> {
         let arch = Arch::here().ok_or("no names of system calls are known for this machine")?;
         let mut program = vec![

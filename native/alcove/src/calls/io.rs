@@ -57,7 +57,8 @@ pub fn read_file(p: &mut Process, path: &CStr) -> Outcome<Vec<u8>> {
 
 /// open(2) for writing, with other flags besides, write(2) until all is written, and close(2).
 ///
-/// What the kernel takes at once, it gets at once: a file of proc(5) or cgroups(7) gets one command.
+/// What the kernel takes at once, it gets at once: a file of proc(5) or cgroups(7) gets one
+/// command.
 pub fn write_file(p: &mut Process, path: &CStr, flags: u64, mode: u32, buf: &[u8]) -> Outcome {
     let access = flags & libc::O_ACCMODE as u64;
     if access != 0 && access != libc::O_WRONLY as u64 {

@@ -53,9 +53,9 @@ pub fn netdev_veth(
 }
 
 /// The address of all ports. A bridge whose address nobody has set takes the lowest of its ports'
-/// for its own, and its neighbours lose it for a while when that changes. This is the highest that a
-/// device can have. As ports of one bridge may have one address, a bridge that has only these keeps
-/// its own while they come and go.
+/// for its own, and its neighbours lose it for a while when that changes. This is the highest that
+/// a device can have. As ports of one bridge may have one address, a bridge that has only these
+/// keeps its own while they come and go.
 const PORT: Mac = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff];
 
 /// Switches a device on.

@@ -403,8 +403,8 @@ impl<'a> Image<'a> {
 /// The environment of a program. The strings belong to the request and to the keeper's own
 /// environment.
 fn environment<'a>(keep: &Keep<'a>) -> Strings<'a> {
-    // If a name is given twice, the last one holds. There may be tens of thousands. A hash would need
-    // random numbers, which a filter may refuse.
+    // If a name is given twice, the last one holds. There may be tens of thousands. A hash would
+    // need random numbers, which a filter may refuse.
     let mut names = BTreeSet::new();
     let mut given = Vec::with_capacity(keep.env.len());
     for variable in keep.env.iter().rev() {
@@ -620,8 +620,8 @@ impl<'a> Groups<'a> {
         groups
     }
 
-    /// Creates the process: 0 in the child. A kernel that can't create it in a group has it added to
-    /// the list of that group, too.
+    /// Creates the process: 0 in the child. A kernel that can't create it in a group has it added
+    /// to the list of that group, too.
     fn fork(&mut self, flags: u64) -> nix::Result<c_int> {
         if let Some((group, list)) = self.birth.take() {
             if let Ok(child) = clone_into(flags, group.as_fd()) {
@@ -798,9 +798,9 @@ fn begin(
     )
 }
 
-/// Whether the program leaves the network in which it begins, by one of its calls. Its init does the
-/// same before the first of them: whoever sees a process in /proc may read there what goes on in
-/// that process's network.
+/// Whether the program leaves the network in which it begins, by one of its calls. Its init does
+/// the same before the first of them: whoever sees a process in /proc may read there what goes on
+/// in that process's network.
 #[cfg(target_os = "linux")]
 fn leaves_network(keep: &Keep<'_>) -> bool {
     const NETWORK: u64 = libc::CLONE_NEWNET as u64;

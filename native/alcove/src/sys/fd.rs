@@ -46,8 +46,8 @@ pub fn ensure_open(fd: c_int) -> nix::Result<()> {
     Errno::result(unsafe { libc::fcntl(fd, libc::F_GETFD) }).map(drop)
 }
 
-/// A descriptor by its number, which isn't -1. It stays open meanwhile, as those of alcove's own do,
-/// or calls with it may fail.
+/// A descriptor by its number, which isn't -1. It stays open meanwhile, as those of alcove's own
+/// do, or calls with it may fail.
 pub fn borrow<'a>(fd: c_int) -> BorrowedFd<'a> {
     // SAFETY: as said above; for -1 the call panics.
     unsafe { BorrowedFd::borrow_raw(fd) }

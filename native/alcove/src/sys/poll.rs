@@ -6,8 +6,8 @@ use nix::sys::signal::SigSet;
 use nix::sys::time::TimeSpec;
 use std::time::Duration;
 
-/// Waits, for so long at most, until one of them has something to tell, or a signal comes that isn't
-/// in the mask. How many of them have.
+/// Waits, for so long at most, until one of them has something to tell, or a signal comes that
+/// isn't in the mask. How many of them have.
 pub fn poll(fds: &mut [PollFd<'_>], limit: Option<Duration>, mask: SigSet) -> nix::Result<usize> {
     let limit = limit.map(TimeSpec::from_duration);
     ppoll(fds, limit, mask).map(|n| usize::try_from(n).unwrap_or_default())

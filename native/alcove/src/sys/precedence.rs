@@ -73,8 +73,8 @@ impl Scheduled {
         })
     }
 
-    /// Whoever may take a priority without being the superuser, by RLIMIT_RTPRIO, can't have what is
-    /// forked inherit it again.
+    /// Whoever may take a priority without being the superuser, by RLIMIT_RTPRIO, can't have what
+    /// is forked inherit it again.
     fn restore(&self) {
         let reset = Scheduled {
             policy: self.policy | libc::SCHED_RESET_ON_FORK,

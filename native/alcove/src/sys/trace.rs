@@ -1,8 +1,8 @@
 //! Children that asked to be traced.
 //!
 //! With PTRACE_TRACEME a process makes its parent its tracer, whether or not the parent wants that.
-//! From then on it stops at each signal and each exec, and wait4(2) shows these stops, which look like
-//! ends to whoever expects only ends. Without a tracer that continues it, it never runs again.
+//! From then on it stops at each signal and each exec, and wait4(2) shows these stops, which look
+//! like ends to whoever expects only ends. Without a tracer that continues it, it never runs again.
 
 use super::signal::kill;
 use super::wait::{Waited, wait4};
@@ -15,8 +15,8 @@ pub fn let_go(child: &Waited) -> bool {
     child.pid > 0 && libc::WIFSTOPPED(child.status) && detach(child.pid, child.status)
 }
 
-/// As [`let_go`], for a process that asks wait4(2) for nothing but ends, and so sees no other stops.
-/// A child that can't be let go on is killed: it must not stay as it is.
+/// As [`let_go`], for a process that asks wait4(2) for nothing but ends, and so sees no other
+/// stops. A child that can't be let go on is killed: it must not stay as it is.
 pub fn let_go_or_kill(child: &Waited) -> bool {
     let stopped = child.pid > 0 && libc::WIFSTOPPED(child.status);
     if stopped && !detach(child.pid, child.status) {
@@ -47,8 +47,8 @@ fn detach(pid: c_int, status: c_int) -> bool {
     unsafe { libc::ptrace(libc::PTRACE_DETACH, pid, 0_usize, signal as usize) == 0 }
 }
 
-/// Whether a traced process that has stopped with SIGTRAP has exec'ed. Without a tracer it would not
-/// have got that signal. A program that sends SIGTRAP to itself with kill(2) looks the same.
+/// Whether a traced process that has stopped with SIGTRAP has exec'ed. Without a tracer it would
+/// not have got that signal. A program that sends SIGTRAP to itself with kill(2) looks the same.
 #[cfg(target_os = "linux")]
 fn has_execed(pid: c_int) -> bool {
     // SAFETY: an all-zero siginfo is valid, and the call fills in this one. A signal with SI_USER

@@ -1,7 +1,8 @@
 //! A program that asks its parent to trace it, and goes on as if it hadn't.
 //!
 //! ```text
-//! alcove_traced raise SIGNAL [PARENT]    once that is its parent: raises a signal, says `after`, exits with 3
+//! alcove_traced raise SIGNAL [PARENT]    once that is its parent: raises a signal, says `after`,
+//!                                        exits with 3
 //! alcove_traced thread SIGNAL            the same, in a thread
 //! alcove_traced wait                     says `on`, and waits for signals
 //! alcove_traced exec PROGRAM [ARG...]    execs a program, and stays when its parent ends

@@ -1,11 +1,11 @@
 //! Says for how long the kernel kept the schedulers of a virtual machine from running, though they
-//! could: a line `FROM TO KEPT` for each while in which it did, in microseconds, with the times since
-//! 1970. Before that it says `on`. Ends when something comes on its standard input, or that ends,
-//! after a line `end`.
+//! could: a line `FROM TO KEPT` for each while in which it did, in microseconds, with the times
+//! since 1970. Before that it says `on`. Ends when something comes on its standard input, or that
+//! ends, after a line `end`.
 //!
 //! That is the time which their threads spent in the queues of processors (proc(5), schedstat), the
-//! time which the host took from the machine's processors, or the time for which this program, which
-//! does nothing but sleep and look, was kept from running itself: the longest of the three.
+//! time which the host took from the machine's processors, or the time for which this program,
+//! which does nothing but sleep and look, was kept from running itself: the longest of the three.
 #![cfg(target_os = "linux")]
 
 use std::io::{Read, Write, stdin, stdout};
