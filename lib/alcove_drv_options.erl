@@ -38,7 +38,6 @@ parse(Options) when is_map(Options) ->
 parse(Options) ->
     Defaults = #{
         exec => [],
-        progname => text(progname()),
         env => [],
         clearenv => false,
         stderr_to_stdout => false,
@@ -54,7 +53,7 @@ parse(Options) ->
         name => undefined,
         owner => undefined
     },
-    case parse(Options, #{}) of
+    case with_progname(parse(Options, #{})) of
         {ok, Given} ->
             All = #{exec := Exec, progname := Progname, env := Env, clearenv := Clear} =
                 maps:merge(Defaults, Given),
@@ -175,5 +174,10 @@ text(Term) ->
         Bytes -> Bytes
     end.
 
-progname() ->
-    filename:join(alcove_priv:dir(), "alcove").
+with_progname({ok, Given}) when not is_map_key(progname, Given) ->
+    case alcove_priv:file("alcove") of
+        {ok, Path} -> {ok, Given#{progname => text(Path)}};
+        {error, Dir} -> {error, {priv_dir, Dir}}
+    end;
+with_progname(Parsed) ->
+    Parsed.

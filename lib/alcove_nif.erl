@@ -105,16 +105,23 @@
 
 %% If a library in another place is the same as the loaded one, that one stays, and its Drvs go on.
 load() ->
-    Path = filename:join(priv_dir(), "alcove_nif"),
-    Sum = sum(Path),
-    case library() of
-        {loaded, Loaded, Sum} ->
-            again(erlang:load_nif(Loaded, 0), Loaded, Sum);
-        {loaded, _, _} ->
-            again(erlang:load_nif(Path, 0), Path, Sum);
-        {failed, _} ->
-            first(erlang:load_nif(Path, 0), Path, Sum)
+    case {alcove_priv:file("alcove_nif"), library()} of
+        {{ok, Path}, {loaded, Loaded, Known}} ->
+            case sum(Path) of
+                Known -> again(erlang:load_nif(Loaded, 0), Loaded, Known);
+                Sum -> again(erlang:load_nif(Path, 0), Path, Sum)
+            end;
+        {{ok, Path}, {failed, _}} ->
+            Sum = sum(Path),
+            first(erlang:load_nif(Path, 0), Path, Sum);
+        {{error, Dir}, {loaded, Loaded, Known}} ->
+            again(no_path(Dir), Loaded, Known);
+        {{error, Dir}, {failed, _}} ->
+            first(no_path(Dir), none, none)
     end.
+
+no_path(Dir) ->
+    {error, {priv_dir, alcove_priv:format_error(Dir)}}.
 
 first(ok, Path, Sum) ->
     persistent_term:put(?LIBRARY, {loaded, Path, Sum});
@@ -133,7 +140,7 @@ again({error, {_, Text}}, _Path, _Sum) ->
     {error, {nif, Text}}.
 
 %% @doc Whether the library in another directory can take the place of the loaded one now.
--spec fits(file:filename_all()) -> ok | {error, {nif, string()}}.
+-spec fits(file:filename()) -> ok | {error, {nif, string()}}.
 fits(Priv) ->
     Sum = sum(filename:join(Priv, "alcove_nif")),
     case library() of
@@ -154,9 +161,6 @@ sum(Path) ->
         {ok, Bytes, _} -> erlang:md5(Bytes);
         error -> none
     end.
-
-priv_dir() ->
-    alcove_priv:dir().
 
 %% The reason of the error that a function raises while the library isn't loaded.
 why() ->

@@ -140,6 +140,10 @@ else
 fi
 target=$(asked_target)
 target=${target:-$host}
+# Some distributions, as Alpine, name themselves in their Rust's name of the machine.
+case $host in
+"${target%%-*}"-*-"linux-${target##*-}") target=$host ;;
+esac
 # This machine's own is built once, whether it was named or not.
 [ "$target" != "$host" ] || unset CARGO_BUILD_TARGET
 
@@ -218,8 +222,7 @@ checksums_of() {
 }
 
 take_prebuilt() {
-    version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-    name=alcove-$version-$target.tar.gz
+    name=$(archive_name "$target")
     from=$ALCOVE_PREBUILT
     case $from in
     *.tar.gz) name=$(basename "$from") ;;

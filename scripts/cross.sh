@@ -46,7 +46,7 @@ for target in "$@"; do
     fi
     version=$(libc_needed "$output/priv/alcove_nif.so")
     printf 'alcove_nif.so needs the C library %s\n' "$version"
-    debian_has_libc "$version" || fail "alcove_nif.so needs a newer C library than Debian 12's"
+    debian_has_libc "$version" || fail "that isn't Debian 12's"
 
     # The tests of calls and programs talk to the executable of the other machine. Programs that an
     # emulator has started ignore a signal that it needs itself.

@@ -15,11 +15,11 @@ debian_mirror() {
 
 # The newest C library that files ask for, as 2.34; nothing where they are static.
 libc_needed() {
-    readelf -V "$@" | sed -n 's/.*Name: GLIBC_\([0-9.]*\).*/\1/p' | sort -Vu | tail -n 1
+    LC_ALL=C readelf -V "$@" | sed -n 's/.*Name: GLIBC_\([0-9.]*\).*/\1/p' | sort -Vu | tail -n 1
 }
 
-# Whether a C library of that version is no newer than that of Debian 12, the oldest release that what is
-# built here is for.
+# Whether that is the version of a C library, and no newer than that of Debian 12, the oldest release that
+# what is built here is for.
 debian_has_libc() {
-    [ "$(printf '%s\n' 2.36 "$1" | sort -V | tail -n 1)" = 2.36 ]
+    [ -n "$1" ] && [ "$(printf '%s\n' 2.36 "$1" | sort -V | tail -n 1)" = 2.36 ]
 }

@@ -10,14 +10,13 @@ CDPATH='' cd -- "$(dirname -- "$0")/.."
 use_cargo || { missing_rust >&2; exit 1; }
 [ $# -gt 0 ] || set -- "$(rustc -vV | sed -n 's/^host: //p')"
 
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 work=$(mktemp -d "${TMPDIR:-/tmp}/alcove_dist.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir -p dist
 for target in "$@"; do
     printf '\n== %s\n' "$target"
     env -u ALCOVE_PREBUILT CARGO_BUILD_TARGET="$target" MIX_APP_PATH="$work/$target" scripts/build-native.sh
-    name=alcove-$version-$target.tar.gz
+    name=$(archive_name "$target")
     # The same files make the same archive.
     tar -cf - -C "$work/$target/priv" --owner=0 --group=0 --numeric-owner --mtime=@0 alcove alcove_nif.so |
         gzip -n9 >"$work/$name"
@@ -27,7 +26,7 @@ done
 # The lines of archives that were made elsewhere stay.
 touch native/prebuilt.sha256
 for target in "$@"; do
-    name=alcove-$version-$target.tar.gz
+    name=$(archive_name "$target")
     grep -vF "  $name" native/prebuilt.sha256 >"$work/sums" || :
     (cd ./dist && sha256sum "$name") >>"$work/sums"
     sort -k 2 "$work/sums" >native/prebuilt.sha256

@@ -97,7 +97,7 @@ apt_install() {
 
 # The minor version of the Rust 1.x in a package that apt knows.
 packaged_minor() {
-    apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: 1\.\([0-9]*\)\..*/\1/p'
+    LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: 1\.\([0-9]*\)\..*/\1/p'
 }
 
 # The packages of a Rust that is new enough: the release's own, or the newer one that Debian
@@ -117,7 +117,7 @@ packaged_rust() {
 # What would be removed for packages.
 replaced() {
     # shellcheck disable=SC2086
-    apt-get -s --no-install-recommends install $1 2>/dev/null | awk '$1 == "Remv" { printf " %s", $2 }'
+    LC_ALL=C apt-get -s --no-install-recommends install $1 2>/dev/null | awk '$1 == "Remv" { printf " %s", $2 }'
 }
 
 # Whether something may be replaced: nobody to ask is no.

@@ -75,3 +75,9 @@ use_cargo() {
         export PATH
     fi
 }
+
+# The name of the archive of what was built for a target: whose Rust did that is of no account.
+archive_name() {
+    version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+    printf 'alcove-%s-%s.tar.gz\n' "$version" "$(printf '%s' "$1" | sed 's/^\([^-]*\)-[^-]*-linux-/\1-unknown-linux-/')"
+}

@@ -117,7 +117,9 @@ EOF
     for package in "$@"; do
         # The kernel's package depends on the one of its newest version.
         case $package in
-        linux-image-*) package=$(apt-cache depends "$package" | awk '/Depends: linux-image/ { print $2; exit }') ;;
+        linux-image-*)
+            package=$(LC_ALL=C apt-cache depends "$package" | awk '/Depends: linux-image/ { print $2; exit }')
+            ;;
         esac
         apt-get -q download "$package"
     done
@@ -273,7 +275,7 @@ build() {
     esac
     for file in "$priv/alcove_nif.so" "$programs/alcove_probe"; do
         version=$(libc_needed "$file")
-        debian_has_libc "$version" || fail "$file needs the C library $version, which is newer than Debian 12's"
+        debian_has_libc "$version" || fail "$file needs the C library ${version:-that is not told}, and not Debian 12's"
     done
 }
 

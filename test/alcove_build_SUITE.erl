@@ -10,7 +10,7 @@
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1]).
 -export([init_per_testcase/2, end_per_testcase/2]).
 -export([prebuilt_is_taken/1, prebuilt_is_fetched/1, prebuilt_is_refused/1]).
--export([targets_are_known/1, host_is_known/1, a_priv_for_each_target/1, no_rust_is_one_message/1]).
+-export([targets_are_known/1, host_is_known/1, names_of_distributions/1, a_priv_for_each_target/1, no_rust_is_one_message/1]).
 -export([builds_after_each_other/1, environment_of_the_build/1, first_in_path/1]).
 -export([package_is_complete/1, rebar3_release/1, mix_release/1, mix_install/1]).
 
@@ -19,7 +19,7 @@ suite() ->
 
 all() ->
     [prebuilt_is_taken, prebuilt_is_fetched, prebuilt_is_refused, targets_are_known,
-     host_is_known, builds_after_each_other, environment_of_the_build,
+     host_is_known, names_of_distributions, builds_after_each_other, environment_of_the_build,
      first_in_path, a_priv_for_each_target, no_rust_is_one_message, package_is_complete, rebar3_release,
      mix_release, mix_install].
 
@@ -202,6 +202,29 @@ host_is_known(Config) ->
              {"riscv64-unknown-linux-gnu", "riscv64", "riscv64gc-unknown-linux-gnu"},
              {"x86_64-alpine-linux-musl", "x86_64", "x86_64-unknown-linux-musl"},
              {"x86_64-pc-linux-gnu", "x86_64", "x86_64-unknown-linux-gnu"}]].
+
+%% Alpine's Rust has another name for the machine than everybody else's: it is the same machine, also
+%% where a compiler is named, and what was made elsewhere is found by the usual name.
+names_of_distributions(Config) ->
+    Bin = filename:join(dir(Config), "bin"),
+    [begin
+         File = filename:join(Bin, Name),
+         ok = filelib:ensure_dir(File),
+         ok = file:write_file(File, ["#!/bin/sh\ncase \"$*\" in\n", Cases, "\n*) echo \"", Name, ": <$*>\" >&2; exit 1 ;;\nesac\n"]),
+         ok = file:change_mode(File, 8#755)
+     end || {Name, Cases} <- [{"cargo", "--version) echo cargo 1.91.1 ;;"},
+                              {"rustc", "--version) echo 'rustc 1.91.1 (Alpine Linux)' ;;\n-vV) echo host: x86_64-alpine-linux-musl ;;"},
+                              {"gcc", "-dumpmachine) echo x86_64-alpine-linux-musl ;;"}]],
+    Env = hidden(Config) ++ [{"PATH", Bin ++ ":" ++ path(Config)}, {"CROSSCOMPILE", false}, {"ALCOVE_PREBUILT", false},
+                             {"MIX_APP_PATH", filename:join(dir(Config), "app")}],
+    [begin
+         {1, Output} = try_run(alcove_test:top(), "scripts/build-native.sh", [], Env ++ [{"CC", Compiler}]),
+         ?assertMatch({match, _}, re:run(Output, "building for x86_64-alpine-linux-musl with Rust 1.91.1")),
+         ?assertMatch({match, _}, re:run(Output, "^cargo: <", [multiline])),
+         ?assertEqual(nomatch, re:run(Output, "--target"))
+     end || Compiler <- [false, "gcc"]],
+    None = filename:join(dir(Config), "none"),
+    refused(Config, Env ++ [{"CC", "gcc"} | prebuilt(None, "00")], "-x86_64-unknown-linux-musl\\.tar\\.gz isn't there").
 
 %% What cargo leaves running, as a cache of compilers does, keeps nobody from building.
 builds_after_each_other(Config) ->

@@ -6,16 +6,16 @@
 -include("alcove.hrl").
 
 -export([suite/0, all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
--export([no_library/1, another_library/1, upgrade_of_a_release/1, upgrade_with_another_library/1,
+-export([no_library/1, directories/1, another_library/1, upgrade_of_a_release/1, upgrade_with_another_library/1,
          heavy_calls/1, what_holds_a_scheduler_is_found/1]).
 %% called in other virtual machines
--export([start_without/0, start_with/1, load_another/1, upgrade/1, refuse/1, weigh/0]).
+-export([start_without/0, start_with/1, start_and_say/0, load_another/1, upgrade/1, refuse/1, weigh/0]).
 
 suite() ->
     [{timetrap, alcove_test:ms(240000)}].
 
 all() ->
-    [no_library, another_library, upgrade_of_a_release, upgrade_with_another_library, heavy_calls,
+    [no_library, directories, another_library, upgrade_of_a_release, upgrade_with_another_library, heavy_calls,
      what_holds_a_scheduler_is_found].
 
 init_per_suite(Config) ->
@@ -70,6 +70,40 @@ start_with(Priv) ->
     ok = application:set_env(alcove, priv_dir, Priv),
     {ok, Drv} = alcove_drv:start([]),
     alcove_drv:stop(Drv).
+
+%% The directory is a string or a binary, in the encoding of file names, and a node starts with any.
+directories(Config) ->
+    Dir = filename:join(subdir(Config, "d\x{65e5}"), "priv"),
+    ok = file:make_symlink(code:priv_dir(alcove), Dir),
+    Absent = alcove_test:install(Away = subdir(Config, "away")),
+    ok = file:delete(filename:join([Away, "alcove", "priv", "alcove_nif.so"])),
+    Pa = lists:append([["-pa", Path] || Path <- Absent]),
+    Started = fun(Priv, Env) ->
+        Set = filename:join(subdir(Config, integer_to_list(erlang:unique_integer([positive]))), "set.config"),
+        ok = file:write_file(Set, unicode:characters_to_binary(io_lib:format("%% coding: utf-8~n~tp.~n", [[{alcove, [{priv_dir, Priv}]}]]))),
+        Peer = alcove_test:peer(Absent, #{env => Env, args => Pa ++ ["-config", filename:rootname(Set)]}),
+        Result = alcove_test:in_peer(Peer, fun ?MODULE:start_and_say/0),
+        alcove_test:stop_peer(Peer),
+        Result
+    end,
+    [?assertEqual({Priv, ok}, {Priv, Started(Priv, [{"LC_ALL", "C.UTF-8"}])})
+     || Priv <- [Dir, unicode:characters_to_binary(Dir), code:priv_dir(alcove), list_to_binary(code:priv_dir(alcove))]],
+    ?assertEqual(ok, Started(unicode:characters_to_binary(Dir), [{"LC_ALL", "C"}])),
+    [begin
+         {badarg, {priv_dir, Priv}, Text} = Started(Priv, [{"LC_ALL", Locale}]),
+         ?assertMatch({match, _}, re:run(Text, "^priv_dir, .* is no path of "))
+     end || {Priv, Locale} <- [{42, "C.UTF-8"}, {"", "C.UTF-8"}, {<<0>>, "C.UTF-8"}, {[a], "C.UTF-8"}, {<<"/", 255>>, "C.UTF-8"}, {Dir, "C"}]].
+
+start_and_say() ->
+    _ = application:load(alcove),
+    try alcove_drv:start([]) of
+        {ok, Drv} -> alcove_drv:stop(Drv)
+    catch
+        error:{badarg, Option} ->
+            {nif, Text} = try alcove_nif:version() catch error:Reason -> Reason end,
+            Text = lists:flatten(io_lib:format("~ts", [alcove:format_error({badarg, Option})])),
+            {badarg, Option, Text}
+    end.
 
 %% A library in another place, the same or not, doesn't take the place of one with Drvs. These
 %% go on, and without them it does.
