@@ -294,7 +294,12 @@ make(Drv, Pids, Limits) ->
             {ok, Group}
         catch
             Class:Why:Stack ->
-                _ = (catch removed(Process, Group)),
+                _ =
+                    try
+                        removed(Process, Group)
+                    catch
+                        _:_ -> ok
+                    end,
                 erlang:raise(Class, Why, Stack)
         end
     end).

@@ -88,3 +88,17 @@ calls() ->
     {ok, Calls} = xref:q(Xref, "strict ME | M || M"),
     xref:stop(Xref),
     Calls.
+
+%% From OTP 29 on the compiler says that `catch' is deprecated: whoever builds alcove would see it.
+no_old_catch_test() ->
+    ?assertEqual([], [Module || Module <- modules(), has_catch(forms(Module))]).
+
+forms(Module) ->
+    {ok, {Module, [{abstract_code, {raw_abstract_v1, Forms}}]}} =
+        beam_lib:chunks(code:which(Module), [abstract_code]),
+    Forms.
+
+has_catch({'catch', _, _}) -> true;
+has_catch(Form) when is_tuple(Form) -> has_catch(tuple_to_list(Form));
+has_catch([Form | Forms]) -> has_catch(Form) orelse has_catch(Forms);
+has_catch(_) -> false.

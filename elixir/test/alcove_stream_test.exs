@@ -15,7 +15,7 @@ defmodule Alcove.StreamTest do
     assert Enum.join(stream) == "1\n2\n3\n"
     assert Enum.join(Alcove.stream!("seq", ["3"])) == "1\n2\n3\n"
     assert Enum.join(Alcove.stream!(["cat"], stdin: "text")) == "text"
-    assert Enum.join(Alcove.stream!(["cat"], stdin: ["te", ?x, 't'])) == "text"
+    assert Enum.join(Alcove.stream!(["cat"], stdin: ["te", ?x, ~c"t"])) == "text"
     refute_received _
   end
 

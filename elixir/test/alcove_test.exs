@@ -20,7 +20,7 @@ defmodule AlcoveTest do
       assert {:ok, %{stdout: "x"}} = Alcove.run("cat", [], stdin: "x")
       assert {:ok, %{stdout: "x"}} = Alcove.run(drv, ["cat"], stdin: "x")
       assert {:ok, %{stdout: ""}} = Alcove.run("cat")
-      assert {:ok, %{stdout: "é"}} = Alcove.run(['printf', '%s', 'é'])
+      assert {:ok, %{stdout: "é"}} = Alcove.run([~c"printf", ~c"%s", ~c"é"])
     end
 
     test "says all that is known of the end", %{drv: drv} do

@@ -11,15 +11,15 @@ defmodule Alcove.ErlangTest do
   end
 
   test "strings and charlists, maps and keywords", %{drv: drv} do
-    for text <- ["hé", 'hé', ["h", ?é]] do
+    for text <- ["hé", ~c"hé", ["h", ?é]] do
       assert {:ok, %{status: 0, stdout: "hé"}} = :alcove_proc.run(drv, ["printf", "%s", text])
     end
 
-    for options <- [%{cwd: "/usr"}, [cwd: "/usr"], %{cwd: '/usr'}] do
+    for options <- [%{cwd: "/usr"}, [cwd: "/usr"], %{cwd: ~c"/usr"}] do
       assert {:ok, %{stdout: "/usr\n"}} = :alcove_proc.run(drv, ["pwd"], options)
     end
 
-    for env <- [%{"A" => "1"}, %{A: "1"}, [{"A", "1"}], [A: '1']] do
+    for env <- [%{"A" => "1"}, %{A: "1"}, [{"A", "1"}], [A: ~c"1"]] do
       assert {:ok, %{stdout: "A=1\n"}} =
                :alcove_proc.run(drv, ["env"], env: env, clearenv: true, env: env)
     end
@@ -31,7 +31,7 @@ defmodule Alcove.ErlangTest do
   test "options of a Drv" do
     for options <- [
           %{exit_status: true, env: %{"A" => "1"}},
-          [exit_status: true, env: [{'A', '1'}]]
+          [exit_status: true, env: [{~c"A", ~c"1"}]]
         ] do
       {:ok, drv} = :alcove_drv.start_link(options)
       assert "1" = :alcove.getenv(drv, "A")
