@@ -37,7 +37,8 @@ end_per_testcase(_Case, Config) ->
 %% A start says why the library isn't there, and nothing of the environment.
 no_library(Config) ->
     [begin
-         Paths = alcove_test:install(Dir = subdir(Config, Name)),
+         Dir = subdir(Config, Name),
+         Paths = alcove_test:install(Dir),
          Library = filename:join([Dir, "alcove", "priv", "alcove_nif.so"]),
          ok = Spoil(Library),
          Peer = alcove_test:peer(Paths, #{env => [{"SECRET", "hunter2"}]}),
@@ -75,7 +76,8 @@ start_with(Priv) ->
 directories(Config) ->
     Dir = filename:join(subdir(Config, "d\x{65e5}"), "priv"),
     ok = file:make_symlink(code:priv_dir(alcove), Dir),
-    Absent = alcove_test:install(Away = subdir(Config, "away")),
+    Away = subdir(Config, "away"),
+    Absent = alcove_test:install(Away),
     ok = file:delete(filename:join([Away, "alcove", "priv", "alcove_nif.so"])),
     Pa = lists:append([["-pa", Path] || Path <- Absent]),
     Started = fun(Priv, Env) ->
