@@ -19,6 +19,7 @@
          kill_oneself/1, freeze_oneself/1, kill_frozen/1, kill_forking/1]).
 %% version 2
 -export([threaded_above_members/1, members_above_controllers/1, below_the_own_group/1]).
+-export([threaded_groups/1, threaded_groups_of_a_program/1]).
 %% own
 -export([own_group/1, own_groups_are_apart/1, own_groups_leave_nothing_open/1, outside_the_namespace/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
          many_empty_groups/1, mounts_over_mounts/1,
@@ -44,6 +45,7 @@ groups() ->
      {own, [], [own_group, own_groups_are_apart, own_groups_leave_nothing_open, outside_the_namespace, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
                 files_for_others]},
      {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
+                      threaded_groups, threaded_groups_of_a_program,
                       enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
                       recorded_enabling_fails, recorded_members, recorded_example]}].
 
@@ -1279,6 +1281,80 @@ below_the_own_group(Config) ->
         {ok, [Child]} = alcove_cgroup:procs(Drv, Inside, Group),
         ok = alcove_cgroup:remove(Drv, Inside, Group),
         [] = filelib:wildcard(binary_to_list(Dir) ++ "/x/alcove-own.*")
+    end).
+
+%% The members of a threaded group are threads, whose processes are members of the domain above, and are
+%% killed with it: by cgroup.kill, and where that does nothing or isn't there. The group itself is refused.
+threaded_groups(Config) ->
+    with_group([], [cgroup2], Config, fun(Drv, Name) ->
+        Inside = version_1_only(Drv, [<<"cgroup2">>]),
+        Groups = [Threads | _] = [[Name, Below] || Below <- ["threads", "threads/below", "other"]],
+        [begin
+             ok = alcove_cgroup:create(Drv, [], Group),
+             {ok, _} = alcove_cgroup:set(Drv, [], cgroup2, Group, "cgroup.type", "threaded")
+         end || Group <- Groups],
+        {ok, <<"domain threaded\n">>} = alcove_cgroup:get(Drv, [], cgroup2, Name, "cgroup.type"),
+        Run = fun() ->
+            Paths = [run_in(Drv, Group, ["cat"]) || Group <- [Name | Groups]],
+            Members = lists:sort([lists:last(Path) || Path <- Paths]),
+            {ok, Members} = alcove_cgroup:procs(Drv, Inside, Name),
+            Paths
+        end,
+        Killed = fun(Paths) ->
+            ok = alcove_cgroup:kill(Drv, Inside, Name),
+            [alcove_test:event(Drv, Path, {termsig, sigkill}) || Path <- Paths],
+            {ok, []} = alcove_cgroup:procs(Drv, Inside, Name)
+        end,
+        Paths = Run(),
+        [[begin
+              {error, {File, enotsup}} = Refused(Drv, Inside, Group),
+              [_, _ | _] = binary:matches(File, [list_to_binary(lists:last(Group)), <<"/cgroup.">>])
+          end || Refused <- [fun alcove_cgroup:procs/3, fun alcove_cgroup:kill/3, fun alcove_cgroup:freeze/3]]
+         || Group <- Groups],
+        [echo(Drv, Path, "alive") || Path <- Paths],
+        ok = alcove_cgroup:freeze(Drv, Inside, Name),
+        ok = alcove_cgroup:thaw(Drv, Inside, Name),
+        [echo(Drv, Path, "alive") || Path <- Paths],
+        {error, {_, ebusy}} = alcove_cgroup:destroy(Drv, Inside, Threads),
+        Killed(Paths),
+        %% The file is there since Linux 5.14.
+        case alcove_cgroup:kill_file(Drv, Inside, Name) of
+            {ok, Kill} ->
+                Nothing = filename:join(alcove_test:tmp(Config), "kill"),
+                ok = file:write_file(Nothing, ""),
+                ok = alcove:mount(Drv, Inside, Nothing, Kill, "", [bind], ""),
+                Killed(Run()),
+                {ok, <<"1">>} = file:read_file(Nothing);
+            {error, enodev} ->
+                ok
+        end,
+        ok = alcove_cgroup:destroy(Drv, Inside, Name)
+    end).
+
+%% A program may make threaded groups in the group that was made for it. They go with it, and so do
+%% their members.
+threaded_groups_of_a_program(Config) ->
+    with_group([], [pids, cgroup2], Config, fun(Drv, _) ->
+        [Root] = [Path || {Path, Options} <- alcove_cgroup:cgroup(Drv), lists:member(<<"cgroup2">>, Options)],
+        Script = "cd \"$0$(sed -n 's/^0:://p' /proc/self/cgroup)\" && mkdir t && echo threaded > t/cgroup.type && "
+            "cat t/cgroup.type",
+        Member = " && (setsid sleep 100 > /dev/null 2>&1 & echo $! | tee t/cgroup.procs)",
+        Run = fun(Text) ->
+            {ok, #{status := 0, stdout := <<"threaded\n", More/binary>>}} =
+                alcove_proc:run(Drv, ["sh", "-c", Text, Root], #{cgroup => #{pids => 20}}),
+            [] = own_dirs(),
+            More
+        end,
+        <<>> = Run(Script),
+        Left = binary_to_integer(string:trim(Run(Script ++ Member))),
+        ?assertNot(alcove_test:alive(Left)),
+        %% A group of make/3 as well.
+        {ok, Group} = alcove_cgroup:make(Drv, [], #{pids => 20}),
+        Path = run_in(Drv, Group, ["sh", "-c", Script ++ Member ++ "; read x", Root]),
+        <<"threaded\n">> = alcove:stdout(Drv, Path, alcove_test:ms(5000)),
+        ok = alcove_cgroup:remove(Drv, []),
+        alcove_test:event(Drv, Path, {termsig, sigkill}),
+        [] = own_dirs()
     end).
 
 %% With a controller that the unified hierarchy has here, for real. Only below the
