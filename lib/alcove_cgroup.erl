@@ -321,7 +321,8 @@ removed_dirs(Process, Dirs) ->
     ok = alcove_cgroup_members:kill(Process, existing(Process, Dirs)),
     first_error([alcove_cgroup_fs:remove(Process, Path) || {_, Path} <- Dirs]).
 
-%% @doc As {@link remove/3}, for all groups that the process at the fork path has made.
+%% @doc As {@link remove/3}, for all groups that the process at the fork path has made, whoever
+%% asked for them and on whichever node.
 -spec remove(alcove:drv(), alcove:fork_path()) -> ok | {error, reason()}.
 remove(Drv, Pids) ->
     alcove_cgroup_fs:run(remove, [Drv, Pids], fun() ->

@@ -24,6 +24,7 @@
 -export([own_group/1, own_groups_are_apart/1, own_groups_leave_nothing_open/1, outside_the_namespace/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
          many_empty_groups/1, mounts_over_mounts/1,
          files_for_others/1]).
+-export([named_node/1, another_node/1, gone_meanwhile/1]).
 -export([enable_controllers/1, enable_is_refused/1, recorded_figures/1, recorded_limits/1, recorded_enabling_fails/1,
          recorded_members/1, recorded_example/1]).
 
@@ -43,7 +44,7 @@ groups() ->
      {members, [], [freeze_and_thaw, freezer_of_version_1, freeze_and_kill_version_2, kill_all,
                     kill_version_1_only, kill_oneself, freeze_oneself, kill_frozen, kill_forking]},
      {own, [], [own_group, own_groups_are_apart, own_groups_leave_nothing_open, outside_the_namespace, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
-                files_for_others]},
+                files_for_others, named_node, another_node, gone_meanwhile]},
      {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
                       threaded_groups, threaded_groups_of_a_program,
                       enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
@@ -446,10 +447,13 @@ nothing_for_a_dead_process(Config) ->
 %% ---------------------------------------------------------------------------
 
 own_dirs() ->
+    own_dirs(os:getpid()).
+
+own_dirs(Pid) ->
     [
         Dir
      || Above <- ["", "*/", "*/*/", "*/*/*/"],
-        Dir <- filelib:wildcard("/sys/fs/cgroup/" ++ Above ++ "alcove-own." ++ os:getpid() ++ ".*")
+        Dir <- filelib:wildcard("/sys/fs/cgroup/" ++ Above ++ "alcove-own." ++ Pid ++ ".*")
     ].
 
 %% A group that has its limits, members and figures like one with a name, and goes with all in it.
@@ -711,6 +715,100 @@ out_of_descriptors(Config) ->
         Before = own_dirs(),
         ok = alcove_cgroup:remove(Other, [], Theirs),
         [] = own_dirs()
+    end).
+
+%% The groups of a Drv are its own whatever its node is called, when they were made, and now.
+named_node(Config) ->
+    with_group([], [pids], Config, fun(_, _) ->
+        Args = lists:append([["-pa", Path] || Path <- alcove_test:paths()])
+            ++ ["-setcookie", "alcove_test" | alcove_test:without_epmd(alcove_test:free_port())],
+        Peer = alcove_test:peer(alcove_test:paths(), #{args => Args, env => [{"HOME", "/nonexistent"}]}),
+        Name = list_to_atom("alcove_named" ++ os:getpid() ++ "@127.0.0.1"),
+        {Before, [], [nonode@nohost, Name, nonode@nohost], After, []} = alcove_test:in_peer(Peer, fun() ->
+            {ok, Drv} = alcove_drv:start(),
+            Make = fun() ->
+                {ok, _} = alcove_cgroup:make(Drv, [], #{pids => 5}),
+                {ok, _} = alcove_proc:start(Drv, ["sleep", "100"], #{cgroup => #{pids => 5}})
+            end,
+            Make(),
+            Made = own_dirs(),
+            First = node(),
+            {ok, _} = net_kernel:start(Name, #{name_domain => longnames, dist_listen => false}),
+            ok = alcove_cgroup:remove(Drv, []),
+            Removed = own_dirs(),
+            Make(),
+            Second = node(),
+            ok = net_kernel:stop(),
+            Make(),
+            Again = own_dirs(),
+            ok = alcove_drv:stop(Drv),
+            {length(Made), Removed, [First, Second, node()], length(Again), own_dirs()}
+        end),
+        ?assert(Before >= 2),
+        ?assertEqual(2 * Before, After),
+        alcove_test:stop_peer(Peer)
+    end).
+
+%% Also who makes a group from another node makes it for Drv.
+another_node(Config) ->
+    with_group([], [pids], Config, fun(_, _) ->
+        alcove_test:nodes(fun(There, Here) ->
+            Drv = peer:call(There, alcove_test, hold, [[{name, alcove_own}]]),
+            Dirs = fun() -> lists:append([own_dirs(peer:call(Peer, os, getpid, [])) || Peer <- [There, Here]]) end,
+            Named = {alcove_own, node(Drv)},
+            Make = fun(Peer, Ref) ->
+                {ok, Group} = peer:call(Peer, alcove_cgroup, make, [Ref, [], #{pids => 5}]),
+                Group
+            end,
+            Ways = [{There, Drv}, {Here, Drv}, {Here, Named}, {There, alcove_own}],
+            _ = [Make(Peer, Ref) || {Peer, Ref} <- Ways],
+            ?assertMatch([_, _, _, _ | _], Dirs()),
+            ok = peer:call(There, alcove_cgroup, remove, [alcove_own, []]),
+            [] = Dirs(),
+            _ = [Make(Peer, Ref) || {Peer, Ref} <- Ways],
+            ok = peer:call(Here, alcove_cgroup, remove, [Named, []]),
+            [] = Dirs(),
+            %% No name comes twice, so that a group that is gone is never another one.
+            Names = [begin
+                         Group = Make(Peer, Ref),
+                         Made = lists:usort([filename:basename(Dir) || Dir <- Dirs()]),
+                         ok = peer:call(Here, alcove_cgroup, remove, [Drv, [], Group]),
+                         Made
+                     end || _ <- lists:seq(1, 10), {Peer, Ref} <- Ways],
+            40 = length(lists:usort(lists:append(Names))),
+            _ = [Make(Peer, Ref) || {Peer, Ref} <- Ways],
+            ok = peer:call(Here, alcove_drv, stop, [Drv]),
+            [] = Dirs(),
+            gone = peer:call(Here, alcove_drv, groups, [Drv, []]),
+            gone = peer:call(There, alcove_drv, groups, [alcove_own, []]),
+            gone = peer:call(Here, alcove_drv, groups, [Named, []])
+        end)
+    end).
+
+%% A Drv that ends before it has said what its groups are called has none. One that says it late is waited
+%% for, by a program for as long as that may wait for its start.
+gone_meanwhile(Config) ->
+    with_group([], [pids], Config, fun(_, _) ->
+        Drv = alcove_test:start(),
+        ok = sys:suspend(Drv),
+        Calls = [fun() -> alcove_cgroup:make(Drv, [], #{pids => 5}) end,
+                 fun() -> alcove_cgroup:remove(Drv, []) end,
+                 fun() -> alcove_proc:run(Drv, ["true"], #{cgroup => #{pids => 5}}) end],
+        Callers = [spawn_monitor(fun() -> exit(try Call() catch Class:Why -> {Class, Why} end) end)
+                   || Call <- Calls],
+        Asked = fun() -> element(2, process_info(Drv, message_queue_len)) end,
+        true = alcove_test:until(fun() -> Asked() =:= length(Calls) end),
+        true = exit(Drv, kill),
+        ?assertMatch([{error, badpid}, {error, badpid}, {error, {drv, _}}],
+                     [receive {'DOWN', Ref, process, Caller, Answer} -> Answer end || {Caller, Ref} <- Callers]),
+        [] = own_dirs(),
+        Late = alcove_test:start(),
+        ok = sys:suspend(Late),
+        {error, {start, timeout}} = alcove_proc:run(Late, ["true"], #{cgroup => #{pids => 5}, timeout => 100}),
+        ok = sys:resume(Late),
+        {ok, #{status := 0}} = alcove_proc:run(Late, ["true"], #{cgroup => #{pids => 5}}),
+        true = alcove_test:until(fun() -> own_dirs() =:= [] end),
+        alcove_test:stop(Late)
     end).
 
 until_error(Make) ->
