@@ -1845,7 +1845,7 @@ landlock_abi(Drv) ->
 
 %% @doc The version of Landlock that the kernel has, see landlock(7). Linux only.
 %%
-%% `{error, enosys}' or `{error, eopnotsupp}' when it has none.
+%% `{error, enosys}' or `{error, enotsup}' when it has none.
 -spec landlock_abi(drv(), fork_path()) -> {ok, pos_integer()} | {error, posix()}.
 landlock_abi(Drv, Pids) ->
     full(Drv, Pids, landlock_abi, []).

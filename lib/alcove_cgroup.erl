@@ -62,6 +62,9 @@
 %% <li>`emfile': the process has no number left for a descriptor, of which each group of
 %%     {@link make/3} takes one in each of its hierarchies;</li>
 %% <li>`edeadlk': see {@link freeze/3};</li>
+%% <li>`enotsup', for `cgroup.procs' or `cgroup.kill': the group is threaded, which means that its
+%%     members are threads. Their processes are members of the domain above it, see {@link
+%%     procs/3};</li>
 %% <li>`etimedout': see {@link freeze/3} and {@link kill/3}.</li>
 %% </ul>
 %%
@@ -323,7 +326,8 @@ removed_dirs(Process, Dirs) ->
     ok = alcove_cgroup_members:kill(Process, existing(Process, Dirs)),
     first_error([alcove_cgroup_fs:remove(Process, Path) || {_, Path} <- Dirs]).
 
-%% @doc As {@link remove/3}, for all groups that the process at the fork path has made.
+%% @doc As {@link remove/3}, for all groups that the process at the fork path has made, whoever
+%% asked for them and on whichever node.
 -spec remove(alcove:drv(), alcove:fork_path()) -> ok | {error, reason()}.
 remove(Drv, Pids) ->
     alcove_cgroup_fs:run(remove, [Drv, Pids], fun() ->
@@ -438,7 +442,8 @@ attach_files(Drv, Pids, Name) ->
     end).
 
 %% @doc The file `cgroup.kill', to which `1' has to be written to kill all members at once.
-%% `{error, enodev}' if there is none: then {@link kill/3} takes more steps.
+%% `{error, enodev}' if there is none: then {@link kill/3} takes more steps. The file of a threaded
+%% group takes nothing, see {@link procs/3}.
 -spec kill_file(alcove:drv(), alcove:fork_path(), name()) -> {ok, binary()} | {error, reason()}.
 kill_file(Drv, Pids, Name) ->
     alcove_cgroup_fs:run(kill_file, [Drv, Pids, Name], fun() ->
@@ -457,6 +462,10 @@ kill_file(Drv, Pids, Name) ->
 %%
 %% A 0 stands for members that the process at the fork path can't see, since they are not
 %% in its pid namespace.
+%%
+%% A group may have threaded groups in it (version 2, `cgroup.type'): their threads' processes are
+%% members of the group that is their domain, and are listed. For a group that is threaded itself
+%% this function, {@link freeze/3} and {@link kill/3} return `{error, {Path, enotsup}}'.
 -spec procs(alcove:drv(), alcove:fork_path(), name()) ->
     {ok, [alcove:os_pid()]} | {error, reason()}.
 procs(Drv, Pids, Name) ->

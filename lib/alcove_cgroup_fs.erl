@@ -5,7 +5,8 @@
 %% alcove_cgroup} that called it, with an error that says where.
 -module(alcove_cgroup_fs).
 
--export([run/3, fail/1, must_read/3, must_write/4, read_value/3, must_read_value/3, words/2]).
+-export([run/3, fail/1, gone/0]).
+-export([must_read/3, must_write/4, read_value/3, must_read_value/3, words/2]).
 -export([passing/1]).
 -export([mkdir/2, rmdir/2, tree/2, remove/2]).
 -export([wait/2]).
@@ -20,7 +21,7 @@
 -define(MANY, 500).
 
 %% @doc Runs the body of a public function of {@link alcove_cgroup}. A step that fails ends it with
-%% an error; an argument of the wrong shape ends it with an exception.
+%% an error; an argument of the wrong shape, or a Drv that is gone, ends it with an exception.
 -spec run(atom(), [term(), ...], fun(() -> Result)) -> Result | {error, reason()}.
 run(Function, Args, Fun) ->
     try
@@ -28,6 +29,8 @@ run(Function, Args, Fun) ->
     catch
         throw:{alcove_cgroup, {fail, Reason}} ->
             {error, Reason};
+        throw:{alcove_cgroup, gone} ->
+            alcove_errors:raise(badpid, alcove_cgroup, Function, Args, {gone, 1});
         throw:{alcove_cgroup, {badarg, What, Position}} ->
             alcove_errors:raise(badarg, alcove_cgroup, Function, Args, {What, Position})
     end.
@@ -35,6 +38,11 @@ run(Function, Args, Fun) ->
 -spec fail(reason()) -> no_return().
 fail(Reason) ->
     throw({alcove_cgroup, {fail, Reason}}).
+
+%% @doc Ends it as the calls of {@link alcove} end when Drv is gone.
+-spec gone() -> no_return().
+gone() ->
+    throw({alcove_cgroup, gone}).
 
 %%--------------------------------------------------------------------
 %% Files

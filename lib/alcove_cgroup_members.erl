@@ -21,17 +21,25 @@ pids(Process, Groups) ->
 
 pids_below(Process, Paths) ->
     Read = [
-        read_pids(Process, alcove_cgroup_text:join(Path, [<<"cgroup.procs">>]))
-     || Path <- trees(Process, Paths)
+        read_pids(Process, Path, Top)
+     || Top <- Paths, Path <- trees(Process, [Top])
     ],
     lists:usort(lists:append(Read)).
 
-read_pids(Process, File) ->
+read_pids(Process, Path, Top) ->
+    File = alcove_cgroup_text:join(Path, [<<"cgroup.procs">>]),
     case alcove_file:read(Process, File) of
-        {ok, Text} -> alcove_cgroup_text:pids(Text);
-        %% The group is gone, or is one for threads, whose members are those of the group above.
-        {error, Reason} when Reason =:= enoent; Reason =:= enodev; Reason =:= eopnotsupp -> [];
-        {error, Reason} -> fail({File, Reason})
+        {ok, Text} ->
+            alcove_cgroup_text:pids(Text);
+        %% The group is gone.
+        {error, Reason} when Reason =:= enoent; Reason =:= enodev ->
+            [];
+        %% A threaded group has threads as members. The file of the domain above lists their
+        %% processes, and that domain is Top or below it, unless Top is threaded itself.
+        {error, enotsup} when Path =/= Top ->
+            [];
+        {error, Reason} ->
+            fail({File, Reason})
     end.
 
 trees(Process, Paths) ->

@@ -7,7 +7,9 @@
 %% next process that makes a group beside it removes it.
 -module(alcove_cgroup_own).
 
--export([make/3, made/2, offered/3, forget_all/2, forget/2, dirs/1, is_group/1, sweep/3]).
+-export([make/3, made/2, offered/3, forget_all/2, forget/2, dirs/1, is_group/1]).
+%% For alcove_drv.
+-export([identity/0, sweep/3]).
 
 -export_type([group/0]).
 
@@ -43,11 +45,11 @@ make(Process, Hierarchies, Limits) ->
     Bases = [base(Process, Hierarchy, Controllers) || {Hierarchy, Controllers} <- Wanted],
     Killers = killers(Process, Hierarchies -- [Hierarchy || {Hierarchy, _} <- Wanted], Wanted),
     Wanted =/= [] orelse Killers =/= [] orelse fail(enodev),
-    Identity = identity(Process),
-    clear(Process, Bases ++ Killers, Identity),
+    Places = Bases ++ Killers,
     %% Whatever becomes of this process, Drv knows where its groups are.
-    ok = alcove_drv:groups(drv(Process), [Base || {_, Base} <- Bases ++ Killers]),
-    create(Process, Bases, Killers, Identity, ?NAMES).
+    {Identity, _} = New = new(Process, [Base || {_, Base} <- Places]),
+    clear(Process, Places, Identity),
+    create(Process, Places, New, ?NAMES).
 
 %% Each hierarchy with the controllers that it is to have.
 wanted(Hierarchies, Limits) ->
@@ -223,43 +225,50 @@ is_all_ours({Drv, Pids} = Process, Path) ->
 %% Names and locks
 %%--------------------------------------------------------------------
 
-%% The prefix of all names of a Drv: the virtual machine's pid, for people who look, and a part that
-%% is unique for this virtual machine and Drv.
-identity(Process) ->
-    Drv = drv(Process),
-    Known = {Drv, os:getpid(), node(), [erlang:system_info(Key) || Key <- [creation, start_time]]},
+%% @doc The prefix of all names of a Drv: the virtual machine's pid, for people who look, and a part
+%% that no other Drv has, also of another virtual machine that has the same pid in its container.
+%% Drv makes it once, and is asked for it: another node has another pid, and a node that gets a name
+%% has other pids and another creation.
+-spec identity() -> binary().
+identity() ->
+    Known = {os:getpid(), os:system_time(), erlang:time_offset(), self(), make_ref()},
     <<Unique:64, _/binary>> = erlang:md5(term_to_binary(Known)),
     iolist_to_binary([
         ?PREFIX, os:getpid(), $., string:lowercase(integer_to_list(Unique, 36)), $.
     ]).
 
-drv({Ref, _Pids}) ->
-    case alcove_drv:locate(Ref) of
-        {ok, Pid} -> Pid;
-        error -> Ref
+%% The prefix of Drv's names, and a number that none of them has. Drv keeps in which directories its
+%% groups are.
+new({Drv, _Pids}, Dirs) ->
+    case alcove_drv:groups(Drv, Dirs) of
+        {ok, {Identity, Number}} -> {Identity, Number};
+        gone -> alcove_cgroup_fs:gone()
     end.
 
 %% The prefix of the names of one process.
-identity_of_process({_Drv, Pids} = Process) ->
+prefix(Process) ->
+    {Identity, _} = new(Process, []),
+    prefix(Process, Identity).
+
+prefix({_Drv, Pids}, Identity) ->
     Pid =
         case Pids of
             [] -> 0;
             _ -> lists:last(Pids)
         end,
-    <<(identity(Process))/binary, (integer_to_binary(Pid))/binary, $.>>.
+    <<Identity/binary, (integer_to_binary(Pid))/binary, $.>>.
 
-create(Process, Bases, Killers, Identity, Names) ->
-    Unique = integer_to_binary(erlang:unique_integer([positive])),
-    Name = <<(identity_of_process(Process))/binary, Unique/binary>>,
+create(Process, Places, {Identity, Number}, Names) ->
+    Name = <<(prefix(Process, Identity))/binary, (integer_to_binary(Number))/binary>>,
     Dirs = [
         {Hierarchy, alcove_cgroup_text:join(Base, [Name])}
-     || {Hierarchy, Base} <- Bases ++ Killers
+     || {Hierarchy, Base} <- Places
     ],
     case create_all(Process, Dirs, [], []) of
         {ok, Locks} ->
             #{dirs => Dirs, locks => Locks};
         again when Names > 0 ->
-            create(Process, Bases, Killers, Identity, Names - 1);
+            create(Process, Places, new(Process, []), Names - 1);
         again ->
             [{_, Dir} | _] = Dirs,
             fail({Dir, eexist})
@@ -337,7 +346,7 @@ unlock({Drv, Pids}, Locks) ->
 -spec made(process(), [alcove_cgroup_paths:hierarchy()]) ->
     [{alcove_cgroup_paths:hierarchy(), binary()}].
 made({Drv, Pids} = Process, Hierarchies) ->
-    Prefix = identity_of_process(Process),
+    Prefix = prefix(Process),
     Size = byte_size(Prefix),
     [
         {Hierarchy, alcove_cgroup_text:join(Base, [Name])}
@@ -372,7 +381,7 @@ forget(Process, #{locks := Locks}) ->
 %% @doc Releases the locks of groups that a process has made, and of all that are gone.
 -spec forget_all(process(), [{alcove_cgroup_paths:hierarchy(), Dir :: binary()}]) -> ok.
 forget_all({Drv, Pids} = Process, Made) ->
-    Prefix = identity_of_process(Process),
+    Prefix = prefix(Process),
     Size = byte_size(Prefix),
     Names = [filename:basename(Dir) || {_, Dir} <- Made],
     lists:foreach(
@@ -470,15 +479,12 @@ clear_group(Process, {_, Dir} = Group, Owner, Alive) ->
 %% What a Drv has left when it has ended
 %%--------------------------------------------------------------------
 
-%% @doc Removes the groups of a Drv whose processes have ended, from the directories in which it has
-%% made some. Where the virtual machine's own user may not do that, as with `sudo', a new tree of
-%% the same kind does. What can't be removed in time stays, for the next Drv that makes a group
-%% there.
--spec sweep(pid(), [binary()], fun(() -> {ok, pid()} | {error, term()})) -> ok.
-sweep(_Drv, [], _Start) ->
-    ok;
-sweep(Drv, Bases, Start) ->
-    Identity = identity({Drv, []}),
+%% @doc Removes the groups of a Drv whose processes have ended, by the prefix of their names, from
+%% the directories in which it has made some. Where the virtual machine's own user may not do that,
+%% as with `sudo', a new tree of the same kind does. What can't be removed in time stays, for the
+%% next Drv that makes a group there.
+-spec sweep(binary(), [binary()], fun(() -> {ok, pid()} | {error, term()})) -> ok.
+sweep(Identity, Bases, Start) ->
     {Sweeper, Ref} = spawn_monitor(fun() ->
         Deadline = alcove_deadline:in(?SWEEP),
         swept(left(Identity, Bases), Deadline) orelse swept_by(Start, left(Identity, Bases))

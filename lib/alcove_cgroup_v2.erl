@@ -147,8 +147,6 @@ kill(Process, Path) ->
     case alcove_file:write(Process, File, <<"1">>) of
         ok -> true;
         {error, enoent} -> false;
-        %% A group of threads.
-        {error, eopnotsupp} -> false;
         {error, Reason} -> fail({File, Reason})
     end.
 

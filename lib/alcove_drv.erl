@@ -146,8 +146,10 @@
     stopped = false :: boolean(),
     %% The caller of stop/1, if there is one.
     asker :: reference() | undefined,
-    %% The directories in which control groups were made, and how to start such a tree once more.
-    groups = [] :: ordsets:ordset(binary()),
+    %% What the names of all control groups begin with that are made for its programs, and the
+    %% directories in which some were. No name before anybody has asked for one.
+    groups = [] :: ordsets:ordset(binary()) | {binary(), ordsets:ordset(binary())},
+    %% How to start such a tree once more.
     options :: alcove_drv_options:options()
 }).
 
@@ -412,11 +414,14 @@ answer(Drv, Request) ->
     end.
 
 %% @private
-%% @doc Tells a Drv in which directories control groups are made for its programs.
--spec groups(pid(), [binary()]) -> ok.
-groups(Drv, Dirs) ->
-    Drv ! {alcove_groups, Dirs},
-    ok.
+%% @doc Tells a Drv in which directories control groups are made for its programs. The answer is
+%% what their names begin with, whoever asks, and a number that is new for this Drv.
+-spec groups(ref(), [binary()]) -> {ok, {binary(), pos_integer()}} | gone.
+groups(Ref, Dirs) ->
+    case locate(Ref) of
+        {ok, Drv} -> ask(Drv, {groups, Dirs});
+        error -> gone
+    end.
 
 %% @private
 %% @doc Whether a process is a Drv, also one that starts or stops.
@@ -554,8 +559,15 @@ handle_call(info, _From, State) ->
     {reply, summary(State), State};
 handle_call(note, _From, #state{note = Note} = State) ->
     {reply, Note, State};
+handle_call({groups, Dirs}, _From, #state{groups = Before} = State) when is_list(Dirs) ->
+    {Identity, Known} = named(Before),
+    Groups = {Identity, ordsets:union(ordsets:from_list(Dirs), Known)},
+    {reply, {Identity, erlang:unique_integer([positive])}, State#state{groups = Groups}};
 handle_call(_Request, _From, State) ->
     {reply, {error, badarg}, State}.
+
+named({_Identity, _Dirs} = Groups) -> Groups;
+named(Dirs) -> {alcove_cgroup_own:identity(), Dirs}.
 
 refused('$badpid') -> badpid;
 refused({'$badarg', pids}) -> {badarg, {pids, 2}};
@@ -587,8 +599,6 @@ handle_info({'DOWN', _, process, Owner, _}, #state{owner = Owner} = State) ->
 handle_info({'DOWN', _, process, Owner, _}, State) ->
     ok = alcove_nif:reset_owner(self(), Owner),
     {noreply, forget(Owner, State)};
-handle_info({alcove_groups, Dirs}, #state{groups = Groups} = State) when is_list(Dirs) ->
-    {noreply, State#state{groups = ordsets:union(ordsets:from_list(Dirs), Groups)}};
 handle_info({alcove_stop, Asker}, State) when is_reference(Asker) ->
     {stop, normal, State#state{asker = Asker}};
 handle_info({'EXIT', _, normal}, State) ->
@@ -621,21 +631,15 @@ terminate(_Reason, State) ->
         told(State, {leftovers, [State#state.os_pid]})
     end.
 
-%% The control groups go when the processes have.
-swept(#state{groups = Groups, options = Options}) ->
-    alcove_cgroup_own:sweep(self(), groups(Groups), fun() ->
+%% The control groups go when the processes have. Whoever asks for a name now gets none.
+swept(#state{groups = {Identity, [_ | _] = Dirs}, options = Options}) ->
+    alcove_cgroup_own:sweep(Identity, Dirs, fun() ->
         alcove_start:run(start, ?MODULE, Options#{
             owner := self(), name := undefined, telemetry := false
         })
-    end).
-
-%% Also those of which Drv was told after it was told to end.
-groups(Known) ->
-    receive
-        {alcove_groups, Dirs} when is_list(Dirs) ->
-            groups(ordsets:union(ordsets:from_list(Dirs), Known))
-    after 0 -> Known
-    end.
+    end);
+swept(_State) ->
+    ok.
 
 told(#state{asker = Asker}, Left) ->
     _ = is_reference(Asker) andalso (Asker ! {Asker, Left}),

@@ -19,10 +19,12 @@
          kill_oneself/1, freeze_oneself/1, kill_frozen/1, kill_forking/1]).
 %% version 2
 -export([threaded_above_members/1, members_above_controllers/1, below_the_own_group/1]).
+-export([threaded_groups/1, threaded_groups_of_a_program/1]).
 %% own
 -export([own_group/1, own_groups_are_apart/1, own_groups_leave_nothing_open/1, outside_the_namespace/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
          many_empty_groups/1, mounts_over_mounts/1,
          files_for_others/1]).
+-export([named_node/1, another_node/1, gone_meanwhile/1]).
 -export([enable_controllers/1, enable_is_refused/1, recorded_figures/1, recorded_limits/1, recorded_enabling_fails/1,
          recorded_members/1, recorded_example/1]).
 
@@ -42,8 +44,9 @@ groups() ->
      {members, [], [freeze_and_thaw, freezer_of_version_1, freeze_and_kill_version_2, kill_all,
                     kill_version_1_only, kill_oneself, freeze_oneself, kill_frozen, kill_forking]},
      {own, [], [own_group, own_groups_are_apart, own_groups_leave_nothing_open, outside_the_namespace, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
-                files_for_others]},
+                files_for_others, named_node, another_node, gone_meanwhile]},
      {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
+                      threaded_groups, threaded_groups_of_a_program,
                       enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
                       recorded_enabling_fails, recorded_members, recorded_example]}].
 
@@ -444,10 +447,13 @@ nothing_for_a_dead_process(Config) ->
 %% ---------------------------------------------------------------------------
 
 own_dirs() ->
+    own_dirs(os:getpid()).
+
+own_dirs(Pid) ->
     [
         Dir
      || Above <- ["", "*/", "*/*/", "*/*/*/"],
-        Dir <- filelib:wildcard("/sys/fs/cgroup/" ++ Above ++ "alcove-own." ++ os:getpid() ++ ".*")
+        Dir <- filelib:wildcard("/sys/fs/cgroup/" ++ Above ++ "alcove-own." ++ Pid ++ ".*")
     ].
 
 %% A group that has its limits, members and figures like one with a name, and goes with all in it.
@@ -709,6 +715,100 @@ out_of_descriptors(Config) ->
         Before = own_dirs(),
         ok = alcove_cgroup:remove(Other, [], Theirs),
         [] = own_dirs()
+    end).
+
+%% The groups of a Drv are its own whatever its node is called, when they were made, and now.
+named_node(Config) ->
+    with_group([], [pids], Config, fun(_, _) ->
+        Args = lists:append([["-pa", Path] || Path <- alcove_test:paths()])
+            ++ ["-setcookie", "alcove_test" | alcove_test:without_epmd(alcove_test:free_port())],
+        Peer = alcove_test:peer(alcove_test:paths(), #{args => Args, env => [{"HOME", "/nonexistent"}]}),
+        Name = list_to_atom("alcove_named" ++ os:getpid() ++ "@127.0.0.1"),
+        {Before, [], [nonode@nohost, Name, nonode@nohost], After, []} = alcove_test:in_peer(Peer, fun() ->
+            {ok, Drv} = alcove_drv:start(),
+            Make = fun() ->
+                {ok, _} = alcove_cgroup:make(Drv, [], #{pids => 5}),
+                {ok, _} = alcove_proc:start(Drv, ["sleep", "100"], #{cgroup => #{pids => 5}})
+            end,
+            Make(),
+            Made = own_dirs(),
+            First = node(),
+            {ok, _} = net_kernel:start(Name, #{name_domain => longnames, dist_listen => false}),
+            ok = alcove_cgroup:remove(Drv, []),
+            Removed = own_dirs(),
+            Make(),
+            Second = node(),
+            ok = net_kernel:stop(),
+            Make(),
+            Again = own_dirs(),
+            ok = alcove_drv:stop(Drv),
+            {length(Made), Removed, [First, Second, node()], length(Again), own_dirs()}
+        end),
+        ?assert(Before >= 2),
+        ?assertEqual(2 * Before, After),
+        alcove_test:stop_peer(Peer)
+    end).
+
+%% Also who makes a group from another node makes it for Drv.
+another_node(Config) ->
+    with_group([], [pids], Config, fun(_, _) ->
+        alcove_test:nodes(fun(There, Here) ->
+            Drv = peer:call(There, alcove_test, hold, [[{name, alcove_own}]]),
+            Dirs = fun() -> lists:append([own_dirs(peer:call(Peer, os, getpid, [])) || Peer <- [There, Here]]) end,
+            Named = {alcove_own, node(Drv)},
+            Make = fun(Peer, Ref) ->
+                {ok, Group} = peer:call(Peer, alcove_cgroup, make, [Ref, [], #{pids => 5}]),
+                Group
+            end,
+            Ways = [{There, Drv}, {Here, Drv}, {Here, Named}, {There, alcove_own}],
+            _ = [Make(Peer, Ref) || {Peer, Ref} <- Ways],
+            ?assertMatch([_, _, _, _ | _], Dirs()),
+            ok = peer:call(There, alcove_cgroup, remove, [alcove_own, []]),
+            [] = Dirs(),
+            _ = [Make(Peer, Ref) || {Peer, Ref} <- Ways],
+            ok = peer:call(Here, alcove_cgroup, remove, [Named, []]),
+            [] = Dirs(),
+            %% No name comes twice, so that a group that is gone is never another one.
+            Names = [begin
+                         Group = Make(Peer, Ref),
+                         Made = lists:usort([filename:basename(Dir) || Dir <- Dirs()]),
+                         ok = peer:call(Here, alcove_cgroup, remove, [Drv, [], Group]),
+                         Made
+                     end || _ <- lists:seq(1, 10), {Peer, Ref} <- Ways],
+            40 = length(lists:usort(lists:append(Names))),
+            _ = [Make(Peer, Ref) || {Peer, Ref} <- Ways],
+            ok = peer:call(Here, alcove_drv, stop, [Drv]),
+            [] = Dirs(),
+            gone = peer:call(Here, alcove_drv, groups, [Drv, []]),
+            gone = peer:call(There, alcove_drv, groups, [alcove_own, []]),
+            gone = peer:call(Here, alcove_drv, groups, [Named, []])
+        end)
+    end).
+
+%% A Drv that ends before it has said what its groups are called has none. One that says it late is waited
+%% for, by a program for as long as that may wait for its start.
+gone_meanwhile(Config) ->
+    with_group([], [pids], Config, fun(_, _) ->
+        Drv = alcove_test:start(),
+        ok = sys:suspend(Drv),
+        Calls = [fun() -> alcove_cgroup:make(Drv, [], #{pids => 5}) end,
+                 fun() -> alcove_cgroup:remove(Drv, []) end,
+                 fun() -> alcove_proc:run(Drv, ["true"], #{cgroup => #{pids => 5}}) end],
+        Callers = [spawn_monitor(fun() -> exit(try Call() catch Class:Why -> {Class, Why} end) end)
+                   || Call <- Calls],
+        Asked = fun() -> element(2, process_info(Drv, message_queue_len)) end,
+        true = alcove_test:until(fun() -> Asked() =:= length(Calls) end),
+        true = exit(Drv, kill),
+        ?assertMatch([{error, badpid}, {error, badpid}, {error, {drv, _}}],
+                     [receive {'DOWN', Ref, process, Caller, Answer} -> Answer end || {Caller, Ref} <- Callers]),
+        [] = own_dirs(),
+        Late = alcove_test:start(),
+        ok = sys:suspend(Late),
+        {error, {start, timeout}} = alcove_proc:run(Late, ["true"], #{cgroup => #{pids => 5}, timeout => 100}),
+        ok = sys:resume(Late),
+        {ok, #{status := 0}} = alcove_proc:run(Late, ["true"], #{cgroup => #{pids => 5}}),
+        true = alcove_test:until(fun() -> own_dirs() =:= [] end),
+        alcove_test:stop(Late)
     end).
 
 until_error(Make) ->
@@ -1279,6 +1379,80 @@ below_the_own_group(Config) ->
         {ok, [Child]} = alcove_cgroup:procs(Drv, Inside, Group),
         ok = alcove_cgroup:remove(Drv, Inside, Group),
         [] = filelib:wildcard(binary_to_list(Dir) ++ "/x/alcove-own.*")
+    end).
+
+%% The members of a threaded group are threads, whose processes are members of the domain above, and are
+%% killed with it: by cgroup.kill, and where that does nothing or isn't there. The group itself is refused.
+threaded_groups(Config) ->
+    with_group([], [cgroup2], Config, fun(Drv, Name) ->
+        Inside = version_1_only(Drv, [<<"cgroup2">>]),
+        Groups = [Threads | _] = [[Name, Below] || Below <- ["threads", "threads/below", "other"]],
+        [begin
+             ok = alcove_cgroup:create(Drv, [], Group),
+             {ok, _} = alcove_cgroup:set(Drv, [], cgroup2, Group, "cgroup.type", "threaded")
+         end || Group <- Groups],
+        {ok, <<"domain threaded\n">>} = alcove_cgroup:get(Drv, [], cgroup2, Name, "cgroup.type"),
+        Run = fun() ->
+            Paths = [run_in(Drv, Group, ["cat"]) || Group <- [Name | Groups]],
+            Members = lists:sort([lists:last(Path) || Path <- Paths]),
+            {ok, Members} = alcove_cgroup:procs(Drv, Inside, Name),
+            Paths
+        end,
+        Killed = fun(Paths) ->
+            ok = alcove_cgroup:kill(Drv, Inside, Name),
+            [alcove_test:event(Drv, Path, {termsig, sigkill}) || Path <- Paths],
+            {ok, []} = alcove_cgroup:procs(Drv, Inside, Name)
+        end,
+        Paths = Run(),
+        [[begin
+              {error, {File, enotsup}} = Refused(Drv, Inside, Group),
+              [_, _ | _] = binary:matches(File, [list_to_binary(lists:last(Group)), <<"/cgroup.">>])
+          end || Refused <- [fun alcove_cgroup:procs/3, fun alcove_cgroup:kill/3, fun alcove_cgroup:freeze/3]]
+         || Group <- Groups],
+        [echo(Drv, Path, "alive") || Path <- Paths],
+        ok = alcove_cgroup:freeze(Drv, Inside, Name),
+        ok = alcove_cgroup:thaw(Drv, Inside, Name),
+        [echo(Drv, Path, "alive") || Path <- Paths],
+        {error, {_, ebusy}} = alcove_cgroup:destroy(Drv, Inside, Threads),
+        Killed(Paths),
+        %% The file is there since Linux 5.14.
+        case alcove_cgroup:kill_file(Drv, Inside, Name) of
+            {ok, Kill} ->
+                Nothing = filename:join(alcove_test:tmp(Config), "kill"),
+                ok = file:write_file(Nothing, ""),
+                ok = alcove:mount(Drv, Inside, Nothing, Kill, "", [bind], ""),
+                Killed(Run()),
+                {ok, <<"1">>} = file:read_file(Nothing);
+            {error, enodev} ->
+                ok
+        end,
+        ok = alcove_cgroup:destroy(Drv, Inside, Name)
+    end).
+
+%% A program may make threaded groups in the group that was made for it. They go with it, and so do
+%% their members.
+threaded_groups_of_a_program(Config) ->
+    with_group([], [pids, cgroup2], Config, fun(Drv, _) ->
+        [Root] = [Path || {Path, Options} <- alcove_cgroup:cgroup(Drv), lists:member(<<"cgroup2">>, Options)],
+        Script = "cd \"$0$(sed -n 's/^0:://p' /proc/self/cgroup)\" && mkdir t && echo threaded > t/cgroup.type && "
+            "cat t/cgroup.type",
+        Member = " && (setsid sleep 100 > /dev/null 2>&1 & echo $! | tee t/cgroup.procs)",
+        Run = fun(Text) ->
+            {ok, #{status := 0, stdout := <<"threaded\n", More/binary>>}} =
+                alcove_proc:run(Drv, ["sh", "-c", Text, Root], #{cgroup => #{pids => 20}}),
+            [] = own_dirs(),
+            More
+        end,
+        <<>> = Run(Script),
+        Left = binary_to_integer(string:trim(Run(Script ++ Member))),
+        ?assertNot(alcove_test:alive(Left)),
+        %% A group of make/3 as well.
+        {ok, Group} = alcove_cgroup:make(Drv, [], #{pids => 20}),
+        Path = run_in(Drv, Group, ["sh", "-c", Script ++ Member ++ "; read x", Root]),
+        <<"threaded\n">> = alcove:stdout(Drv, Path, alcove_test:ms(5000)),
+        ok = alcove_cgroup:remove(Drv, []),
+        alcove_test:event(Drv, Path, {termsig, sigkill}),
+        [] = own_dirs()
     end).
 
 %% With a controller that the unified hierarchy has here, for real. Only below the
