@@ -665,7 +665,7 @@ killed(Config) ->
 %% ends it.
 trapped(Config) ->
     {Drv, Path} = drv_and_path(Config),
-    Policy = #{default => allow, rules => [{[chdir, getcwd], trap}]},
+    Policy = #{default => allow, rules => [{[chdir, getcwd, getpgid], trap}]},
     Child = alcove_test:fork(Drv, Path),
     %% Where the process is, the names say that it can open: getcwd is trapped too.
     Tmp = alcove_test:tmp(Config),
@@ -677,6 +677,11 @@ trapped(Config) ->
          {error, enosys} = alcove:chdir(Drv, Child, "/proc"),
          ok = alcove_test:event(Drv, Child, {signal, sigsys})
      end || _ <- lists:seq(1, 100)],
+    %% Some processors leave the first argument in the register of the result.
+    [begin
+         {error, enosys} = alcove:getpgid(Drv, Child, Pid),
+         ok = alcove_test:event(Drv, Child, {signal, sigsys})
+     end || Pid <- [0, 1, 7]],
     ?assertMatch({ok, _}, alcove:open(Drv, Child, "here", o_rdonly, 0)),
     Untrapped = alcove_test:fork(Drv, Path),
     install(Drv, Untrapped, Policy),
