@@ -19,6 +19,7 @@
          kill_oneself/1, freeze_oneself/1, kill_frozen/1, kill_forking/1]).
 %% version 2
 -export([threaded_above_members/1, members_above_controllers/1, below_the_own_group/1]).
+-export([full_group/1, refused_program/1]).
 %% own
 -export([own_group/1, own_groups_are_apart/1, own_groups_leave_nothing_open/1, outside_the_namespace/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
          many_empty_groups/1, mounts_over_mounts/1,
@@ -44,6 +45,7 @@ groups() ->
      {own, [], [own_group, own_groups_are_apart, own_groups_leave_nothing_open, outside_the_namespace, own_group_under_a_filter, left_behind, stopped, stopped_with_sudo, out_of_descriptors, many_empty_groups, mounts_over_mounts,
                 files_for_others]},
      {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
+                      full_group, refused_program,
                       enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
                       recorded_enabling_fails, recorded_members, recorded_example]}].
 
@@ -1279,6 +1281,52 @@ below_the_own_group(Config) ->
         {ok, [Child]} = alcove_cgroup:procs(Drv, Inside, Group),
         ok = alcove_cgroup:remove(Drv, Inside, Group),
         [] = filelib:wildcard(binary_to_list(Dir) ++ "/x/alcove-own.*")
+    end).
+
+%% A program that alcove starts is held by the limit of its group, with and without a process of alcove's
+%% above it, and leaves nothing where it can't be started.
+full_group(Config) ->
+    with_group([], [pids], Config, fun(Drv, Name) ->
+        case version(Drv, <<"pids">>) of
+            1 ->
+                alcove_test:skip("version 2 has no pids here, and version 1 refuses no process that is moved");
+            2 ->
+                ok = alcove_cgroup:limit(Drv, [], Name, #{pids => 2}),
+                Start = fun(Options) -> alcove_proc:start(Drv, ["sleep", "1000"], Options#{cgroup => {Name, #{}}}) end,
+                [{ok, First}, {ok, Second}] = [Start(#{}) || _ <- [1, 2]],
+                [{error, {fork, eagain}} = Start(#{}) || _ <- lists:seq(1, 20)],
+                {error, {fork, eagain}} = Start(#{namespaces => [newpid]}),
+                {error, {fork, eagain}} = alcove_proc:run(Drv, ["true"], #{cgroup => {Name, #{}}}),
+                {ok, Members} = alcove_cgroup:procs(Drv, [], Name),
+                ?assertEqual(lists:sort([maps:get(os_pid, alcove_proc:info(P)) || P <- [First, Second]]),
+                             lists:sort(Members)),
+                {ok, #{pids := #{current := 2, limit := 2, refused := Refused}}} = alcove_cgroup:stats(Drv, [], Name),
+                ?assert(Refused >= 22),
+                {ok, _} = alcove_proc:stop(First),
+                {ok, #{status := 0}} = alcove_proc:run(Drv, ["true"], #{cgroup => {Name, #{}}}),
+                %% None fits in a group of the program's own.
+                {error, {fork, eagain}} = alcove_proc:run(Drv, ["true"], #{cgroup => #{pids => 0}}),
+                %% Where the kernel can't create it in the group, the program is moved there.
+                {ok, Pid} = alcove:fork(Drv),
+                ok = alcove_seccomp:install(Drv, [Pid], #{default => allow, rules => [{clone3, {errno, enosys}}]}),
+                {ok, Third} = Start(#{}),
+                {ok, Moved} = Start(#{in => [Pid]}),
+                {ok, #{pids := #{current := 3}}} = alcove_cgroup:stats(Drv, [], Name),
+                [{ok, _} = alcove_proc:stop(P) || P <- [Second, Third, Moved]],
+                ok = alcove:exit(Drv, [Pid], 0)
+        end
+    end).
+
+%% A group that can't have a program as it has controllers for groups in it says so, and the program isn't
+%% started outside.
+refused_program(Config) ->
+    with_threaded(Config, fun(Drv, Name, Dir, Controller) ->
+        ok = alcove_cgroup:create(Drv, [], [Name, "below"]),
+        ok = alcove_cgroup:enable(Drv, [], [Name, "below"], [Controller]),
+        File = filename:join(alcove_test:tmp(Config), "made"),
+        {error, {cgroup, Why}} = alcove_proc:run(Drv, ["touch", File], #{cgroup => {Name, #{}}}),
+        ?assert(lists:member(Why, [ebusy, {<<Dir/binary, "/cgroup.procs">>, ebusy}])),
+        false = filelib:is_file(File)
     end).
 
 %% With a controller that the unified hierarchy has here, for real. Only below the
