@@ -240,7 +240,8 @@ other_architectures(_Config) ->
 
 %% A policy doesn't say EPERM or worse about calls that are newer than itself.
 newer_calls(_Config) ->
-    Highest = lists:max([Number || {_, Number} <- alcove_nif:constants(syscall)]),
+    %% ARM's own calls have numbers of their own.
+    Highest = lists:max([Number || {_, Number} <- alcove_nif:constants(syscall), Number < 16#f0000]),
     [begin
          Program = compile(#{default => Default}),
          ?assertEqual(returned(Default), run(Program, Highest, [])),
@@ -314,7 +315,7 @@ wrong_actions() ->
 %% couldn't take is refused.
 sizes(_Config) ->
     Numbers = [Number || {_, Number} <- alcove_nif:constants(syscall)],
-    Rules = [{Number, lists:nth(1 + Number rem 3, [allow, {errno, Number}, trap])} || Number <- Numbers],
+    Rules = [{Number, lists:nth(1 + Number rem 3, [allow, {errno, Number rem 4096}, trap])} || Number <- Numbers],
     %% As many actions as calls.
     Program = compile(#{default => kill, rules => Rules}),
     ct:log("~b instructions", [byte_size(Program) div 8]),
@@ -571,7 +572,10 @@ sandbox_refuses(Config) ->
         ++ [{eperm, unshare, [Flag]} || Flag <- [16#10000000, 16#20000, 16#40000000, 16#80]]
         ++ [{eafnosupport, socket, [Family, 3, 0]} || Family <- [17, 38, 40, 44, 29, 30]]
         ++ [{eprotonosupport, socket, [16, 3, Protocol]} || Protocol <- [9, 12, 15, 16]]
-        ++ [{eperm, ioctl, [0, Request, 0]} || Request <- [16#5412, 16#541c, (1 bsl 32) + 16#5412, (1 bsl 63) + 16#541c]]
+        %% Where a word has 32 bits there are none above.
+        ++ [{eperm, ioctl, [0, Request, 0]}
+            || Request <- [16#5412, 16#541c, (1 bsl 32) + 16#5412, (1 bsl 63) + 16#541c],
+               Request < 1 bsl (8 * erlang:system_info({wordsize, external}))]
         ++ [{eperm, mknodat, [-100, <<"/nonexistent/null", 0>>, 8#020666, 259]}, {eperm, personality, [16#40000]}],
     Said = [{Error, Name, Args, alcove:syscall(Drv, Path, Name, Args)} || {Error, Name, Args} <- Tries],
     ?assertEqual([], [Wrong || {Error, _, _, Answer} = Wrong <- Said, Answer =/= {error, Error}]),

@@ -853,7 +853,7 @@ fn wait_for_end(pipe: &OwnedFd) {
 /// Closes every descriptor except the connection to the keeper.
 fn become_init(process: &Process, connection: &OwnedFd, program: c_int) -> ! {
     let kept = connection.as_raw_fd();
-    spawn::close_all_but(&[0, 1, 2, kept], process.filtered, procfs::trusted);
+    spawn::close_all_but(&[0, 1, 2, kept], Some(process), procfs::trusted);
     let _ = nix::unistd::chdir("/");
     init::run(connection, program)
 }
@@ -885,7 +885,7 @@ fn become_program(
         leave(127);
     }
     std::mem::forget(streams);
-    spawn::close_all_but(&[0, 1, 2, place], process.filtered, procfs::trusted);
+    spawn::close_all_but(&[0, 1, 2, place], Some(process), procfs::trusted);
     process.depth += 1;
     process.children = Default::default();
     process.request = Request::NONE;
