@@ -134,8 +134,8 @@ pub struct Process {
     pub filtered: bool,
     /// This process has asked for another pid namespace for what it forks.
     pub divides: bool,
-    /// As far as this process knows, what it has open has lower numbers than this, or than its limit
-    /// of open files: that may be lower now than it was.
+    /// As far as this process knows, what it has open has lower numbers than this, or than its
+    /// limit of open files: that may be lower now than it was.
     pub below: u32,
     /// Calls that are refused, here and in what this process forks.
     pub denied: Set,

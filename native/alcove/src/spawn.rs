@@ -124,9 +124,10 @@ pub fn fork_closed(flags: u64) -> nix::Result<i32> {
 
 /// Closes every descriptor except `kept`. Nothing in this process owns the closed ones.
 ///
-/// close_range(2) closes them all at once. Without that call, `proc` opens the /proc that lists those
-/// that are open. A seccomp filter may not allow the former, nor to open and read a directory, and
-/// may end the process for it. Then, and without a list, each is closed that `process` may have.
+/// close_range(2) closes them all at once. Without that call, `proc` opens the /proc that lists
+/// those that are open. A seccomp filter may not allow the former, nor to open and read a
+/// directory, and may end the process for it. Then, and without a list, each is closed that
+/// `process` may have.
 pub fn close_all_but(kept: &[i32], process: Option<&Process>, proc: fn() -> Option<OwnedFd>) {
     let mut kept: Vec<u32> = kept
         .iter()

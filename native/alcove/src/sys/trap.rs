@@ -1,6 +1,6 @@
 //! The answer to a system call that a filter trapped: SECCOMP_RET_TRAP of seccomp(2).
 //!
-//! The kernel doesn't make the call, and sends SIGSYS with the registers as they were before the call.
+//! The kernel doesn't make the call, and sends SIGSYS with the registers as they were before it.
 //! Whoever made the call takes what is in the register of the result for the result: the number of
 //! the call on x86, its first argument on ARM and RISC-V. Neither looks like an error.
 
