@@ -70,9 +70,12 @@ start(Pin) ->
     start(Pin, #{}).
 
 %% @doc Makes a pin an output, which is low. Exporting it takes root's rights: if no options
-%% for alcove are given, it is started through sudo.
+%% for alcove are given, it is started through sudo. A line that the controller doesn't have is
+%% `{error, einval}', either way.
 -spec start(pin(), options()) -> {ok, led()} | {error, term()}.
-start(Pin, Options) ->
+start({Chip, Line} = Pin, Options) when
+    is_integer(Chip), Chip >= 0, is_integer(Line), Line >= 0
+->
     #{root := Root, alcove := Alcove} = maps:merge(
         #{root => "/", alcove => [{exec, "sudo -n"}]}, Options
     ),
@@ -152,7 +155,7 @@ led(Drv, Root, {Chip, Line}) ->
         {error, Reason} ->
             Gpio = filename:join(Root, "sys/class/gpio"),
             case alcove:access(Drv, filename:join(Gpio, "export"), w_ok) of
-                ok -> by_files(Drv, Gpio, integer_to_list(base(Drv, Root, Gpio, Chip) + Line));
+                ok -> by_files(Drv, Gpio, number(Drv, Root, Gpio, Chip, Line));
                 {error, enoent} -> throw({?MODULE, Reason});
                 {error, Refused} -> throw({?MODULE, Refused})
             end
@@ -228,6 +231,16 @@ drop_privs(Drv, Pids) ->
 %% GPIO
 %%--------------------------------------------------------------------
 
+%% The number of a line. Beyond those of its controller are the lines of the next one.
+number(Drv, Root, Gpio, Chip, Line) ->
+    Base = base(Drv, Root, Gpio, Chip),
+    Directory = filename:join(Gpio, "gpiochip" ++ integer_to_list(Base)),
+    Lines = must(alcove:read_file(Drv, filename:join(Directory, "ngpio"))),
+    case binary_to_integer(string:trim(Lines)) of
+        Count when Line < Count -> integer_to_list(Base + Line);
+        _ -> throw({?MODULE, einval})
+    end.
+
 %% The number of the first line of a controller. There is a directory with that in its
 %% name for each of them, in the directory of the controller or of its parent.
 base(Drv, Root, Gpio, Chip) ->
@@ -282,7 +295,10 @@ unexport(Drv, {Fd, Number}) ->
 device(Root, Chip) ->
     filename:join([Root, "dev", "gpiochip" ++ integer_to_list(Chip)]).
 
-%% The descriptor of a line, which is the last thing in what the kernel makes of the request.
+%% The descriptor of a line, which is the last thing in what the kernel makes of the request, where
+%% the line has 32 bits.
+line(_Drv, _Child, _Chip, Line) when Line >= 1 bsl 32 ->
+    {error, einval};
 line(Drv, Child, Chip, Line) ->
     case alcove:ioctl(Drv, Child, Chip, ?GPIO_V2_GET_LINE_IOCTL, request(Line)) of
         {ok, _, <<_:588/binary, Fd:32/signed-native>>} ->

@@ -1043,7 +1043,7 @@ setuid(Drv, Pids, Uid) ->
     full(Drv, Pids, setuid, [Uid]).
 
 %% @equiv sigaction(Drv, [], Signal, Handler)
--spec sigaction(drv(), constant(), dfl | ign | trap) -> ok | {error, posix()}.
+-spec sigaction(drv(), constant(), dfl | ign | trap) -> ok | {error, posix() | unsupported}.
 sigaction(Drv, Signal, Handler) ->
     short(Drv, sigaction, [Signal, Handler]).
 
@@ -1053,11 +1053,14 @@ sigaction(Drv, Signal, Handler) ->
 %% execs as well; `trap' sends the owner the event `{signal, Name}'. Signals that
 %% come in quick succession may come as one event. Children are reaped with any
 %% handler of `sigchld'. `{error, einval}' for `sigkill' and `sigstop', and for those
-%% that the C library keeps for itself (32 and 33 on Linux).
+%% that the C library keeps for itself (32 and 33 on Linux). `sigsys' can't be trapped, and
+%% is `{error, unsupported}', on a processor on which alcove doesn't know how to say that a
+%% system call that a filter trapped wasn't made: on Linux, all but x86, ARM and 64-bit RISC-V.
 %%
 %% The event of a signal that is trapped during a call comes after the call. It ends
 %% {@link poll/4} and {@link select/6} with `{error, eintr}'; other calls go on.
--spec sigaction(drv(), fork_path(), constant(), dfl | ign | trap) -> ok | {error, posix()}.
+-spec sigaction(drv(), fork_path(), constant(), dfl | ign | trap) ->
+    ok | {error, posix() | unsupported}.
 sigaction(Drv, Pids, Signal, Handler) ->
     full(Drv, Pids, sigaction, [Signal, Handler]).
 

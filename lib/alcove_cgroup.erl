@@ -489,7 +489,10 @@ procs(Drv, Pids, Name) ->
 %%     doesn't count it. With unlimited swap a memory limit only limits what is in
 %%     memory. Version 1 can't limit swap alone: `{error, {swap, einval}}'.</dd>
 %% <dt>`pids'</dt>
-%% <dd>How many processes and threads there may be. At the limit fork(2) fails with `eagain'.</dd>
+%% <dd>How many processes and threads there may be. At the limit fork(2) fails with `eagain'.
+%%     The limit is for what members create. {@link attach/4} succeeds all the same, and so does
+%%     {@link alcove_proc} where it moves a program to the group: always in version 1, in version
+%%     2 only where the kernel can't create the program there, see the option `cgroup'.</dd>
 %% <dt>`cpus', `mems'</dt>
 %% <dd>The CPUs and the memory nodes that members may use, as cpuset(7) lists them:
 %%     `"0-3,5"'.</dd>

@@ -125,7 +125,11 @@
 %% <dd>A control group with limits, see {@link alcove_cgroup:limit/4}. Without a name, alcove makes
 %%     a group for the program, where {@link alcove_cgroup:make/3} says, and removes it afterwards.
 %%     The result has an entry `cgroup', what {@link alcove_cgroup:stats/3} says at the end. A group
-%%     with a name stays, and its figures are those of all that has been in it.</dd>
+%%     with a name stays, and its figures are those of all that has been in it. In a group of
+%%     version 2 that has as many processes as `pids' admits, the program isn't started: `{error,
+%%     {fork, eagain}}'. Version 1 can't refuse it. Nor can version 2 refuse a program that is moved
+%%     to its group: before Linux 5.7, where a filter refuses clone3(2), as Docker's may, and with
+%%     `in' where that process is under a filter.</dd>
 %% <dt>`chroot': Path</dt>
 %% <dd>Another root directory. With `newns' in `namespaces', the program can't leave it: the process
 %%     enters it by pivot_root(2) and unmounts the old one. Otherwise it enters it by chroot(2),

@@ -42,7 +42,8 @@
 %% <dt>`log'</dt><dd>it is made, and written to the audit log;</dd>
 %% <dt>`{errno, Error}'</dt><dd>it fails: `eperm', or a number to 4095;</dd>
 %% <dt>`trap'</dt><dd>it isn't made, and the process gets SIGSYS, which {@link
-%%     alcove:sigaction/4} reports as `{signal, sigsys}' and which else ends it;</dd>
+%%     alcove:sigaction/4} reports as `{signal, sigsys}' and which else ends it; a call of
+%%     alcove's is then `{error, enosys}';</dd>
 %% <dt>`kill', `kill_process'</dt><dd>the process ends by SIGSYS: `{termsig, sigsys}';</dd>
 %% <dt>`kill_thread'</dt><dd>only the thread ends. The others don't know, so this is
 %%     seldom what is wanted.</dd>

@@ -75,7 +75,7 @@ cell_of() {
         ;;
     armhf-6.1)
         release=bookworm architecture=armhf target=armv7-unknown-linux-gnueabihf kernel=linux-image-armmp
-        memory=512 hour='demo footprint nif calls' all="$hour drv"
+        memory=512 hour='demo footprint nif calls seccomp' all="$hour drv"
         ;;
     *) return 1 ;;
     esac

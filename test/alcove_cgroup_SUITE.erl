@@ -20,6 +20,7 @@
 %% version 2
 -export([threaded_above_members/1, members_above_controllers/1, below_the_own_group/1]).
 -export([threaded_groups/1, threaded_groups_of_a_program/1]).
+-export([full_group/1, refused_program/1]).
 %% own
 -export([own_group/1, own_groups_are_apart/1, own_groups_leave_nothing_open/1, outside_the_namespace/1, own_group_under_a_filter/1, left_behind/1, stopped/1, stopped_with_sudo/1, out_of_descriptors/1,
          many_empty_groups/1, mounts_over_mounts/1,
@@ -47,6 +48,7 @@ groups() ->
                 files_for_others, named_node, another_node, gone_meanwhile]},
      {version_2, [], [threaded_above_members, members_above_controllers, below_the_own_group,
                       threaded_groups, threaded_groups_of_a_program,
+                      full_group, refused_program,
                       enable_controllers, enable_is_refused, recorded_figures, recorded_limits,
                       recorded_enabling_fails, recorded_members, recorded_example]}].
 
@@ -1453,6 +1455,52 @@ threaded_groups_of_a_program(Config) ->
         ok = alcove_cgroup:remove(Drv, []),
         alcove_test:event(Drv, Path, {termsig, sigkill}),
         [] = own_dirs()
+    end).
+
+%% A program that alcove starts is held by the limit of its group, with and without a process of alcove's
+%% above it, and leaves nothing where it can't be started.
+full_group(Config) ->
+    with_group([], [pids], Config, fun(Drv, Name) ->
+        case version(Drv, <<"pids">>) of
+            1 ->
+                alcove_test:skip("version 2 has no pids here, and version 1 refuses no process that is moved");
+            2 ->
+                ok = alcove_cgroup:limit(Drv, [], Name, #{pids => 2}),
+                Start = fun(Options) -> alcove_proc:start(Drv, ["sleep", "1000"], Options#{cgroup => {Name, #{}}}) end,
+                [{ok, First}, {ok, Second}] = [Start(#{}) || _ <- [1, 2]],
+                [{error, {fork, eagain}} = Start(#{}) || _ <- lists:seq(1, 20)],
+                {error, {fork, eagain}} = Start(#{namespaces => [newpid]}),
+                {error, {fork, eagain}} = alcove_proc:run(Drv, ["true"], #{cgroup => {Name, #{}}}),
+                {ok, Members} = alcove_cgroup:procs(Drv, [], Name),
+                ?assertEqual(lists:sort([maps:get(os_pid, alcove_proc:info(P)) || P <- [First, Second]]),
+                             lists:sort(Members)),
+                {ok, #{pids := #{current := 2, limit := 2, refused := Refused}}} = alcove_cgroup:stats(Drv, [], Name),
+                ?assert(Refused >= 22),
+                {ok, _} = alcove_proc:stop(First),
+                {ok, #{status := 0}} = alcove_proc:run(Drv, ["true"], #{cgroup => {Name, #{}}}),
+                %% None fits in a group of the program's own.
+                {error, {fork, eagain}} = alcove_proc:run(Drv, ["true"], #{cgroup => #{pids => 0}}),
+                %% Where the kernel can't create it in the group, the program is moved there.
+                {ok, Pid} = alcove:fork(Drv),
+                ok = alcove_seccomp:install(Drv, [Pid], #{default => allow, rules => [{clone3, {errno, enosys}}]}),
+                {ok, Third} = Start(#{}),
+                {ok, Moved} = Start(#{in => [Pid]}),
+                {ok, #{pids := #{current := 3}}} = alcove_cgroup:stats(Drv, [], Name),
+                [{ok, _} = alcove_proc:stop(P) || P <- [Second, Third, Moved]],
+                ok = alcove:exit(Drv, [Pid], 0)
+        end
+    end).
+
+%% A group that can't have a program as it has controllers for groups in it says so, and the program isn't
+%% started outside.
+refused_program(Config) ->
+    with_threaded(Config, fun(Drv, Name, Dir, Controller) ->
+        ok = alcove_cgroup:create(Drv, [], [Name, "below"]),
+        ok = alcove_cgroup:enable(Drv, [], [Name, "below"], [Controller]),
+        File = filename:join(alcove_test:tmp(Config), "made"),
+        {error, {cgroup, Why}} = alcove_proc:run(Drv, ["touch", File], #{cgroup => {Name, #{}}}),
+        ?assert(lists:member(Why, [ebusy, {<<Dir/binary, "/cgroup.procs">>, ebusy}])),
+        false = filelib:is_file(File)
     end).
 
 %% With a controller that the unified hierarchy has here, for real. Only below the

@@ -12,7 +12,8 @@
 %% credentials
 -export([dropped_privileges_stay_dropped/1, dropped_privileges_and_the_parents_death/1]).
 %% seccomp
--export([system_call_filter/1, filter_is_inherited/1]).
+-export([system_call_filter/1, filter_is_inherited/1, programs_get_no_descriptors/1,
+         programs_get_no_high_descriptors/1]).
 %% namespaces
 -export([uts_namespace/1, pid_namespace/1, net_namespace/1, ipc_namespace/1, mount_namespace/1, setns_example/1,
          unshare_example/1, user_namespace/1, container_in_one_call/1, namespace_init_is_killed/1]).
@@ -26,7 +27,8 @@ all() ->
 groups() ->
     [{chroot_and_limits, [], [chroot_sandbox, no_descriptors_left, limits_are_inherited, cpu_limit]},
      {credentials, [], [dropped_privileges_stay_dropped, dropped_privileges_and_the_parents_death]},
-     {seccomp, [], [system_call_filter, filter_is_inherited]},
+     {seccomp, [], [system_call_filter, filter_is_inherited, programs_get_no_descriptors,
+                    programs_get_no_high_descriptors]},
      {namespaces, [], [uts_namespace, pid_namespace, net_namespace, ipc_namespace, mount_namespace,
                        setns_example, unshare_example, user_namespace, container_in_one_call,
                        namespace_init_is_killed]}].
@@ -280,6 +282,80 @@ filter_is_inherited(Config) ->
     Program = alcove_test:run(Drv, Child, ["grep", "^Seccomp:", "/proc/self/status"]),
     {<<"Seccomp:\t2\n">>, {exit_status, 0}} = alcove_test:output(Drv, Program),
     ok = alcove:mkdir(Drv, Dir, 8#700).
+
+%% Under a filter alcove doesn't ask which descriptors are open, and closes for a program all that may be: those
+%% above the limit too, if that was lowered since, by whomever and whenever.
+programs_get_no_descriptors(Config) ->
+    Drv = alcove_test:drv(Config),
+    Open = fun(Path) -> open_at(Drv, Path, 200) end,
+    Filter = fun(Path) -> with_filter(Drv, Path) end,
+    Fork = fun(Path) -> alcove_test:fork(Drv, Path) end,
+    Limit = fun(Path) ->
+                    ok = alcove:setrlimit(Drv, Path, rlimit_nofile, #alcove_rlimit{cur = 100, max = 100}),
+                    Path
+            end,
+    ByHand = fun(Path) -> prlimit(Drv, Path, 0, 100), Path end,
+    FromOutside = fun(Path) -> prlimit(Drv, [], lists:last(Path), 100), Path end,
+    [begin
+         Path = alcove_test:fork(Drv, []),
+         Last = lists:foldl(fun(Step, At) -> Step(At) end, Path, Steps),
+         ?assertEqual({N, [<<"0">>, <<"1">>, <<"2">>, <<"3">>]}, {N, descriptors_of_a_program(Drv, Last)}),
+         ok = alcove:exit(Drv, Path, 0)
+     end || {N, Steps} <- lists:enumerate(
+                            [[Open, Filter]] ++
+                            [Steps || Lower <- [Limit, ByHand, FromOutside],
+                                      Steps <- [[Open, Lower, Filter], [Open, Filter, Lower], [Filter, Open, Lower],
+                                                [Open, Lower, Fork, Filter], [Open, Filter, Lower, Fork]]])].
+
+%% Nor those with numbers that the limit admitted only for a while.
+programs_get_no_high_descriptors(Config) ->
+    as_root([], Config, fun(Drv, Path) ->
+        {ok, #alcove_rlimit{max = Most}} = alcove:getrlimit(Drv, rlimit_nofile),
+        High = Most + 1000,
+        case try_prlimit(Drv, [], lists:last(Path), High) of
+            {ok, 0, _} -> high_descriptors(Drv, Path, High);
+            {error, eperm} -> alcove_test:skip("the limit of open files can't be raised")
+        end
+    end).
+
+high_descriptors(Drv, Path, High) ->
+    Place = High - 1,
+    Opens = [fun(Child) -> open_at(Drv, Child, Place) end,
+             fun(Child) -> {ok, Place, _} = alcove:fcntl(Drv, Child, 0, f_dupfd, Place) end,
+             fun(Child) -> {ok, Place, _} = alcove:syscall(Drv, Child, dup3, [0, Place, 0]) end],
+    [begin
+         Child = alcove_test:fork(Drv, Path),
+         Before andalso with_filter(Drv, Child),
+         prlimit(Drv, [], lists:last(Child), High),
+         Open(Child),
+         prlimit(Drv, [], lists:last(Child), 100),
+         Before orelse with_filter(Drv, Child),
+         ?assertEqual([<<"0">>, <<"1">>, <<"2">>, <<"3">>], descriptors_of_a_program(Drv, Child)),
+         ok = alcove:exit(Drv, Child, 0)
+     end || Before <- [false, true], Open <- Opens].
+
+open_at(Drv, Path, Number) ->
+    {ok, Fd} = alcove:open(Drv, Path, "/dev/null", o_rdonly, 0),
+    {ok, Number} = alcove:dup2(Drv, Path, Fd, Number),
+    ok = alcove:close(Drv, Path, Fd),
+    Path.
+
+with_filter(Drv, Path) ->
+    ok = alcove_seccomp:install(Drv, Path, #{default => allow, rules => [{swapon, {errno, eperm}}]}),
+    Path.
+
+prlimit(Drv, Path, Pid, Limit) ->
+    {ok, 0, _} = try_prlimit(Drv, Path, Pid, Limit).
+
+try_prlimit(Drv, Path, Pid, Limit) ->
+    Resource = alcove:rlimit_define(Drv, rlimit_nofile),
+    alcove:syscall(Drv, Path, prlimit64, [Pid, Resource, <<Limit:64/native, Limit:64/native>>, 0]).
+
+%% The list has that of the directory, too.
+descriptors_of_a_program(Drv, Path) ->
+    {ok, #{status := 0, stdout := List}} =
+        alcove_proc:run(Drv, ["ls", "/proc/self/fd"], #{in => Path, timeout => alcove_test:ms(20000)}),
+    binary:split(List, <<"\n">>, [global, trim]).
 
 %% ---------------------------------------------------------------------------
 %% Namespaces

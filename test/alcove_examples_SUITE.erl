@@ -414,8 +414,11 @@ gpio(Config) ->
      || Dir <- ["gpiochip96", "gpiochip0", "gpiochip64", "gpiochip32", "gpio53"]
     ],
     [
-        ok = file:write_file(filename:join(Gpio, File), "")
-     || File <- ["export", "unexport", "gpio53/direction", "gpio53/value"]
+        ok = file:write_file(filename:join(Gpio, File), Text)
+     || {File, Text} <- [
+            {"gpiochip" ++ Chip ++ "/ngpio", "32\n"}
+         || Chip <- ["0", "32", "64", "96"]
+        ] ++ [{File, ""} || File <- ["export", "unexport", "gpio53/direction", "gpio53/value"]]
     ],
     {Root, fun(File) ->
         {ok, Text} = file:read_file(filename:join(Gpio, File)),
@@ -497,7 +500,7 @@ light_at({Number, Level, Device}, Chips, Options, How) ->
             0 = Level(5),
             ok = gpioled:on(Led),
             ok = gpioled:stop(Led),
-            {error, einval} = gpioled:start({Number, 8}, Options);
+            [{error, einval} = gpioled:start({Number, Line}, Options) || Line <- no_lines(8)];
         {error, enodev} when How =:= value, not Alone ->
             %% By files nothing tells the controllers of one device apart.
             [] = Levels();
@@ -505,6 +508,11 @@ light_at({Number, Level, Device}, Chips, Options, How) ->
         {error, enoent} when How =:= value ->
             {error, enoent} = file:read_file_info("/sys/class/gpio/export")
     end.
+
+%% What is no line of a controller with so many: the first of the next controller, and numbers whose
+%% lowest 32 bits are those of a line.
+no_lines(Count) ->
+    [Count, Count + 5, 1 bsl 31, 1 bsl 32, 1 bsl 32 + 5, 1 bsl 64 + 5].
 
 %% The numbers of the controllers, how the level of one of their lines is read, and whose they are.
 simulated() ->
@@ -559,7 +567,9 @@ light_by_device(Config) ->
         ok = file:make_dir(filename:join(Root, "dev")),
         ok = file:write_file(filename:join(Root, "dev/gpiochip0"), ""),
         {error, enotty} = Start(0),
-        {error, enoent} = Start(1)
+        {error, enoent} = Start(1),
+        % The request has 32 bits for a line.
+        {error, einval} = gpioled:start({0, 1 bsl 32 + 17}, #{root => Root, alcove => []})
     end).
 
 %% The lines of a controller are those of its device, in whichever order they are counted: here
@@ -577,12 +587,13 @@ light_of_a_controller(Config) ->
                 Lines = Path("sys/devices/" ++ LinesIn ++ "/gpio/gpiochip" ++ Base),
                 [ok = filelib:ensure_dir(filename:join(Dir, "x")) || Dir <- [Device, Lines]],
                 ok = file:make_symlink(Device, filename:join(Bus, "gpiochip" ++ Chip)),
-                ok = file:make_symlink(Lines, filename:join(Class, "gpiochip" ++ Base))
+                ok = file:make_symlink(Lines, filename:join(Class, "gpiochip" ++ Base)),
+                ok = file:write_file(filename:join(Lines, "ngpio"), Count)
             end
-         || {Chip, Where, LinesIn, Base} <- [
-                {"0", "platform/sim.0", "platform/sim.0", "512"},
-                {"1", "platform/sim.1", "platform/sim.1", "480"},
-                {"2", "virtual", "virtual/gpiochip2", "448"}
+         || {Chip, Where, LinesIn, Base, Count} <- [
+                {"0", "platform/sim.0", "platform/sim.0", "512", "4\n"},
+                {"1", "platform/sim.1", "platform/sim.1", "480", "32\n"},
+                {"2", "virtual", "virtual/gpiochip2", "448", "32\n"}
             ]
         ],
         [ok = file:write_file(filename:join(Class, File), "") || File <- ["export", "unexport"]],
@@ -592,7 +603,20 @@ light_of_a_controller(Config) ->
             Number
         end,
         [<<"515">>, <<"483">>, <<"451">>] = [Exported(Chip) || Chip <- [0, 1, 2]],
-        {error, enodev} = gpioled:start({3, 0}, #{root => Root, alcove => []})
+        {error, enodev} = gpioled:start({3, 0}, #{root => Root, alcove => []}),
+        ok = file:write_file(filename:join(Class, "export"), ""),
+        [
+            {error, einval} = gpioled:start({Chip, Line}, #{root => Root, alcove => []})
+         || {Chip, Count} <- [{0, 4}, {1, 32}], Line <- no_lines(Count)
+        ],
+        {ok, <<>>} = file:read_file(filename:join(Class, "export")),
+        [
+            ?assertError(function_clause, gpioled:start(Pin, #{root => Root, alcove => []}))
+         || Pin <- [{0, -1}, {-1, 0}, {0, 1.0}, {0, "1"}, {zero, 1}, 17]
+        ],
+        % A controller that doesn't say how many lines it has.
+        ok = file:delete(filename:join(Class, "gpiochip512/ngpio")),
+        {error, enoent} = gpioled:start({0, 3}, #{root => Root, alcove => []})
     end).
 
 light_needs_a_pin(Config) ->

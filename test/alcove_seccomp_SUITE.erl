@@ -240,7 +240,8 @@ other_architectures(_Config) ->
 
 %% A policy doesn't say EPERM or worse about calls that are newer than itself.
 newer_calls(_Config) ->
-    Highest = lists:max([Number || {_, Number} <- alcove_nif:constants(syscall)]),
+    %% ARM's own calls have numbers of their own.
+    Highest = lists:max([Number || {_, Number} <- alcove_nif:constants(syscall), Number < 16#f0000]),
     [begin
          Program = compile(#{default => Default}),
          ?assertEqual(returned(Default), run(Program, Highest, [])),
@@ -314,7 +315,7 @@ wrong_actions() ->
 %% couldn't take is refused.
 sizes(_Config) ->
     Numbers = [Number || {_, Number} <- alcove_nif:constants(syscall)],
-    Rules = [{Number, lists:nth(1 + Number rem 3, [allow, {errno, Number}, trap])} || Number <- Numbers],
+    Rules = [{Number, lists:nth(1 + Number rem 3, [allow, {errno, Number rem 4096}, trap])} || Number <- Numbers],
     %% As many actions as calls.
     Program = compile(#{default => kill, rules => Rules}),
     ct:log("~b instructions", [byte_size(Program) div 8]),
@@ -571,7 +572,10 @@ sandbox_refuses(Config) ->
         ++ [{eperm, unshare, [Flag]} || Flag <- [16#10000000, 16#20000, 16#40000000, 16#80]]
         ++ [{eafnosupport, socket, [Family, 3, 0]} || Family <- [17, 38, 40, 44, 29, 30]]
         ++ [{eprotonosupport, socket, [16, 3, Protocol]} || Protocol <- [9, 12, 15, 16]]
-        ++ [{eperm, ioctl, [0, Request, 0]} || Request <- [16#5412, 16#541c, (1 bsl 32) + 16#5412, (1 bsl 63) + 16#541c]]
+        %% Where a word has 32 bits there are none above.
+        ++ [{eperm, ioctl, [0, Request, 0]}
+            || Request <- [16#5412, 16#541c, (1 bsl 32) + 16#5412, (1 bsl 63) + 16#541c],
+               Request < 1 bsl (8 * erlang:system_info({wordsize, external}))]
         ++ [{eperm, mknodat, [-100, <<"/nonexistent/null", 0>>, 8#020666, 259]}, {eperm, personality, [16#40000]}],
     Said = [{Error, Name, Args, alcove:syscall(Drv, Path, Name, Args)} || {Error, Name, Args} <- Tries],
     ?assertEqual([], [Wrong || {Error, _, _, Answer} = Wrong <- Said, Answer =/= {error, Error}]),
@@ -665,7 +669,7 @@ killed(Config) ->
 %% ends it.
 trapped(Config) ->
     {Drv, Path} = drv_and_path(Config),
-    Policy = #{default => allow, rules => [{[chdir, getcwd], trap}]},
+    Policy = #{default => allow, rules => [{[chdir, getcwd, getpgid], trap}]},
     Child = alcove_test:fork(Drv, Path),
     %% Where the process is, the names say that it can open: getcwd is trapped too.
     Tmp = alcove_test:tmp(Config),
@@ -677,6 +681,11 @@ trapped(Config) ->
          {error, enosys} = alcove:chdir(Drv, Child, "/proc"),
          ok = alcove_test:event(Drv, Child, {signal, sigsys})
      end || _ <- lists:seq(1, 100)],
+    %% Some processors leave the first argument in the register of the result.
+    [begin
+         {error, enosys} = alcove:getpgid(Drv, Child, Pid),
+         ok = alcove_test:event(Drv, Child, {signal, sigsys})
+     end || Pid <- [0, 1, 7]],
     ?assertMatch({ok, _}, alcove:open(Drv, Child, "here", o_rdonly, 0)),
     Untrapped = alcove_test:fork(Drv, Path),
     install(Drv, Untrapped, Policy),

@@ -111,6 +111,10 @@ impl Options {
     }
 }
 
+/// How many descriptors are tried at the most where nothing says which are open: the limit of open
+/// files may be a thousand million.
+pub const MOST_DESCRIPTORS: u32 = 1 << 20;
+
 /// A process in its event loop.
 #[derive(Debug)]
 pub struct Process {
@@ -130,6 +134,9 @@ pub struct Process {
     pub filtered: bool,
     /// This process has asked for another pid namespace for what it forks.
     pub divides: bool,
+    /// As far as this process knows, what it has open has lower numbers than this, or than its
+    /// limit of open files: that may be lower now than it was.
+    pub below: u32,
     /// Calls that are refused, here and in what this process forks.
     pub denied: Set,
     /// The call that is being made.
@@ -216,8 +223,23 @@ impl Process {
             open: false,
             filtered: false,
             divides: false,
+            below: 0,
             denied: Set::default(),
             request: Request::NONE,
+        }
+    }
+
+    /// Takes note that descriptors below such a number may be open, also when the limit of open
+    /// files no longer says so.
+    pub fn may_have_below(&mut self, number: u64) {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        self.below = self.below.max(number.min(MOST_DESCRIPTORS));
+    }
+
+    /// Takes note of a descriptor that may be open.
+    pub fn may_have(&mut self, fd: i64) {
+        if let Ok(fd) = u64::try_from(fd) {
+            self.may_have_below(fd.saturating_add(1));
         }
     }
 

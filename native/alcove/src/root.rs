@@ -62,7 +62,9 @@ fn prepare_root(control: OwnedFd, start: Start) -> Result<Process, Refusal> {
     let soft = wide(soft);
     let control = settle_control(control, soft)?;
     replace_environment(&start.init.env);
-    Ok(Process::root(control, Options::new(&start.init, soft)))
+    let mut root = Process::root(control, Options::new(&start.init, soft));
+    root.may_have_below(wide(hard));
+    Ok(root)
 }
 
 /// A limit's type isn't the same everywhere.

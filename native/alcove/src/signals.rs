@@ -13,6 +13,7 @@
 use crate::exit::{die, leave};
 use crate::process::Process;
 use crate::sys::signal::{NUMBERS, kill, largest, reset_reserved, unblock};
+use crate::sys::trap;
 use crate::sys::wait::{Waited, wait4};
 use crate::{descendants, io, protect, reap, wanted};
 use alcove_proto::frame::{Short, Signal};
@@ -298,42 +299,12 @@ fn die_by(signal: c_int) {
     let _ = kill(nix::unistd::getpid().as_raw(), signal);
 }
 
-/// Makes a system call that a filter trapped return ENOSYS. The kernel didn't make the call, and
-/// left its number in the register of the result: the caller would take that for the result.
-///
-/// # Safety
-/// `context` is what the kernel gave the handler.
-unsafe fn refuse_trapped_call(signal: c_int, info: &siginfo_t, context: *mut c_void) {
-    /// SYS_SECCOMP of asm-generic/siginfo.h.
-    const FILTERED: c_int = 1;
-    if signal != libc::SIGSYS || info.si_code != FILTERED {
-        return;
-    }
-    // SAFETY: the kernel gives the handler a context that is its own until it returns.
-    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    unsafe {
-        let context = &mut *context.cast::<libc::ucontext_t>();
-        context.uc_mcontext.gregs[libc::REG_RAX as usize] = -i64::from(libc::ENOSYS);
-    }
-    // SAFETY: as above.
-    #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
-    unsafe {
-        let context = &mut *context.cast::<libc::ucontext_t>();
-        context.uc_mcontext.regs[0] = -i64::from(libc::ENOSYS) as u64;
-    }
-    #[cfg(not(all(
-        target_os = "linux",
-        any(target_arch = "x86_64", target_arch = "aarch64")
-    )))]
-    let _ = context;
-}
-
 extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let errno = Errno::last_raw();
     // SAFETY: with SA_SIGINFO the kernel gives a valid siginfo.
     let info = unsafe { &*info };
     // SAFETY: this is the handler.
-    unsafe { refuse_trapped_call(signal, info, context) };
+    unsafe { trap::refuse(signal, info, context) };
     if signal == guardian_died() && protect::is_root() && protect::parent_died() {
         orphaned();
     }

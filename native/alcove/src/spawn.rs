@@ -6,7 +6,7 @@
 
 use crate::channels::{self, Channels, control_of_child};
 use crate::exit::leave;
-use crate::process::{Process, Progress, Request};
+use crate::process::{MOST_DESCRIPTORS, Process, Progress, Request};
 use crate::protect::{become_subreaper, set_dumpable};
 use crate::reply::{Fail, Outcome};
 #[cfg(target_os = "linux")]
@@ -63,7 +63,7 @@ pub fn create_keeper(process: &mut Process, run: fn(Process) -> !) -> Outcome<i3
         if place(control.as_fd(), place_of, true).is_err() {
             leave(127);
         }
-        close_all_but(&[place_of], process.filtered, procfs::trusted);
+        close_all_but(&[place_of], Some(process), procfs::trusted);
         std::mem::forget((control, parents_control));
         run(Process {
             control: place_of,
@@ -73,6 +73,8 @@ pub fn create_keeper(process: &mut Process, run: fn(Process) -> !) -> Outcome<i3
             open: false,
             filtered: process.filtered,
             divides: false,
+            // What it inherited is closed.
+            below: 0,
             denied: process.denied,
             request: Request::NONE,
         });
@@ -120,30 +122,31 @@ pub fn fork_closed(flags: u64) -> nix::Result<i32> {
     fork()
 }
 
-/// Closes every descriptor except `kept`. Nothing in this process owns the closed ones. A seccomp
-/// filter may not allow close_range(2), which closes them all at once; without that call, `proc`
-/// opens the /proc that lists the open descriptors.
-pub fn close_all_but(kept: &[i32], filtered: bool, proc: fn() -> Option<OwnedFd>) {
+/// Closes every descriptor except `kept`. Nothing in this process owns the closed ones.
+///
+/// close_range(2) closes them all at once. Without that call, `proc` opens the /proc that lists
+/// those that are open. A seccomp filter may not allow the former, nor to open and read a
+/// directory, and may end the process for it. Then, and without a list, each is closed that
+/// `process` may have.
+pub fn close_all_but(kept: &[i32], process: Option<&Process>, proc: fn() -> Option<OwnedFd>) {
     let mut kept: Vec<u32> = kept
         .iter()
         .filter_map(|fd| u32::try_from(*fd).ok())
         .collect();
     kept.sort_unstable();
-    if !filtered {
+    if !process.is_some_and(|process| process.filtered) {
         if close_ranges(&kept) {
             return;
         }
-        // The limit of open files may be a thousand million, too many to try each.
         if let Some(open) = proc().and_then(procfs::descriptors) {
             close_each(open.into_iter().filter_map(|fd| fd.try_into().ok()), &kept);
             return;
         }
     }
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(_, hard)| hard);
-    close_each(
-        0..u32::try_from(limit).unwrap_or(u32::MAX).min(1 << 20),
-        &kept,
-    );
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    let below = process.map_or(0, |process| process.below);
+    close_each(0..limit.min(MOST_DESCRIPTORS).max(below), &kept);
 }
 
 /// Closes those of `fds`, some of which may not be open, that aren't among the sorted `kept`.
@@ -182,6 +185,7 @@ fn divide(process: &mut Process, flags: u64, channels: Channels) -> Outcome<i32>
                 open: makes_user_namespace(flags),
                 filtered: process.filtered,
                 divides: false,
+                below: process.below,
                 denied: process.denied,
                 request: process.request.born(),
             };

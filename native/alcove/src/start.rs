@@ -98,7 +98,7 @@ pub fn channel() -> Result<OwnedFd, Refusal> {
     if !getuid().is_root() && ![0, getuid().as_raw()].contains(&peer(&stdin)?) {
         return Err(Refusal::Stranger);
     }
-    close_all_but(&[0, 1, 2], false, procfs::open);
+    close_all_but(&[0, 1, 2], None, procfs::open);
     let above = [CONTROL, 3]
         .into_iter()
         .find_map(|lowest| duplicate(libc::STDIN_FILENO, lowest).ok());

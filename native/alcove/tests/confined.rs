@@ -23,7 +23,16 @@ fn int(value: u64) -> Vec<u8> {
 }
 
 /// A filter that admits some system calls and kills for others.
-fn filter(admitted: &[i64]) -> Vec<u8> {
+fn filter(admitted: &[libc::c_long]) -> Vec<u8> {
+    program(
+        admitted,
+        libc::SECCOMP_RET_ALLOW,
+        libc::SECCOMP_RET_KILL_PROCESS,
+    )
+}
+
+/// A filter that does one thing with the system calls that are listed, and another with all else.
+fn program(listed: &[libc::c_long], with_them: u32, with_others: u32) -> Vec<u8> {
     let mut program = Vec::new();
     let mut instruction = |code: u32, jt: u8, jf: u8, k: u32| {
         program.extend_from_slice(&(code as u16).to_ne_bytes());
@@ -31,8 +40,8 @@ fn filter(admitted: &[i64]) -> Vec<u8> {
         program.extend_from_slice(&k.to_ne_bytes());
     };
     instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0);
-    for (at, call) in admitted.iter().enumerate() {
-        let to_the_end = (admitted.len() - at) as u8;
+    for (at, call) in listed.iter().enumerate() {
+        let to_the_end = (listed.len() - at) as u8;
         instruction(
             libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
             to_the_end,
@@ -40,13 +49,8 @@ fn filter(admitted: &[i64]) -> Vec<u8> {
             *call as u32,
         );
     }
-    instruction(
-        libc::BPF_RET | libc::BPF_K,
-        0,
-        0,
-        libc::SECCOMP_RET_KILL_PROCESS,
-    );
-    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW);
+    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, with_others);
+    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, with_them);
     let length = (program.len() / 8) as u16;
     let mut head = length.to_ne_bytes().to_vec();
     head.resize(size_of::<usize>(), 0);
@@ -59,7 +63,7 @@ fn filter(admitted: &[i64]) -> Vec<u8> {
     arguments
 }
 
-const ADMITTED: &[i64] = &[
+const ADMITTED: &[libc::c_long] = &[
     libc::SYS_read,
     libc::SYS_write,
     libc::SYS_writev,
@@ -71,6 +75,15 @@ const ADMITTED: &[i64] = &[
     libc::SYS_getpid,
 ];
 
+/// Installs a filter.
+fn install(child: &mut Node, filter: &[u8]) {
+    let no_new_privs = prctl(libc::PR_SET_NO_NEW_PRIVS, &int(1), &int(0));
+    let mode = int(libc::SECCOMP_MODE_FILTER as u64);
+    for call in [no_new_privs, prctl(libc::PR_SET_SECCOMP, &mode, filter)] {
+        assert!(child.call(number::prctl, &call).starts_with("{ok,0,"));
+    }
+}
+
 /// Under a filter with little but read and write, getpid is answered forever,
 /// and signals are events.
 #[test]
@@ -79,18 +92,7 @@ fn a_filter() {
     let mut child = tree.root().fork();
     let pid = child.pid;
     assert_eq!(child.sigaction(libc::SIGTERM, Handler::Trap), "ok");
-    let no_new_privs = prctl(libc::PR_SET_NO_NEW_PRIVS, &int(1), &int(0));
-    assert!(
-        child
-            .call(number::prctl, &no_new_privs)
-            .starts_with("{ok,0,")
-    );
-    let seccomp = prctl(
-        libc::PR_SET_SECCOMP,
-        &int(libc::SECCOMP_MODE_FILTER as u64),
-        &filter(ADMITTED),
-    );
-    assert!(child.call(number::prctl, &seccomp).starts_with("{ok,0,"));
+    install(&mut child, &filter(ADMITTED));
     for _ in 0..5_000 {
         assert_eq!(child.getpid(), pid);
     }
@@ -110,14 +112,31 @@ fn a_filter() {
     );
     // What isn't admitted kills, so the filter was there.
     let mut child = tree.root().fork();
-    assert!(
-        child
-            .call(number::prctl, &no_new_privs)
-            .starts_with("{ok,0,")
-    );
-    assert!(child.call(number::prctl, &seccomp).starts_with("{ok,0,"));
+    install(&mut child, &filter(ADMITTED));
     child.send_call(number::getuid, &[]);
     assert!(matches!(child.wait(), Frame::End));
+}
+
+/// A call that a filter traps is an error, whatever the processor leaves in the register of the
+/// result: the number of the call, or its first argument, which may be zero.
+#[test]
+fn a_trapped_call() {
+    let mut tree = Tree::start();
+    let mut child = tree.root().fork();
+    let trapped = [libc::SYS_chdir, libc::SYS_getpgid];
+    let (trap, allow) = (libc::SECCOMP_RET_TRAP, libc::SECCOMP_RET_ALLOW);
+    assert_eq!(child.sigaction(libc::SIGSYS, Handler::Trap), "ok");
+    install(&mut child, &program(&trapped, trap, allow));
+    for (call, arguments) in [
+        (number::chdir, cstr("/")),
+        (number::getpgid, 7i32.to_le_bytes().to_vec()),
+        (number::getpgid, 0i32.to_le_bytes().to_vec()),
+    ] {
+        assert_eq!(child.call(call, &arguments), "{error,enosys}");
+        assert_eq!(child.event(), Event::Signal(libc::SIGSYS));
+    }
+    let pid = child.pid;
+    assert_eq!(child.getpid(), pid);
 }
 
 /// With no descriptors to be had, everything else is answered.
@@ -126,7 +145,7 @@ fn no_descriptors() {
     let mut tree = Tree::start();
     let mut child = tree.root().fork();
     let pid = child.pid;
-    let mut limit = u64::from(libc::RLIMIT_NOFILE).to_le_bytes().to_vec();
+    let mut limit = (libc::RLIMIT_NOFILE as u64).to_le_bytes().to_vec();
     limit.put_u64(0);
     limit.put_u64(0);
     assert_eq!(child.call(number::setrlimit, &limit), "ok");
@@ -157,7 +176,7 @@ fn few_descriptors() {
         child.call(number::close, &19i32.to_le_bytes()),
         "{error,ebadf}"
     );
-    let mut limit = u64::from(libc::RLIMIT_NOFILE).to_le_bytes().to_vec();
+    let mut limit = (libc::RLIMIT_NOFILE as u64).to_le_bytes().to_vec();
     limit.put_u64(16);
     limit.put_u64(16);
     assert_eq!(child.call(number::setrlimit, &limit), "ok");

@@ -25,7 +25,16 @@ pub fn fcntl(p: &mut Process, fd: i32, op: i64, arg: Ptr<'_>) -> Flat<(i64, Argu
         // the operation wants is the user's to see to.
         Errno::result(unsafe { libc::fcntl(fd, op, word) })
     };
-    Flat(control(p, fd, op, arg, call))
+    let done = control(p, fd, op, arg, call);
+    if let Ok((returned, _)) = &done {
+        if [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC]
+            .map(i64::from)
+            .contains(&op)
+        {
+            p.may_have(*returned);
+        }
+    }
+    Flat(done)
 }
 
 /// ioctl(2): `{ok, Returned, Arg}`. The argument is a number or a pointer as for prctl.
@@ -62,7 +71,9 @@ pub fn dup(p: &mut Process, fd: i32) -> Outcome<i32> {
 /// dup2(2): makes `to` what `fd` is.
 pub fn dup2(p: &mut Process, fd: i32, to: i32) -> Outcome<i32> {
     let (fd, to) = (user_fd(p, fd)?, user_fd(p, to)?);
-    Ok(sys::dup2(fd, to)?)
+    let made = sys::dup2(fd, to)?;
+    p.may_have(made.into());
+    Ok(made)
 }
 
 /// pipe(2): `{ok, Reader, Writer}`.
@@ -120,4 +131,28 @@ pub fn openat2(
 pub fn memfd_create(_: &mut Process, name: &CStr, flags: u64) -> Outcome<i32> {
     let flags = libc::c_uint::try_from(flags).map_err(|_| Errno::EINVAL)?;
     Ok(memfd::memfd_create(name, MFdFlags::from_bits_retain(flags))?.into_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::testing::{in_child, process};
+
+    /// The highest of them stays known, whatever the limit of open files is later.
+    #[test]
+    fn numbers_of_the_users_choice_are_remembered() {
+        in_child(|| {
+            let mut p = process();
+            assert_eq!(dup2(&mut p, 0, 300), Ok(300));
+            assert_eq!(p.below, 301);
+            assert!(dup2(&mut p, 0, i32::MAX).is_err());
+            let from = Ptr::Int(310);
+            let (made, _) = fcntl(&mut p, 0, libc::F_DUPFD.into(), from).0.expect("one");
+            assert_eq!(i64::from(p.below), made + 1);
+            let flags = libc::F_GETFL.into();
+            assert!(fcntl(&mut p, 0, flags, Ptr::Int(0)).0.is_ok());
+            assert_eq!(dup2(&mut p, 0, 299), Ok(299));
+            assert_eq!(i64::from(p.below), made + 1);
+        });
+    }
 }

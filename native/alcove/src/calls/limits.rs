@@ -32,13 +32,25 @@ pub fn getrlimit(_: &mut Process, resource: u64) -> Outcome<Rlimit> {
 }
 
 /// setrlimit(2).
-pub fn setrlimit(_: &mut Process, resource: u64, limit: Rlimit) -> Outcome {
+pub fn setrlimit(p: &mut Process, resource: u64, limit: Rlimit) -> Outcome {
     let number = number(resource)?;
+    if number == libc::RLIMIT_NOFILE as c_int {
+        // What is open stays open. Both calls are prlimit(2): a filter that admits one of them
+        // admits the other.
+        if let Ok(before) = resource::getrlimit(number) {
+            p.may_have_below(to_wire(before.rlim_max));
+        }
+    }
+    let most = limit.max;
     let limit = rlimit {
         rlim_cur: from_wire(limit.cur)?,
         rlim_max: from_wire(limit.max)?,
     };
-    Ok(resource::setrlimit(number, &limit)?)
+    resource::setrlimit(number, &limit)?;
+    if number == libc::RLIMIT_NOFILE as c_int {
+        p.may_have_below(most);
+    }
+    Ok(())
 }
 
 fn number(resource: u64) -> nix::Result<c_int> {
@@ -72,6 +84,7 @@ fn from_wire(limit: u64) -> nix::Result<rlim_t> {
 mod tests {
     use super::*;
     use crate::calls::testing::{in_child, process, text};
+    use crate::process::MOST_DESCRIPTORS;
 
     const NOFILE: u64 = libc::RLIMIT_NOFILE as u64;
     const CPU: u64 = libc::RLIMIT_CPU as u64;
@@ -80,8 +93,11 @@ mod tests {
     fn limits_are_set_and_read() {
         in_child(|| {
             let mut p = process();
+            let before = getrlimit(&mut p, NOFILE).expect("a limit").max;
             let limit = Rlimit { cur: 10, max: 20 };
             assert_eq!(text(&setrlimit(&mut p, NOFILE, limit)), "ok");
+            // What was open stays open.
+            assert_eq!(u64::from(p.below), before.min(MOST_DESCRIPTORS.into()));
             assert_eq!(
                 text(&getrlimit(&mut p, NOFILE)),
                 "{ok,{alcove_rlimit,10,20}}"

@@ -1,9 +1,9 @@
 //! Signals.
 
 use crate::process::Process;
-use crate::reply::Outcome;
+use crate::reply::{Fail, Outcome};
 use crate::signals;
-use crate::sys::signal as sys;
+use crate::sys::{signal as sys, trap};
 use alcove_proto::wire::arg::Handler;
 
 /// kill(2).
@@ -15,7 +15,13 @@ pub fn kill(_: &mut Process, pid: i32, signal: i32) -> Outcome {
 ///
 /// `einval` for signals that can't be caught and for those that the C library
 /// keeps for itself. Children are reaped whatever SIGCHLD is set to.
+///
+/// `unsupported` for SIGSYS as an event on a processor on which a system call that a filter
+/// trapped would seem to be made.
 pub fn sigaction(process: &mut Process, signal: i32, handler: Handler) -> Outcome {
+    if signal == libc::SIGSYS && handler == Handler::Trap && !trap::can_be_refused() {
+        return Err(Fail::Unsupported);
+    }
     if signal == libc::SIGCHLD && handler == Handler::Trap {
         process.children.reserve_statuses();
     }

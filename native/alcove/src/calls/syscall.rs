@@ -33,6 +33,15 @@ fn filters(number: c_long, words: &[usize; 6]) -> bool {
         || (number == libc::SYS_prctl && first == libc::PR_SET_SECCOMP as usize)
 }
 
+/// Whether a call may change the limit of open files.
+fn limits(number: c_long) -> bool {
+    #[cfg(not(target_arch = "loongarch64"))]
+    if number == libc::SYS_setrlimit {
+        return true;
+    }
+    number == libc::SYS_prlimit64
+}
+
 fn make(p: &mut Process, number: u64, args: Vec<Ptr<'_>>) -> Outcome<(i64, List<Argument>)> {
     let number = c_long::try_from(number).map_err(|_| Errno::ENOSYS)?;
     if forks(number) {
@@ -61,6 +70,13 @@ fn make(p: &mut Process, number: u64, args: Vec<Ptr<'_>>) -> Outcome<(i64, List<
     if result.is_err() {
         p.filtered = filtered;
     }
+    match result {
+        // Maybe of this process, and from any limit.
+        Ok(_) if limits(number) => p.may_have_below(u64::MAX),
+        // Maybe a descriptor.
+        Ok(returned) => p.may_have(returned.into()),
+        Err(_) => {}
+    }
     p.divides |= [libc::SYS_unshare, libc::SYS_setns].contains(&number);
     Ok((result?.into(), List(arguments)))
 }
@@ -69,6 +85,7 @@ fn make(p: &mut Process, number: u64, args: Vec<Ptr<'_>>) -> Outcome<(i64, List<
 mod tests {
     use super::*;
     use crate::calls::testing::{in_child, process, text};
+    use crate::process::MOST_DESCRIPTORS;
 
     fn number(number: libc::c_long) -> u64 {
         number as u64
@@ -102,6 +119,25 @@ mod tests {
                 "{error,einval}"
             );
         }
+    }
+
+    #[test]
+    fn descriptors_may_come_of_it() {
+        in_child(|| {
+            let mut p = process();
+            let copy = vec![Ptr::Int(0), Ptr::Int(300), Ptr::Int(0)];
+            let made = syscall(&mut p, number(libc::SYS_dup3), copy);
+            assert_eq!(text(&made), "{ok,300,[0,300,0]}");
+            assert_eq!(p.below, 301);
+            let nofile = libc::RLIMIT_NOFILE as u64;
+            let limit = [100_u64.to_ne_bytes(); 2].concat();
+            for (limit, below) in [(Ptr::Int(1), 301), (Ptr::Bytes(&limit), MOST_DESCRIPTORS)] {
+                let given = vec![Ptr::Int(0), Ptr::Int(nofile), limit, Ptr::Int(0)];
+                let set = syscall(&mut p, number(libc::SYS_prlimit64), given);
+                assert_eq!(set.0.is_ok(), below > 301);
+                assert_eq!(p.below, below);
+            }
+        });
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn become_helper(
     for (to, from) in [null, null, says].into_iter().enumerate() {
         let _ = dup2(from.as_raw_fd(), to as c_int);
     }
-    spawn::close_all_but(&[0, 1, 2], false, procfs::trusted);
+    spawn::close_all_but(&[0, 1, 2], None, procfs::trusted);
     let _ = nix::unistd::chdir("/");
     signals::before_exec();
     unblock();

@@ -553,7 +553,7 @@ fn forking(
     };
     let keeper = nix::unistd::getpid().as_raw();
     let mut groups = Groups::of(process, &keep.groups);
-    let child = groups.fork(flags).at(Step::Fork)?;
+    let child = groups.fork(flags)?;
     let waits = maps || groups.waits_for_keeper();
     if child == 0 {
         drop(said);
@@ -620,16 +620,34 @@ impl<'a> Groups<'a> {
         groups
     }
 
-    /// Creates the process: 0 in the child. A kernel that can't create it in a group has it added
-    /// to the list of that group, too.
-    fn fork(&mut self, flags: u64) -> nix::Result<c_int> {
+    /// Creates the process: 0 in the child.
+    ///
+    /// A process that is moved isn't held up by the limits of a group, as `pids.max` is one of
+    /// creating processes. So one that can't be created in the group is only moved there where the
+    /// kernel doesn't know how to create it there, as before Linux 5.7, or a filter doesn't let it:
+    /// it may have no clone3(2), not take as many arguments, or not know the flag. EINVAL and EPERM
+    /// that have another reason come again then.
+    fn fork(&mut self, flags: u64) -> Result<c_int, Failure> {
         if let Some((group, list)) = self.birth.take() {
-            if let Ok(child) = clone_into(flags, group.as_fd()) {
-                return Ok(child);
+            let refused = match clone_into(flags, group.as_fd()) {
+                Ok(child) => return Ok(child),
+                Err(errno) => errno,
+            };
+            match refused {
+                Errno::ENOSYS | Errno::E2BIG | Errno::EINVAL | Errno::EPERM => {
+                    self.lists.push(list);
+                }
+                // A limit of the group or of a user, or what there is of the machine.
+                Errno::EAGAIN | Errno::ENOMEM => return Err(refused).at(Step::Fork),
+                // The group was removed since its list was found.
+                Errno::ENODEV => return Err(Errno::ENOENT).at(Step::Cgroup),
+                // The group may not or can't have it, for which a move is refused, too: EACCES,
+                // ENOENT outside this namespace, EBUSY with controllers for the groups in it,
+                // EOPNOTSUPP without a valid domain, ENOSPC without processors.
+                _ => return Err(refused).at(Step::Cgroup),
             }
-            self.lists.push(list);
         }
-        spawn::fork_closed(flags)
+        spawn::fork_closed(flags).at(Step::Fork)
     }
 
     /// Whether the keeper has to do something before the process goes on.
@@ -835,7 +853,7 @@ fn wait_for_end(pipe: &OwnedFd) {
 /// Closes every descriptor except the connection to the keeper.
 fn become_init(process: &Process, connection: &OwnedFd, program: c_int) -> ! {
     let kept = connection.as_raw_fd();
-    spawn::close_all_but(&[0, 1, 2, kept], process.filtered, procfs::trusted);
+    spawn::close_all_but(&[0, 1, 2, kept], Some(process), procfs::trusted);
     let _ = nix::unistd::chdir("/");
     init::run(connection, program)
 }
@@ -867,7 +885,7 @@ fn become_program(
         leave(127);
     }
     std::mem::forget(streams);
-    spawn::close_all_but(&[0, 1, 2, place], process.filtered, procfs::trusted);
+    spawn::close_all_but(&[0, 1, 2, place], Some(process), procfs::trusted);
     process.depth += 1;
     process.children = Default::default();
     process.request = Request::NONE;

@@ -47,4 +47,5 @@ pub mod testing;
 #[cfg(target_os = "linux")]
 pub mod title;
 pub mod trace;
+pub mod trap;
 pub mod wait;
