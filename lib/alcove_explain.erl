@@ -24,9 +24,9 @@ format_error({nif, Text}) ->
     [
         "alcove's library can't be loaded: ",
         text(Text),
-        ". It may be for another kind of processor. From an archive, as an escript is one, it can't "
-        "be loaded: give the directory that has it, and the executable, to the application as its "
-        "variable priv_dir"
+        ". It may be for another kind of processor. From an archive, as an escript is one, it "
+        "can't be loaded: give the directory that has it, and the executable, to the application "
+        "as its variable priv_dir"
     ];
 format_error(too_large) ->
     "no member of the pool has that much room, even when it is empty";
