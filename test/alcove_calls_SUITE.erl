@@ -22,7 +22,7 @@
          fstat/1, access/1, utimens/1, openat2/1, memfd_create/1, read_file/1, write_file/1]).
 %% file descriptors
 -export([fcntl/1, ioctl/1, dup/1, dup2/1, pipe/1, ftruncate/1, fsync/1, pread/1, pwrite/1, poll/1,
-         openpty/1, window_size/1, control_socket_is_invisible/1, no_open_files/1]).
+         openpty/1, window_size/1, control_socket_is_invisible/1, no_open_files/1, wide_limits/1]).
 %% mounts and confinement
 -export([umount2/1, pivot_root/1, mount_setattr/1, open_tree/1, move_mount/1, fsopen/1, fsconfig/1,
          fsmount/1, setns_fd/1, landlock_abi/1, landlock_create_ruleset/1, landlock_add_rule/1,
@@ -58,7 +58,7 @@ groups() ->
      {files, [], [unlink, link, symlink, readlink, rename, mkfifo, mknod, stat, lstat, fstat,
                   access, utimens, openat2, memfd_create, read_file, write_file]},
      {descriptors, [], [fcntl, ioctl, dup, dup2, pipe, ftruncate, fsync, pread, pwrite, poll, openpty,
-                        window_size, control_socket_is_invisible, no_open_files]},
+                        window_size, control_socket_is_invisible, no_open_files, wide_limits]},
      {confinement, [], [umount2, pivot_root, mount_setattr, open_tree, move_mount, fsopen, fsconfig,
                         fsmount, setns_fd, landlock_abi, landlock_create_ruleset, landlock_add_rule,
                         landlock_restrict_self]},
@@ -1204,6 +1204,20 @@ no_open_files(Config) ->
     ok = Do(setproctitle, ["alcove: nothing open"]),
     ok = Do(unlink, [File]),
     ?assert(is_integer(Do(getpid, []))).
+
+%% A limit of 64 bits holds, or is an error: a 32-bit kernel would take it for none.
+wide_limits(Config) ->
+    Limit = fun(Bytes) -> #alcove_rlimit{cur = Bytes, max = Bytes} end,
+    [begin
+         Do = in_child(Config),
+         Before = Do(getrlimit, [rlimit_fsize]),
+         Set = Do(setrlimit, [rlimit_fsize, Limit(Bytes)]),
+         After = Do(getrlimit, [rlimit_fsize]),
+         case {Set, erlang:system_info(wordsize)} of
+             {ok, _} -> ?assertEqual({ok, Limit(Bytes)}, After);
+             {{error, einval}, 4} when Bytes >= 16#ffffffff -> ?assertEqual(Before, After)
+         end
+     end || Bytes <- [4096, 16#fffffffe, 16#ffffffff, 16#100000000, 5000000000]].
 
 %% ---------------------------------------------------------------------------
 %% Mounts and confinement

@@ -46,9 +46,26 @@ pub fn setrlimit(p: &mut Process, resource: u64, limit: Rlimit) -> Outcome {
         rlim_cur: from_wire(limit.cur)?,
         rlim_max: from_wire(limit.max)?,
     };
-    resource::setrlimit(number, &limit)?;
+    set(number, &limit)?;
     if number == libc::RLIMIT_NOFILE as c_int {
         p.may_have_below(most);
+    }
+    Ok(())
+}
+
+/// Sets a limit, or fails with EINVAL: a 32-bit kernel takes one that it has no room for as none at
+/// all.
+fn set(number: c_int, limit: &rlimit) -> nix::Result<()> {
+    if cfg!(target_pointer_width = "64") {
+        return resource::setrlimit(number, limit);
+    }
+    let before = resource::getrlimit(number)?;
+    resource::setrlimit(number, limit)?;
+    let after = resource::getrlimit(number)?;
+    let is_none = |asked, has| asked != RLIM_INFINITY && has == RLIM_INFINITY;
+    if is_none(limit.rlim_cur, after.rlim_cur) || is_none(limit.rlim_max, after.rlim_max) {
+        resource::setrlimit(number, &before)?;
+        return Err(Errno::EINVAL);
     }
     Ok(())
 }
