@@ -1015,8 +1015,8 @@ setrlimit(Drv, Resource, Limit) ->
 %%
 %% `Resource' is one of {@link rlimit_define/3}. The record is in
 %% `alcove/include/alcove.hrl'; `infinity' or -1 is no limit. The event loop goes on
-%% with any limit, also with no open files at all. `einval' is also a limit for which a 32-bit kernel
-%% has no room, 4 GiB for example: it would take it for no limit.
+%% with any limit, also with no open files at all. A limit for which a 32-bit kernel has
+%% no room, as 4 GiB, is `{error, einval}': it would take it for no limit.
 -spec setrlimit(drv(), fork_path(), constant(), rlimit()) -> ok | {error, posix()}.
 setrlimit(Drv, Pids, Resource, Limit) ->
     full(Drv, Pids, setrlimit, [Resource, Limit]).
