@@ -755,35 +755,35 @@ named_node(Config) ->
 another_node(Config) ->
     with_group([], [pids], Config, fun(_, _) ->
         alcove_test:nodes(fun(There, Here) ->
-            Drv = peer:call(There, alcove_test, hold, [[{name, alcove_own}]]),
-            Dirs = fun() -> lists:append([own_dirs(peer:call(Peer, os, getpid, [])) || Peer <- [There, Here]]) end,
+            Drv = alcove_test:peer_call(There, alcove_test, hold, [[{name, alcove_own}]]),
+            Dirs = fun() -> lists:append([own_dirs(alcove_test:peer_call(Peer, os, getpid, [])) || Peer <- [There, Here]]) end,
             Named = {alcove_own, node(Drv)},
             Make = fun(Peer, Ref) ->
-                {ok, Group} = peer:call(Peer, alcove_cgroup, make, [Ref, [], #{pids => 5}]),
+                {ok, Group} = alcove_test:peer_call(Peer, alcove_cgroup, make, [Ref, [], #{pids => 5}]),
                 Group
             end,
             Ways = [{There, Drv}, {Here, Drv}, {Here, Named}, {There, alcove_own}],
             _ = [Make(Peer, Ref) || {Peer, Ref} <- Ways],
             ?assertMatch([_, _, _, _ | _], Dirs()),
-            ok = peer:call(There, alcove_cgroup, remove, [alcove_own, []]),
+            ok = alcove_test:peer_call(There, alcove_cgroup, remove, [alcove_own, []]),
             [] = Dirs(),
             _ = [Make(Peer, Ref) || {Peer, Ref} <- Ways],
-            ok = peer:call(Here, alcove_cgroup, remove, [Named, []]),
+            ok = alcove_test:peer_call(Here, alcove_cgroup, remove, [Named, []]),
             [] = Dirs(),
             %% No name comes twice, so that a group that is gone is never another one.
             Names = [begin
                          Group = Make(Peer, Ref),
                          Made = lists:usort([filename:basename(Dir) || Dir <- Dirs()]),
-                         ok = peer:call(Here, alcove_cgroup, remove, [Drv, [], Group]),
+                         ok = alcove_test:peer_call(Here, alcove_cgroup, remove, [Drv, [], Group]),
                          Made
                      end || _ <- lists:seq(1, 10), {Peer, Ref} <- Ways],
             40 = length(lists:usort(lists:append(Names))),
             _ = [Make(Peer, Ref) || {Peer, Ref} <- Ways],
-            ok = peer:call(Here, alcove_drv, stop, [Drv]),
+            ok = alcove_test:peer_call(Here, alcove_drv, stop, [Drv]),
             [] = Dirs(),
-            gone = peer:call(Here, alcove_drv, groups, [Drv, []]),
-            gone = peer:call(There, alcove_drv, groups, [alcove_own, []]),
-            gone = peer:call(Here, alcove_drv, groups, [Named, []])
+            gone = alcove_test:peer_call(Here, alcove_drv, groups, [Drv, []]),
+            gone = alcove_test:peer_call(There, alcove_drv, groups, [alcove_own, []]),
+            gone = alcove_test:peer_call(Here, alcove_drv, groups, [Named, []])
         end)
     end).
 

@@ -243,8 +243,8 @@ releases(Config, Change) ->
     Args = ["-boot", filename:join(filename:dirname(One), "start"), "-pa", Test,
             "-sasl", "releases_dir", io_lib:format("~p", [Releases])],
     Peer = alcove_test:peer([], #{args => [lists:flatten(Arg) || Arg <- Args]}),
-    {ok, "2"} = peer:call(Peer, release_handler, set_unpacked,
-                          [Two ++ ".rel", [{alcove, Next, filename:join(Dir, "lib")}]]),
+    {ok, "2"} = alcove_test:peer_call(Peer, release_handler, set_unpacked,
+                                      [Two ++ ".rel", [{alcove, Next, filename:join(Dir, "lib")}]]),
     {Peer, {First, Next}}.
 
 %% A version of alcove in a directory of its own, and the files of a release with it.

@@ -481,9 +481,9 @@ start_node(Port, I) ->
         ++ ["-kernel", "inet_dist_use_interface", lists:concat(["{127,0,0,", I + 1, "}"]), "-setcookie", "alcove_test"],
     Peer = alcove_test:peer(alcove_test:paths(), #{name => list_to_atom("alcove_pool_" ++ os:getpid()), host => Host,
                                                   longnames => true, args => Args, env => [{"HOME", "/nonexistent"}]}),
-    {ok, _} = peer:call(Peer, application, ensure_all_started, [alcove]),
+    {ok, _} = alcove_test:peer_call(Peer, application, ensure_all_started, [alcove]),
     First = list_to_atom("alcove_pool_" ++ os:getpid() ++ "@127.0.0.2"),
-    true = peer:call(Peer, net_kernel, connect_node, [First]),
+    true = alcove_test:peer_call(Peer, net_kernel, connect_node, [First]),
     Peer.
 
 %% A member on a node, in a process that lives as long as that.
@@ -503,10 +503,10 @@ in(Peer, Fun) -> alcove_test:in_peer(Peer, Fun).
 %% What takes its time, on another node.
 async_in(Peer, Fun) -> async(fun() -> peer:call(Peer, erlang, apply, [Fun, []], alcove_test:ms(900000)) end).
 
-node_of(Peer) -> peer:call(Peer, erlang, node, []).
+node_of(Peer) -> alcove_test:peer_call(Peer, erlang, node, []).
 
 known(Peer, N) ->
-    true = alcove_test:until(fun() -> length(peer:call(Peer, alcove_pool, members, [?MODULE])) =:= N end).
+    true = alcove_test:until(fun() -> length(alcove_test:peer_call(Peer, alcove_pool, members, [?MODULE])) =:= N end).
 
 infos(Peer) -> in(Peer, fun() -> alcove_pool:info(?MODULE) end).
 
@@ -514,7 +514,7 @@ running(Peer, Numbers) ->
     true = alcove_test:until(fun() -> Numbers =:= lists:sort([maps:get(running, Info) || Info <- infos(Peer)]) end).
 
 kill(Peer) ->
-    alcove_test:signal(list_to_integer(peer:call(Peer, os, getpid, [])), "KILL").
+    alcove_test:signal(list_to_integer(alcove_test:peer_call(Peer, os, getpid, [])), "KILL").
 
 least_loaded(_Config) ->
     with_nodes(3, fun([A, B, C] = Nodes) ->
@@ -688,7 +688,7 @@ a_node_that_stands_still(_Config) ->
         join(B, #{max => 2}),
         [known(Node, 1) || Node <- [A, B, C]],
         Still = node_of(C),
-        Os = list_to_integer(peer:call(C, os, getpid, [])),
+        Os = list_to_integer(alcove_test:peer_call(C, os, getpid, [])),
         alcove_test:signal(Os, "STOP"),
         try
             %% As much as a connection and the machine beneath keep.
@@ -761,7 +761,7 @@ no_wait_and_a_node_that_stands_still(Config) ->
         [join(Node, #{max => 2}) || Node <- [B, C]],
         [known(Node, 2) || Node <- [A, B, C]],
         {Still, Moving} = {node_of(C), node_of(B)},
-        Os = list_to_integer(peer:call(C, os, getpid, [])),
+        Os = list_to_integer(alcove_test:peer_call(C, os, getpid, [])),
         %% The callers live on: it isn't their end that makes room again.
         Living = fun(Fun) ->
             in(A, fun() ->
@@ -822,7 +822,7 @@ caller_that_stands_still(Config) ->
         join(B, #{max => 1}),
         [known(Node, 1) || Node <- [A, B, C]],
         Still = node_of(C),
-        Os = list_to_integer(peer:call(C, os, getpid, [])),
+        Os = list_to_integer(alcove_test:peer_call(C, os, getpid, [])),
         Argv = ["sh", "-c", "until [ -e $0 ]; do sleep 0.05; done", File],
         {_, Caller} = async_in(C, fun() -> alcove_pool:run(?MODULE, Argv, #{}) end),
         running(B, [1]),

@@ -948,7 +948,7 @@ from_another_node(_Config) ->
                         alcove_test:badpid(fun() -> alcove_seccomp:install(Drv, [1], #{default => allow}) end)
                 end),
               ok = Install(#{default => allow, rules => [{chdir, {errno, eacces}}]}),
-              {error, eacces} = peer:call(Here, alcove, chdir, [Drv, Path, "/"]),
+              {error, eacces} = alcove_test:peer_call(Here, alcove, chdir, [Drv, Path, "/"]),
               ok = alcove_test:stop_peer(There),
               Node = node(Drv),
               {nodedown, Node} =

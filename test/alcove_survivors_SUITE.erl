@@ -125,9 +125,9 @@ cell(Start, Shared, Way, How) ->
                middle -> kill([Middle]);
                leaf -> kill([Leaf]);
                router -> fail_router(Peer, Vm, Drv, Poller);
-               stop -> spawn(fun() -> peer:call(Peer, alcove_drv, stop, [Drv]) end);
-               owner -> peer:call(Peer, erlang, exit, [Owner, kill]);
-               drv -> peer:call(Peer, erlang, exit, [Drv, kill])
+               stop -> spawn(fun() -> alcove_test:peer_call(Peer, alcove_drv, stop, [Drv]) end);
+               owner -> alcove_test:peer_call(Peer, erlang, exit, [Owner, kill]);
+               drv -> alcove_test:peer_call(Peer, erlang, exit, [Drv, kill])
            end,
     _ = Done =:= unknown orelse alcove_test:until(fun() -> survivors(Crowd) =:= "" end, ?SECOND),
     Survivors = case Done of
@@ -137,7 +137,7 @@ cell(Start, Shared, Way, How) ->
     _ = [alcove_test:signal(Pid, "KILL") || {_, Pid} <- Crowd, alcove_test:alive(Pid)],
     _ = case Own of
             true -> try alcove_test:stop_peer(Peer) catch exit:_ -> ok end;
-            false -> peer:call(Peer, alcove_drv, stop, [Drv])
+            false -> alcove_test:peer_call(Peer, alcove_drv, stop, [Drv])
         end,
     {Survivors, may_survive(Way, Said)}.
 
@@ -156,7 +156,7 @@ fail_router(Peer, Vm, Drv, [Poller]) ->
             unknown;
         Gdb ->
             _ = os:cmd(lists:concat([Gdb, " -batch -p ", Vm, " -ex 'call (int)close(", Poller, ")' 2>&1"])),
-            _ = peer:call(Peer, alcove_nif, resume, [Drv, 0]),
+            _ = alcove_test:peer_call(Peer, alcove_nif, resume, [Drv, 0]),
             ok
     end.
 

@@ -12,7 +12,7 @@
 -export([tmp/1, drv/1, path/1, constant/1, busybox/0, chroot_dir/1]).
 -export([need/2, skip/1, root/0, can/1, top/0, probe/0, probe/1, executable/2]).
 -export([ospid/0, alive/1, state/1, descendants/1, descendants/0, parent/1, signal/2, threads/0]).
--export([quote/1, install/1, peer/2, user_peer/1, user_peer/2, setpriv_peer/2, paths/0, user_paths/1, user/0, in_peer/2, in_peer/3, stop_peer/1, with_descriptors/2, with_descriptors/3]).
+-export([quote/1, install/1, peer/2, user_peer/1, user_peer/2, setpriv_peer/2, paths/0, user_paths/1, user/0, in_peer/2, in_peer/3, peer_call/4, stop_peer/1, with_descriptors/2, with_descriptors/3]).
 -export([nodes/1, without_epmd/1, free_port/0, hold/1]).
 
 -define(DEADLINE, (ms(5000))).
@@ -539,7 +539,7 @@ peer(Paths, Options) ->
                                            wait_boot => ms(15000)}, Options)),
     ok = element(1, Started),
     Peer = element(2, Started),
-    {module, ?MODULE} = peer:call(Peer, code, ensure_loaded, [?MODULE]),
+    {module, ?MODULE} = peer_call(Peer, code, ensure_loaded, [?MODULE]),
     Peer.
 
 %% A virtual machine that runs as an ordinary user, on a copy of the library.
@@ -596,6 +596,10 @@ in_peer(Peer, Fun) ->
 in_peer(Peer, Fun, Timeout) ->
     peer:call(Peer, erlang, apply, [Fun, []], Timeout).
 
+%% A call in another virtual machine, with more time than peer:call/4 has.
+peer_call(Peer, Module, Function, Args) ->
+    peer:call(Peer, Module, Function, Args, ms(30000)).
+
 stop_peer(Peer) ->
     try peer:stop(Peer) catch exit:noproc -> ok end.
 
@@ -626,7 +630,7 @@ nodes(Fun) ->
     Name = fun(Prefix) -> list_to_atom(Prefix ++ os:getpid()) end,
     There = Start(Name("alcove_there"), []),
     Here = Start(Name("alcove_here"), ["-dist_listen", "false"]),
-    true = peer:call(Here, net_kernel, connect_node, [peer:call(There, erlang, node, [])]),
+    true = peer_call(Here, net_kernel, connect_node, [peer_call(There, erlang, node, [])]),
     Result = Fun(There, Here),
     stop_peer(Here),
     stop_peer(There),

@@ -300,8 +300,8 @@ not_a_terminal(Config) ->
 of_a_node(Config) ->
     alcove_test:nodes(
       fun(There, _Here) ->
-          {ok, [[Port]]} = peer:call(There, init, get_argument, [erl_epmd_port]),
-          Name = atom_to_list(peer:call(There, erlang, node, [])),
+          {ok, [[Port]]} = alcove_test:peer_call(There, init, get_argument, [erl_epmd_port]),
+          Name = atom_to_list(alcove_test:peer_call(There, erlang, node, [])),
           Flags = ["-setcookie alcove_test -start_epmd false -erl_epmd_port ", Port],
           %% What is given last is found first, before what is in the Makefile.
           Code = ["-pa ", filename:dirname(code:which(alcove))],
